@@ -1,0 +1,251 @@
+"""Stage 2: text encoder and UNet, trained together on latent clips made as they are needed."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ..scene import Scenes
+from ..vocabulary import TEMPLATES, caption
+from . import autoencoder, checkpoint
+from .design import FRAMES, SCHEDULER, TEXT_LENGTH, UNET
+from .fast import speed_up
+from .text import load_tokenizer, new_text_encoder, tokenize
+
+
+class TextToVideo(nn.Module):
+    """What is trained: ids `[b, tokens]` and noisy latents `[b, 4, f, h, w]` to the predicted velocity."""
+
+    def __init__(self, tokenizer):
+        from diffusers import UNet3DConditionModel
+
+        super().__init__()
+        self.text_encoder = new_text_encoder(tokenizer)
+        self.unet = UNet3DConditionModel(**UNET)
+
+    def forward(self, latents: Tensor, timesteps: Tensor, ids: Tensor) -> Tensor:
+        return self.unet(latents, timesteps, self.text_encoder(ids)[0]).sample
+
+
+class ClipStore:
+    """A store of latent clips on the device, filled once and then renewed a few clips at a time, so that the UNet never
+    runs out of new ones and never waits for them."""
+
+    def __init__(self, work: Path, clips: int, renew: int, start: int, device: str):
+        self.encoder = autoencoder.finished(work, device)
+        if device != "cpu":
+            self.encoder = self.encoder.to(torch.bfloat16, memory_format=torch.channels_last)
+            self.encoder.encoder = torch.compile(self.encoder.encoder)
+        self.tokenizer = load_tokenizer(work / "tokenizer")
+        self.empty = tokenize(self.tokenizer, [""]).to(device)
+        self.device, self.renewed, self.next_seed, self.at = device, renew, 5_000_000 + start, 0
+        filled = [self._make() for _ in range(max(1, clips // renew))]
+        self.latents, self.ids = (torch.cat(parts) for parts in zip(*filled, strict=True))
+
+    def _make(self) -> tuple[Tensor, Tensor]:
+        seed, self.next_seed = self.next_seed, self.next_seed + 1
+        ((scenes, latents),) = autoencoder.latent_clips(
+            self.encoder, range(seed, seed + 1), self.renewed, self.device, FRAMES
+        )
+        generator = torch.Generator().manual_seed(seed)
+        ids = tokenize(self.tokenizer, _captions(scenes, generator)).to(self.device)
+        return latents.to(torch.bfloat16), ids
+
+    def renew(self) -> None:
+        latents, ids = self._make()
+        place = slice(self.at, self.at + len(ids))
+        self.latents[place], self.ids[place] = latents, ids
+        self.at = (self.at + len(ids)) % len(self.ids)
+
+    def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        pick = torch.randint(len(self.ids), (count,), generator=generator, device=self.device)
+        forget = torch.rand(count, 1, generator=generator, device=self.device) < 0.1
+        return self.latents[pick].float(), torch.where(forget, self.empty, self.ids[pick])
+
+
+def _captions(scenes: Scenes, generator: torch.Generator) -> list[str]:
+    template = torch.randint(len(TEMPLATES), (len(scenes),), generator=generator).tolist()
+    return [caption(scenes.words(i), template[i]) for i in range(len(scenes))]
+
+
+def alphas_cumprod(device: str) -> Tensor:
+    from diffusers import DDIMScheduler
+
+    return DDIMScheduler(**SCHEDULER).alphas_cumprod.to(device)
+
+
+def new_model(work: Path, device: str) -> TextToVideo:
+    """The untrained model, in the memory layout that its convolutions are fastest in.
+
+    Never put into training mode: the temporal convolutions would drop a tenth of their features, which a small model
+    cannot spare.
+    """
+    torch.manual_seed(1)
+    model = TextToVideo(load_tokenizer(work / "tokenizer")).to(device).eval()
+    speed_up(model.unet)
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            module.to(memory_format=torch.channels_last)
+    return model
+
+
+def train(
+    work: Path,
+    steps: int,
+    batch: int,
+    minutes: float,
+    device: str,
+    *,
+    rate: float,
+    clips: int,
+    renew: int,
+    compile: bool,
+    record: bool,
+) -> None:
+    """Train on one device, or on every GPU of the machine when started by `torchrun`; `batch` is per GPU.
+
+    With `steps` 0 the number of steps is what fits into `minutes`, judged by the first ones.
+    """
+    clock = checkpoint.Clock(minutes)
+    rank, workers = _join_workers()
+    device = f"cuda:{rank}" if device == "cuda" else device
+    path, model = work / "unet.pt", new_model(work, device)
+    ema, step = checkpoint.averaged(model), 0
+    gradient = FlatGradient(model)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=rate, betas=(0.9, 0.99), weight_decay=1e-3, fused=device != "cpu"
+    )
+    if state := checkpoint.load(path, device):
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        ema, step = state["ema"], state["step"]
+    generator = torch.Generator(device)
+    generator.manual_seed(2 + 1000 * rank + step)
+    store = ClipStore(work, clips, renew, 10_000_000 * rank + step, device)
+    backward = Backward(model, gradient, alphas_cumprod(device), batch, compile, record)
+
+    def tell(**facts) -> None:
+        if rank == 0:
+            print(json.dumps({"step": step, **facts, "seconds": round(clock.seconds)}), flush=True)
+
+    def save() -> None:
+        if rank == 0:
+            checkpoint.save(path, model=model.state_dict(), optimizer=optimizer.state_dict(), ema=ema, step=step)
+
+    tell(clips=len(store.ids), workers=workers)
+    first, begun, losses = step, 0.0, []
+    while (step < steps or not steps) and not (steps and workers == 1 and clock.over()):
+        store.renew()
+        losses.append(backward(*store.draw(batch, generator), generator))
+        if workers > 1:
+            torch.distributed.all_reduce(gradient.flat, op=torch.distributed.ReduceOp.AVG)
+        gradient.clip(1.0)
+        for group in optimizer.param_groups:
+            group["lr"] = rate * checkpoint.cosine(step, steps or 10_000, 300)
+        optimizer.step()
+        step += 1
+        if step % 10 == 0:
+            checkpoint.average(ema, model, min(0.999**10, step / (step + 50)))
+        if step == first + 50:
+            begun = clock.synchronized(device)
+        if step == first + 150 and not steps:
+            pace = (clock.synchronized(device) - begun) / 100
+            steps = _agree(step + int((60 * minutes - clock.seconds) / pace), device, workers)
+        if step % 200 == 0 or step == first + 20:
+            tell(of=steps, loss=round(torch.stack(losses).mean().item(), 5))
+            losses = []
+        if step % 1000 == 0:
+            save()
+    save()
+
+
+class FlatGradient:
+    """All gradients as views of one buffer, so that workers exchange them in one message."""
+
+    def __init__(self, model: nn.Module):
+        parameters = list(model.parameters())
+        self.flat = torch.zeros(sum(p.numel() for p in parameters), device=parameters[0].device)
+        start = 0
+        for p in parameters:
+            # The gradient takes the memory layout of its parameter.
+            p.grad = self.flat[start : start + p.numel()].as_strided(p.shape, p.stride())
+            start += p.numel()
+
+    def clip(self, norm: float) -> None:
+        self.flat.mul_((norm / self.flat.norm()).clamp(max=1))
+
+
+class Backward:
+    """One forward and backward pass into the gradients; on a GPU it is recorded once and replayed, because launching
+    thousands of small kernels takes longer than running them."""
+
+    def __init__(
+        self, model: TextToVideo, gradient: FlatGradient, alphas: Tensor, batch: int, compile: bool, record: bool
+    ):
+        self.gradient, self.alphas, self.record = gradient, alphas, record
+        self.run = torch.compile(model) if compile else model
+        self.device = alphas.device
+        side = UNET["sample_size"]
+        self.noisy = torch.zeros(batch, 4, FRAMES, side, side, device=self.device)
+        self.target = torch.zeros_like(self.noisy)
+        self.timesteps = torch.zeros(batch, dtype=torch.long, device=self.device)
+        self.ids = torch.zeros(batch, TEXT_LENGTH, dtype=torch.long, device=self.device)
+        self.graph: torch.cuda.CUDAGraph | None = None
+
+    def __call__(self, latents: Tensor, ids: Tensor, generator: torch.Generator) -> Tensor:
+        timesteps = torch.randint(len(self.alphas), (len(ids),), generator=generator, device=self.device)
+        noise = torch.randn(latents.shape, generator=generator, device=self.device)
+        alpha = self.alphas[timesteps][:, None, None, None, None]
+        signal, spread = alpha.sqrt(), (1 - alpha).sqrt()
+        self.noisy.copy_(signal * latents + spread * noise)
+        self.target.copy_(signal * noise - spread * latents)
+        self.timesteps.copy_(timesteps)
+        self.ids.copy_(ids)
+        if self.device.type != "cuda" or not self.record:
+            return self._pass()
+        self.graph = self.graph or self._record()
+        self.graph.replay()
+        return self.loss.clone()
+
+    def _pass(self) -> Tensor:
+        self.gradient.flat.zero_()
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda", cache_enabled=False):
+            velocity = self.run(self.noisy, self.timesteps, self.ids)
+        loss = (velocity.float() - self.target).square().mean()
+        loss.backward()
+        return loss.detach()
+
+    def _record(self) -> torch.cuda.CUDAGraph:
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(3):
+                self._pass()
+        torch.cuda.current_stream().wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            self.loss = self._pass()
+        return graph
+
+
+def _join_workers() -> tuple[int, int]:
+    """`(rank, workers)`, joining the others when started by torchrun."""
+    workers = int(os.environ.get("WORLD_SIZE", 1))
+    if workers == 1:
+        return 0, 1
+    rank = int(os.environ["LOCAL_RANK"])
+    torch.cuda.set_device(rank)
+    torch.distributed.init_process_group("nccl")
+    return rank, workers
+
+
+def _agree(value: int, device: str, workers: int) -> int:
+    if workers == 1:
+        return value
+    shared = torch.tensor(value, device=device)
+    torch.distributed.broadcast(shared, 0)
+    return int(shared)
