@@ -1,0 +1,28 @@
+"""What training, inversion and sampling ask of a host: one function that predicts, and its noise schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from .embedding import Backbone
+from .patch import PreparedPatch
+from .schedule import NoiseSchedule
+
+
+class Denoiser(Protocol):
+    """A text-to-video model seen from outside.
+
+    Called with latents `[b, c, f, h, w]`, timesteps `[b]`, the host's own conditioning for b videos and any number of
+    prepared patches, it returns the prediction `[b, c, f, h, w]` that `schedule.prediction` names. Gradients flow to
+    the patches; the model's own weights are frozen.
+    """
+
+    schedule: NoiseSchedule
+    backbone: Backbone
+
+    def __call__(
+        self, latents: Tensor, timesteps: Tensor, conditioning: Any, patches: Sequence[PreparedPatch] = ()
+    ) -> Tensor: ...

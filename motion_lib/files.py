@@ -1,0 +1,160 @@
+"""The motion embedding file: safetensors, half precision, trained rows only, with a header that says everything.
+
+Tensors are `<layer>.qk`, `<layer>.attn1.v` and `<layer>.attn2.v`. The header's strings (JSON where structured) are
+`format`, `format_version`, `backbone`, `grids`, `frames`, `details`, and `modelspec.*` keys that model browsers show.
+Reading trusts nothing: sizes, shapes, names and values are checked, and every complaint names file and field.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from . import __version__
+from .atomic import replacing
+from .embedding import ATTENTIONS, Backbone, MotionEmbedding, TemporalLayer
+from .errors import MotionError
+
+FORMAT = "motion_embedding"
+VERSION = 1
+LARGEST_HEADER = 8 << 20  # bytes; a header with a preview is well below 200 kB
+MODELSPEC = ("title", "author", "description", "license", "date", "thumbnail")
+
+
+def save_embedding(path: str | Path, embedding: MotionEmbedding, dtype: torch.dtype = torch.float16) -> None:
+    """Write an embedding, whole or not at all.
+
+    Raises MotionError when it holds values that are not finite in `dtype`, or when the file cannot be written.
+    """
+    tensors = {k: t.detach().to("cpu", dtype).contiguous() for k, t in embedding.tensors.items()}
+    for key, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            raise MotionError(f"The embedding's tensor {key} is not finite as {dtype}: it was not written to {path}.")
+    write(path, tensors, header_of(embedding))
+
+
+def load_embedding(path: str | Path) -> MotionEmbedding:
+    """Read an embedding in float32.
+
+    Raises MotionError, naming file and field, for anything but a sound file of a known version.
+    """
+    tensors, header = read(path)
+    return embedding_from(path, tensors, header, FORMAT)
+
+
+def header_of(embedding: MotionEmbedding, format: str = FORMAT) -> dict[str, str]:
+    details = dict(embedding.details)
+    spec = {f"modelspec.{k}": str(details.pop(k)) for k in MODELSPEC if details.get(k)}
+    return {
+        "format": format,
+        "format_version": str(VERSION),
+        "library_version": __version__,
+        "backbone": json.dumps(
+            {"family": embedding.backbone.family, "layers": [asdict(layer) for layer in embedding.backbone.layers]}
+        ),
+        "grids": json.dumps(embedding.grids),
+        "frames": str(embedding.frames),
+        "details": json.dumps(details),
+        "modelspec.sai_model_spec": "1.0.0",
+        "modelspec.architecture": f"{embedding.backbone.family}/motion-embedding",
+        **spec,
+    }
+
+
+def embedding_from(
+    path: str | Path, tensors: dict[str, Tensor], header: Mapping[str, str], format: str
+) -> MotionEmbedding:
+    """The embedding that tensors and header describe, every field checked."""
+    name = Path(path).name
+    if header.get("format") != format:
+        kind = f"a {header['format']} file" if "format" in header else "a safetensors file of another kind"
+        raise MotionError(f"{name} is {kind}, not a {format} file: choose a file that this library wrote or converted.")
+    version = _json(name, header, "format_version", int)
+    if version > VERSION:
+        raise MotionError(f"{name} has format_version {version}, newer than {VERSION}: update this library to read it.")
+    described = _json(name, header, "backbone", dict)
+    try:
+        layers = tuple(TemporalLayer(**layer) for layer in described["layers"])
+        backbone = Backbone(str(described["family"]), layers)
+        grids = {str(k): (int(h), int(w)) for k, (h, w) in _json(name, header, "grids", dict).items()}
+    except (KeyError, TypeError, ValueError) as error:
+        raise MotionError(f"{name}: the header fields backbone or grids are malformed ({error}).") from error
+    frames = _json(name, header, "frames", int)
+    details = {**_json(name, header, "details", dict)}
+    details |= {k: header[f"modelspec.{k}"] for k in MODELSPEC if f"modelspec.{k}" in header}
+    embedding = MotionEmbedding({k: t.float() for k, t in tensors.items()}, grids, frames, backbone, details)
+    _check_tensors(name, embedding)
+    return embedding
+
+
+def _check_tensors(name: str, embedding: MotionEmbedding) -> None:
+    widths = embedding.backbone.signature()
+    expected: dict[str, tuple[int, int, int]] = {}
+    for layer, (h, w) in embedding.grids.items():
+        if layer not in widths:
+            raise MotionError(f"{name}: the header field grids names {layer}, which the field backbone does not have.")
+        expected[f"{layer}.qk"] = (1, embedding.frames, widths[layer])
+        for attention in ATTENTIONS:
+            expected[f"{layer}.{attention}.v"] = (h * w, embedding.frames, widths[layer])
+    if not embedding.tensors:
+        raise MotionError(f"{name} holds no tensors.")
+    for key, tensor in embedding.tensors.items():
+        if key not in expected:
+            raise MotionError(f"{name} holds a tensor {key}, which belongs to no layer that its header names.")
+        if tuple(tensor.shape) != expected[key]:
+            shape = list(tensor.shape)
+            raise MotionError(f"{name}: {key} has the shape {shape}, but {list(expected[key])} is expected.")
+        if not torch.isfinite(tensor).all():
+            raise MotionError(f"{name}: {key} contains NaN or infinity; the file is damaged or its training failed.")
+
+
+def write(path: str | Path, tensors: dict[str, Tensor], header: dict[str, str]) -> None:
+    with replacing(path) as temporary:
+        temporary.write_bytes(save(tensors, metadata=header))
+
+
+def read(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and header strings of any safetensors file, after checking that its sizes are honest."""
+    path = Path(path)
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            start = file.read(8)
+            length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
+            if not 2 <= length <= min(LARGEST_HEADER, max(size - 8, 0)):
+                raise MotionError(
+                    f"{path.name} is not a safetensors file, or is cut short: its header should have {length} bytes."
+                )
+            header = json.loads(file.read(length))
+        for key, entry in header.items():
+            if key != "__metadata__" and entry["data_offsets"][1] > size - 8 - length:
+                raise MotionError(
+                    f"{path.name} is cut short: its tensor {key} ends {entry['data_offsets'][1]} bytes into the data, "
+                    f"but there are only {size - 8 - length}."
+                )
+        return load(path.read_bytes()), dict(header.get("__metadata__", {}))
+    except OSError as error:
+        raise MotionError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except (SafetensorError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+        raise MotionError(f"{path.name} is not a sound safetensors file: {error}") from error
+
+
+def _json(name: str, header: Mapping[str, str], key: str, kind: type) -> Any:
+    try:
+        value = json.loads(header[key])
+    except KeyError:
+        raise MotionError(f"{name}: the header field {key} is missing.") from None
+    except ValueError as error:
+        raise MotionError(f"{name}: the header field {key} is not JSON ({error}).") from error
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise MotionError(f"{name}: the header field {key} should be a {kind.__name__}, not {value!r:.60}.")
+    return value

@@ -1,0 +1,49 @@
+"""DDIM inversion: from clean latents up to the noise that samples back to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .denoiser import Denoiser
+from .errors import MotionError
+from .schedule import CLEAN
+
+
+@torch.no_grad()
+def invert(
+    denoiser: Denoiser,
+    latents: Tensor,
+    conditioning: Any,
+    *,
+    steps: int = 50,
+    refinements: int = 0,
+    on_step: Callable[[int, int], None] | None = None,
+) -> Tensor:
+    """The noise `[b, c, f, h, w]` that DDIM sampling with the same number of steps turns back into `latents`.
+
+    The usual recipe is an empty prompt, no guidance and an unpatched model (Song et al. 2021, arXiv 2010.02502, sec.
+    4.3). Every step takes the prediction at a timestep from the latents below it, which is an approximation; each
+    refinement (one more call per step) removes most of what is left of that error by asking where sampling would have
+    landed.
+    Raises MotionError when the latents are not finite.
+    """
+    if not torch.isfinite(latents).all():
+        raise MotionError(
+            "The latents of the reference clip contain NaN or infinity: check the clip and the autoencoder."
+        )
+    schedule = denoiser.schedule
+    x, below = latents, CLEAN
+    timesteps = schedule.timesteps(steps)[::-1]
+    for i, t in enumerate(timesteps):
+        if on_step is not None:
+            on_step(i, steps)
+        at = torch.full((len(x),), t, device=x.device)
+        above = schedule.move(x, denoiser(x, at, conditioning), below, t)
+        for _ in range(refinements):
+            above = above + (x - schedule.move(above, denoiser(above, at, conditioning), t, below))
+        x, below = above, t
+    return x

@@ -1,0 +1,1 @@
+"""Measures of motion transfer; every method is judged by the same ones."""

@@ -1,0 +1,55 @@
+"""DDIM sampling with classifier-free guidance and motion patches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from .denoiser import Denoiser
+from .patch import MotionPatch
+from .schedule import CLEAN
+
+
+@torch.no_grad()
+def sample(
+    denoiser: Denoiser,
+    noise: Tensor,
+    conditioning: Tensor,
+    *,
+    unconditional: Tensor | None = None,
+    guidance: float = 1.0,
+    steps: int = 50,
+    patches: Sequence[MotionPatch] = (),
+    on_step: Callable[[int, int], None] | None = None,
+) -> Tensor:
+    """Latents `[b, c, f, h, w]` from start noise of that shape, by deterministic DDIM (Song et al. 2021).
+
+    conditioning, unconditional: text embeddings `[b, tokens, width]`; guidance 1 needs no unconditional ones.
+    Patches act on both (as in Motion Inversion), each in its own part of the run.
+    """
+    schedule, frames, size = denoiser.schedule, noise.shape[2], (noise.shape[3], noise.shape[4])
+    prepared = [(patch, patch.prepare(frames, size, noise.device, noise.dtype)) for patch in patches]
+    guided = guidance != 1.0 and unconditional is not None
+    if guided:
+        conditioning = torch.cat([unconditional, conditioning])
+    x = noise
+    timesteps = schedule.timesteps(steps)
+    for i, (t, below) in enumerate(zip(timesteps, [*timesteps[1:], CLEAN], strict=True)):
+        if on_step is not None:
+            on_step(i, steps)
+        active = [ready for patch, ready in prepared if patch.acts_at(schedule.progress(t))]
+        batch = torch.cat([x, x]) if guided else x
+        prediction = denoiser(batch, torch.full((len(batch),), t, device=x.device), conditioning, active)
+        if guided:
+            without, towards = prediction.chunk(2)
+            prediction = without + guidance * (towards - without)
+        x = schedule.move(x, prediction, t, below)
+    return x
+
+
+def random_noise(shape: Sequence[int], seed: int, like: Tensor | None = None) -> Tensor:
+    """Gaussian start noise, drawn on the CPU so that a seed means the same on every device."""
+    noise = torch.randn(tuple(shape), generator=torch.Generator().manual_seed(seed))
+    return noise if like is None else noise.to(like)

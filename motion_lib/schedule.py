@@ -1,0 +1,129 @@
+"""The noise schedule: how clean latents, noise and predictions relate at every timestep, and the DDIM step between two.
+
+With ᾱ_t the cumulative product of 1 − β: x_t = √ᾱ_t·x_0 + √(1−ᾱ_t)·ε and v_t = √ᾱ_t·ε − √(1−ᾱ_t)·x_0.
+A timestep of -1 stands for the clean end of the schedule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from .errors import MotionError
+
+Prediction = Literal["epsilon", "v_prediction"]
+Spacing = Literal["leading", "trailing", "linspace"]
+CLEAN = -1
+
+
+@dataclass(frozen=True)
+class NoiseSchedule:
+    """alphas_cumprod: float64 `[T]`; final_alpha: ᾱ of the clean end; spacing and steps_offset as in diffusers."""
+
+    alphas_cumprod: Tensor
+    prediction: Prediction = "epsilon"
+    spacing: Spacing = "leading"
+    steps_offset: int = 1
+    final_alpha: float = 1.0
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], where: str = "scheduler_config.json") -> NoiseSchedule:
+        """Read the configuration of any diffusers scheduler that was trained with discrete timesteps.
+
+        Raises MotionError for a beta schedule or prediction type that is not known.
+        """
+        count = int(config.get("num_train_timesteps", 1000))
+        first, last = float(config.get("beta_start", 0.0001)), float(config.get("beta_end", 0.02))
+        kind = config.get("beta_schedule", "linear")
+        if config.get("trained_betas") is not None:
+            betas = torch.tensor(config["trained_betas"], dtype=torch.float64)
+        elif kind == "linear":
+            betas = torch.linspace(first, last, count, dtype=torch.float64)
+        elif kind == "scaled_linear":
+            betas = torch.linspace(first**0.5, last**0.5, count, dtype=torch.float64).square()
+        else:
+            raise MotionError(f"{where}: beta_schedule is '{kind}', but only linear and scaled_linear are supported.")
+        prediction = config.get("prediction_type", "epsilon")
+        if prediction not in ("epsilon", "v_prediction"):
+            raise MotionError(
+                f"{where}: prediction_type is '{prediction}', but only epsilon and v_prediction are supported."
+            )
+        alphas = (1 - betas).cumprod(dim=0)
+        if config.get("rescale_betas_zero_snr"):
+            alphas = _zero_terminal_snr(alphas)
+        if alphas[-1] <= 0 and prediction == "epsilon":
+            raise MotionError(f"{where}: a schedule that ends in pure noise needs prediction_type v_prediction.")
+        return cls(
+            alphas_cumprod=alphas,
+            prediction=prediction,
+            spacing=config.get("timestep_spacing", "leading"),
+            steps_offset=int(config.get("steps_offset", 0)),
+            final_alpha=1.0 if config.get("set_alpha_to_one", True) else float(alphas[0]),
+        )
+
+    def __len__(self) -> int:
+        return len(self.alphas_cumprod)
+
+    def timesteps(self, steps: int) -> list[int]:
+        """The timesteps of a sampling run, from noisy to clean.
+
+        Raises MotionError unless 1 ≤ steps ≤ T.
+        """
+        total = len(self)
+        if not 1 <= steps <= total:
+            raise MotionError(
+                f"steps is {steps}, but this model was trained with {total} timesteps: choose 1 to {total}."
+            )
+        if self.spacing == "trailing":
+            return [round(total - i * total / steps) - 1 for i in range(steps)]
+        if self.spacing == "linspace":
+            return torch.linspace(total - 1, 0, steps).round().long().tolist()
+        return [min(i * (total // steps) + self.steps_offset, total - 1) for i in reversed(range(steps))]
+
+    def progress(self, timestep: int) -> float:
+        """How far sampling has come at a timestep: 0 at pure noise, 1 at the clean end."""
+        return 1 - timestep / (len(self) - 1)
+
+    def alpha(self, timesteps: Tensor | int, like: Tensor) -> Tensor:
+        """ᾱ of one or of `[b]` timesteps, in the dtype of `like` and shaped to multiply it."""
+        if isinstance(timesteps, int):
+            value = self.final_alpha if timesteps == CLEAN else float(self.alphas_cumprod[timesteps])
+            return torch.tensor(value, dtype=torch.float64)
+        values = self.alphas_cumprod.to(like.device)[timesteps]
+        return values.reshape(-1, *[1] * (like.ndim - 1))
+
+    def noisy(self, clean: Tensor, noise: Tensor, timesteps: Tensor | int) -> Tensor:
+        """x_t from x_0 and ε, all `[b, c, f, h, w]`."""
+        alpha = self.alpha(timesteps, clean)
+        return alpha.sqrt().to(clean) * clean + (1 - alpha).sqrt().to(clean) * noise
+
+    def target(self, clean: Tensor, noise: Tensor, timesteps: Tensor | int) -> Tensor:
+        """What the model should predict: ε or v, `[b, c, f, h, w]`."""
+        if self.prediction == "epsilon":
+            return noise
+        alpha = self.alpha(timesteps, clean)
+        return alpha.sqrt().to(clean) * noise - (1 - alpha).sqrt().to(clean) * clean
+
+    def clean_and_noise(self, noisy: Tensor, prediction: Tensor, timesteps: Tensor | int) -> tuple[Tensor, Tensor]:
+        """The x_0 and ε that a prediction at x_t implies."""
+        alpha = self.alpha(timesteps, noisy)
+        signal, spread = alpha.sqrt().to(noisy), (1 - alpha).sqrt().to(noisy)
+        if self.prediction == "epsilon":
+            return (noisy - spread * prediction) / signal, prediction
+        return signal * noisy - spread * prediction, signal * prediction + spread * noisy
+
+    def move(self, noisy: Tensor, prediction: Tensor, start: int, end: int) -> Tensor:
+        """The deterministic DDIM step (Song et al. 2021, arXiv 2010.02502, eq. 12 with σ = 0) from timestep `start` to
+        `end`, in either direction."""
+        clean, noise = self.clean_and_noise(noisy, prediction, start)
+        return self.noisy(clean, noise, end)
+
+
+def _zero_terminal_snr(alphas: Tensor) -> Tensor:
+    """Shift and scale √ᾱ so that the last one is zero (Lin et al. 2023, arXiv 2305.08891, algorithm 1)."""
+    root = alphas.sqrt()
+    return ((root - root[-1]) * root[0] / (root[0] - root[-1])).square()
