@@ -1,0 +1,109 @@
+"""Motions whose truth is known: paths of an object and moves of a camera, for reference clips.
+
+None is drawn as the training clips of `sprite_t2v` are: those follow splines through random points.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from .scene import Scenes, texture_details
+from .vocabulary import COLOURS, SHAPES, TEXTURES, TONES, Words
+
+Move = Callable[[Tensor], dict[str, Tensor]]
+REACH = 0.5  # half image sides: how far a motion goes from the centre
+
+
+def _at(x: Tensor, y: Tensor) -> dict[str, Tensor]:
+    return {"position": REACH * torch.stack([x, y], dim=-1)}
+
+
+def figure_eight(t: Tensor) -> dict[str, Tensor]:
+    return _at((math.tau * t).sin(), 0.56 * (2 * math.tau * t).sin())
+
+
+def spiral(t: Tensor) -> dict[str, Tensor]:
+    angle, out = 1.5 * math.tau * t, 0.25 + 0.75 * t
+    return _at(out * angle.cos(), out * angle.sin())
+
+
+def zigzag(t: Tensor) -> dict[str, Tensor]:
+    return _at(2 * t - 1, 0.7 * (4 * (1.5 * t % 1 - 0.5).abs() - 1))
+
+
+def bounce(t: Tensor) -> dict[str, Tensor]:
+    return _at(1.6 * t - 0.8, 0.9 - 1.7 * (math.tau * t).sin().abs())
+
+
+def orbit(t: Tensor) -> dict[str, Tensor]:
+    return _at((math.tau * t).cos(), (math.tau * t).sin())
+
+
+def stop_and_go(t: Tensor) -> dict[str, Tensor]:
+    early, late = (t / 0.35).clamp(0, 1), ((t - 0.65) / 0.35).clamp(0, 1)
+    return _at(-0.9 + 1.8 * _smooth(early), 0.8 - 1.6 * _smooth(late))
+
+
+def grow(t: Tensor) -> dict[str, Tensor]:
+    return {"radius": 0.2 * (0.85 * t).exp()}
+
+
+def spin(t: Tensor) -> dict[str, Tensor]:
+    return {"angle": 0.75 * math.tau * t}
+
+
+def pan(t: Tensor) -> dict[str, Tensor]:
+    return {"camera": torch.stack([1.4 * t, torch.zeros_like(t)], dim=-1)}
+
+
+def tilt(t: Tensor) -> dict[str, Tensor]:
+    return {"camera": torch.stack([torch.zeros_like(t), -1.2 * t], dim=-1)}
+
+
+def zoom(t: Tensor) -> dict[str, Tensor]:
+    return {"zoom": (0.6 * t).exp()}
+
+
+def shake(t: Tensor) -> dict[str, Tensor]:
+    return {"camera": 0.2 * torch.stack([(17.0 * t).sin() + (41.0 * t).sin(), (29.0 * t).sin()], dim=-1)}
+
+
+def eight_and_pan(t: Tensor) -> dict[str, Tensor]:
+    return figure_eight(t) | pan(t)
+
+
+def _smooth(t: Tensor) -> Tensor:
+    return t * t * (3 - 2 * t)
+
+
+OBJECT_MOTIONS: dict[str, Move] = {
+    move.__name__: move for move in (figure_eight, spiral, zigzag, bounce, orbit, stop_and_go, grow, spin)
+}
+CAMERA_MOTIONS: dict[str, Move] = {move.__name__: move for move in (pan, tilt, zoom, shake)}
+MOTIONS: dict[str, Move] = {**OBJECT_MOTIONS, **CAMERA_MOTIONS, "eight_and_pan": eight_and_pan}
+
+
+def reference(motion: str, words: Words, frames: int = 16, seed: int = 0) -> Scenes:
+    """One scene that moves by the named motion and looks as `words` say; `seed` decides what the words leave open."""
+    still = {
+        "position": torch.zeros(frames, 2),
+        "radius": torch.full((frames,), 0.3),
+        "angle": torch.zeros(frames),
+        "camera": torch.zeros(frames, 2),
+        "zoom": torch.ones(frames),
+        "roll": torch.zeros(frames),
+    }
+    moved = still | MOTIONS[motion](torch.linspace(0, 1, frames))
+    return Scenes(
+        shape=torch.tensor([SHAPES.index(words.shape or "circle")]),
+        colour=torch.tensor([list(COLOURS).index(words.colour or "red")]),
+        tone=torch.tensor([list(TONES).index(words.tone or "grey")]),
+        texture=torch.tensor([TEXTURES.index(words.texture or "plain")]),
+        **{name: value[None] for name, value in moved.items()},
+        **texture_details(1, torch.Generator().manual_seed(seed)),
+        light=torch.ones(1, 3),
+    )
