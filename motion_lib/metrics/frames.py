@@ -1,0 +1,48 @@
+"""What every measure expects of its clips: uint8 `[f, h, w, 3]`, RGB."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import MotionError
+
+
+def check_clip_tensor(frames: Tensor, what: str = "The clip", least: int = 1) -> None:
+    """Raise MotionError unless `frames` is uint8 `[f, h, w, 3]` with at least `least` frames."""
+    if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != torch.uint8:
+        shape = list(frames.shape)
+        raise MotionError(f"{what} is {frames.dtype} of shape {shape}, but measures need uint8 [f, h, w, 3] in RGB.")
+    if len(frames) < least:
+        raise MotionError(f"{what} has {len(frames)} frames, but this measure needs at least {least}.")
+
+
+def check_pair(reference: Tensor, output: Tensor, least: int = 1, same_size: bool = False) -> None:
+    """Raise MotionError unless both are clips with equally many frames, and of one size if `same_size`."""
+    check_clip_tensor(reference, "The reference", least)
+    check_clip_tensor(output, "The output", least)
+    if len(reference) != len(output):
+        raise MotionError(
+            f"The reference has {len(reference)} frames and the output {len(output)}: compare clips of equal length."
+        )
+    if same_size and reference.shape != output.shape:
+        sizes = " and ".join(f"{clip.shape[2]}×{clip.shape[1]}" for clip in (reference, output))
+        raise MotionError(f"The clips measure {sizes} pixels: resize them to one size before comparing them.")
+
+
+def planes(frames: Tensor) -> Tensor:
+    """Frames `[f, 3, h, w]` in [0, 1]."""
+    return frames.permute(0, 3, 1, 2).float() / 255
+
+
+def opencv() -> Any:
+    """OpenCV, which only some measures need; raises MotionError where it is not installed."""
+    try:
+        import cv2
+    except ImportError as error:
+        raise MotionError(
+            "This measure needs OpenCV, which is not installed: run `pip install opencv-python-headless`."
+        ) from error
+    return cv2
