@@ -10,26 +10,26 @@ from torch import Tensor
 from ..errors import MotionError
 
 
-def check_clip_tensor(frames: Tensor, what: str = "The clip", least: int = 1) -> None:
-    """Raise MotionError unless `frames` is uint8 `[f, h, w, 3]` with at least `least` frames."""
+def check_clip_tensor(frames: Tensor, what: str = "The clip", least: int = 1, side: int = 1) -> None:
+    """Raise MotionError unless `frames` is uint8 `[f, h, w, 3]` with at least `least` frames, no side below `side`."""
     if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != torch.uint8:
         shape = list(frames.shape)
         raise MotionError(f"{what} is {frames.dtype} of shape {shape}, but measures need uint8 [f, h, w, 3] in RGB.")
     if len(frames) < least:
         raise MotionError(f"{what} has {len(frames)} frames, but this measure needs at least {least}.")
+    if min(frames.shape[1:3]) < side:
+        size = f"{frames.shape[2]}×{frames.shape[1]}"
+        raise MotionError(f"{what} measures {size} pixels, but this measure needs at least {side} a side.")
 
 
-def check_pair(reference: Tensor, output: Tensor, least: int = 1, same_size: bool = False) -> None:
-    """Raise MotionError unless both are clips with equally many frames, and of one size if `same_size`."""
+def check_pair(reference: Tensor, output: Tensor, least: int = 1) -> None:
+    """Raise MotionError unless both are clips with equally many frames."""
     check_clip_tensor(reference, "The reference", least)
     check_clip_tensor(output, "The output", least)
     if len(reference) != len(output):
         raise MotionError(
             f"The reference has {len(reference)} frames and the output {len(output)}: compare clips of equal length."
         )
-    if same_size and reference.shape != output.shape:
-        sizes = " and ".join(f"{clip.shape[2]}×{clip.shape[1]}" for clip in (reference, output))
-        raise MotionError(f"The clips measure {sizes} pixels: resize them to one size before comparing them.")
 
 
 def planes(frames: Tensor) -> Tensor:
