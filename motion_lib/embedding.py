@@ -129,6 +129,16 @@ class MotionEmbedding:
         """A copy outside the graph, which further training does not change."""
         return self.with_tensors({k: t.detach().clone() for k, t in self.tensors.items()})
 
+    def only(self, sites: str) -> MotionEmbedding:
+        """The part of it at those of its layers that `sites` names (see `Backbone.select`).
+
+        Raises MotionError when none of its layers is among them.
+        """
+        trained = Backbone(self.backbone.family, tuple(self.backbone[name] for name in self.layers))
+        names = {layer.name for layer in trained.select(sites)}
+        kept = {k: t for k, t in self.tensors.items() if k.removesuffix(".v").rpartition(".")[0] in names}
+        return self.with_tensors(kept, grids={name: grid for name, grid in self.grids.items() if name in names})
+
     def check_fits(self, backbone: Backbone, what: str = "The motion embedding") -> None:
         """Raise MotionError unless every layer exists in `backbone` with the same width."""
         widths = backbone.signature()
