@@ -39,17 +39,23 @@ def load_checkpoint(path: str | Path, settings: TrainingSettings, device: torch.
     tensors, header = files.read(path)
     extra = {k: tensors.pop(k) for k in list(tensors) if k in ("generator", "losses") or k.startswith("optimizer/")}
     embedding = files.embedding_from(path, tensors, header, FORMAT)
-    _check_settings(name, files._json(name, header, "settings", dict), settings)
+    _check_settings(name, files.header_value(name, header, "settings", dict), settings)
     state = TrainingState.start(embedding, settings, device)
-    state.step = files._json(name, header, "step", int)
+    state.step = files.header_value(name, header, "step", int)
     try:
         state.generator.set_state(extra["generator"])
         state.losses = extra["losses"].tolist()
-        for key, tensor in state.embedding.tensors.items():
+        for key, tensor in state.embedding.tensors.items() if state.step else ():
             moments = {m: extra[f"optimizer/{m}/{key}"].to(device) for m in MOMENTS}
+            if any(value.shape != tensor.shape for value in moments.values()):
+                raise KeyError(f"the moments of {key} have another shape than it has")
             state.optimizer.state[tensor] = {"step": torch.tensor(float(state.step)), **moments}
     except (KeyError, RuntimeError, TypeError) as error:
         raise MotionError(f"{name} is an incomplete checkpoint ({error}): train again without resuming.") from error
+    if len(state.losses) != state.step:
+        raise MotionError(
+            f"{name} is a damaged checkpoint: its field step is {state.step}, but it holds {len(state.losses)} losses."
+        )
     return state
 
 

@@ -66,6 +66,8 @@ class Backbone:
         Raises MotionError when nothing matches.
         """
         usual = [layer for layer in self.layers if layer.block in ("down", "up")]
+        if not usual:
+            raise MotionError(f"{self.describe()} has no temporal layers in its down and up blocks.")
         if sites == "all":
             return tuple(usual)
         if sites == "deep":
@@ -98,8 +100,10 @@ class MotionEmbedding:
     ) -> MotionEmbedding:
         """The embedding that changes nothing, where training begins.
 
-        Raises MotionError for unknown sites or components.
+        Raises MotionError for unknown sites or components, or fewer than one frame.
         """
+        if frames < 1:
+            raise MotionError(f"frames is {frames}, but an embedding needs at least 1.")
         if components not in COMPONENTS:
             raise MotionError(f"components is '{components}', but it must be one of {', '.join(COMPONENTS)}.")
         tensors, grids = {}, {}
@@ -155,7 +159,10 @@ class MotionEmbedding:
         """The same motion for another number of frames or another latent size (height, width).
 
         Linear in time with first and last frame kept, bilinear on the grid; only trained rows are read.
+        Raises MotionError for fewer than one frame.
         """
+        if frames < 1:
+            raise MotionError(f"frames is {frames}, but an embedding needs at least 1.")
         grids = {name: self.backbone[name].grid(latent_size) for name in self.layers}
         if frames == self.frames and grids == self.grids:
             return self

@@ -12,7 +12,7 @@ import struct
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
@@ -78,22 +78,30 @@ def embedding_from(
     if header.get("format") != format:
         kind = f"a {header['format']} file" if "format" in header else "a safetensors file of another kind"
         raise MotionError(f"{name} is {kind}, not a {format} file: choose a file that this library wrote or converted.")
-    version = _json(name, header, "format_version", int)
+    version = header_value(name, header, "format_version", int)
     if version > VERSION:
         raise MotionError(f"{name} has format_version {version}, newer than {VERSION}: update this library to read it.")
-    described = _json(name, header, "backbone", dict)
+    described = header_value(name, header, "backbone", dict)
     try:
-        layers = tuple(TemporalLayer(**layer) for layer in described["layers"])
+        layers = tuple(_layer(**layer) for layer in described["layers"])
         backbone = Backbone(str(described["family"]), layers)
-        grids = {str(k): (int(h), int(w)) for k, (h, w) in _json(name, header, "grids", dict).items()}
+        grids = {str(k): (int(h), int(w)) for k, (h, w) in header_value(name, header, "grids", dict).items()}
     except (KeyError, TypeError, ValueError) as error:
         raise MotionError(f"{name}: the header fields backbone or grids are malformed ({error}).") from error
-    frames = _json(name, header, "frames", int)
-    details = {**_json(name, header, "details", dict)}
+    frames = header_value(name, header, "frames", int)
+    details = {**header_value(name, header, "details", dict)}
     details |= {k: header[f"modelspec.{k}"] for k in MODELSPEC if f"modelspec.{k}" in header}
     embedding = MotionEmbedding({k: t.float() for k, t in tensors.items()}, grids, frames, backbone, details)
     _check_tensors(name, embedding)
     return embedding
+
+
+def _layer(name: str, channels: int, depth: int, block: Literal["in", "down", "mid", "up"]) -> TemporalLayer:
+    if not (isinstance(name, str) and type(channels) is int and type(depth) is int):
+        raise TypeError(f"layer {name!r} needs a name, whole numbers of channels and a whole depth")
+    if channels < 1 or not 0 <= depth < 16 or block not in ("in", "down", "mid", "up"):
+        raise ValueError(f"layer {name} cannot have {channels} channels at depth {depth} of a block {block!r}")
+    return TemporalLayer(name, channels, depth, block)
 
 
 def _check_tensors(name: str, embedding: MotionEmbedding) -> None:
@@ -107,6 +115,10 @@ def _check_tensors(name: str, embedding: MotionEmbedding) -> None:
             expected[f"{layer}.{attention}.v"] = (h * w, embedding.frames, widths[layer])
     if not embedding.tensors:
         raise MotionError(f"{name} holds no tensors.")
+    kinds = {key.rpartition(".")[2] for key in embedding.tensors}
+    for key in expected:
+        if key.rpartition(".")[2] in kinds and key not in embedding.tensors:
+            raise MotionError(f"{name}: the tensor {key} is missing, which the header field grids promises.")
     for key, tensor in embedding.tensors.items():
         if key not in expected:
             raise MotionError(f"{name} holds a tensor {key}, which belongs to no layer that its header names.")
@@ -144,16 +156,20 @@ def read(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         return load(path.read_bytes()), dict(header.get("__metadata__", {}))
     except OSError as error:
         raise MotionError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except (SafetensorError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+    except (SafetensorError, ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
         raise MotionError(f"{path.name} is not a sound safetensors file: {error}") from error
 
 
-def _json(name: str, header: Mapping[str, str], key: str, kind: type) -> Any:
+def header_value(name: str, header: Mapping[str, str], key: str, kind: type) -> Any:
+    """The JSON value of a header field.
+
+    Raises MotionError when it is missing, malformed or not of this kind.
+    """
     try:
         value = json.loads(header[key])
     except KeyError:
         raise MotionError(f"{name}: the header field {key} is missing.") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise MotionError(f"{name}: the header field {key} is not JSON ({error}).") from error
     if not isinstance(value, kind) or isinstance(value, bool):
         raise MotionError(f"{name}: the header field {key} should be a {kind.__name__}, not {value!r:.60}.")

@@ -28,7 +28,8 @@ def invert(
     The usual recipe is an empty prompt, no guidance and an unpatched model (Song et al. 2021, arXiv 2010.02502, sec.
     4.3). Every step takes the prediction at a timestep from the latents below it, which is an approximation; each
     refinement (one more call per step) removes most of what is left of that error by asking where sampling would have
-    landed.
+    landed. The noise that a prediction implies is taken at the timestep it was asked for; taken at the one below, a
+    v prediction of clean latents would seem to hold noise that opposes them.
     Raises MotionError when the latents are not finite.
     """
     if not torch.isfinite(latents).all():
@@ -42,7 +43,8 @@ def invert(
         if on_step is not None:
             on_step(i, steps)
         at = torch.full((len(x),), t, device=x.device)
-        above = schedule.move(x, denoiser(x, at, conditioning), below, t)
+        _, noise = schedule.clean_and_noise(x, denoiser(x, at, conditioning), t)
+        above = schedule.noisy(schedule.clean(x, noise, below), noise, t)
         for _ in range(refinements):
             above = above + (x - schedule.move(above, denoiser(above, at, conditioning), t, below))
         x, below = above, t

@@ -7,6 +7,7 @@ with F the layer's normalised input, s and γ the two strengths (Motion Inversio
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -57,6 +58,9 @@ class MotionPatch:
     def __post_init__(self) -> None:
         if self.debias not in DEBIAS:
             raise MotionError(f"debias is '{self.debias}', but it must be one of {', '.join(DEBIAS)}.")
+        for name in ("strength_qk", "strength_v"):
+            if not math.isfinite(getattr(self, name)):
+                raise MotionError(f"{name} is {getattr(self, name)}, but it must be a finite number.")
         if not 0 <= self.start <= self.end <= 1:
             raise MotionError(f"start {self.start} and end {self.end} must satisfy 0 ≤ start ≤ end ≤ 1.")
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from .denoiser import Denoiser
+from .errors import MotionError
 from .patch import MotionPatch
 from .schedule import CLEAN
 
@@ -28,11 +29,17 @@ def sample(
 
     conditioning, unconditional: text embeddings `[b, tokens, width]`; guidance 1 needs no unconditional ones.
     Patches act on both (as in Motion Inversion), each in its own part of the run.
+    Raises MotionError for guidance without unconditional embeddings, or a motion embedding made for another backbone.
     """
+    for patch in patches:
+        patch.embedding.check_fits(denoiser.backbone)
+    if guidance != 1.0 and unconditional is None:
+        raise MotionError(f"guidance is {guidance}, which needs unconditional text embeddings: give them, or use 1.")
     schedule, frames, size = denoiser.schedule, noise.shape[2], (noise.shape[3], noise.shape[4])
     prepared = [(patch, patch.prepare(frames, size, noise.device, noise.dtype)) for patch in patches]
-    guided = guidance != 1.0 and unconditional is not None
+    guided = guidance != 1.0
     if guided:
+        assert unconditional is not None
         conditioning = torch.cat([unconditional, conditioning])
     x = noise
     timesteps = schedule.timesteps(steps)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -22,7 +22,11 @@ CLEAN = -1
 
 @dataclass(frozen=True)
 class NoiseSchedule:
-    """alphas_cumprod: float64 `[T]`; final_alpha: ᾱ of the clean end; spacing and steps_offset as in diffusers."""
+    """alphas_cumprod: float64 `[T]`; final_alpha: ᾱ of the clean end; spacing and steps_offset as in diffusers.
+
+    Sampling always moves to the next timestep of the run. diffusers' DDIMScheduler moves T // steps down instead, which
+    is the same for leading spacing, and for trailing spacing where the number of steps divides T.
+    """
 
     alphas_cumprod: Tensor
     prediction: Prediction = "epsilon"
@@ -34,13 +38,25 @@ class NoiseSchedule:
     def from_config(cls, config: Mapping[str, Any], where: str = "scheduler_config.json") -> NoiseSchedule:
         """Read the configuration of any diffusers scheduler that was trained with discrete timesteps.
 
-        Raises MotionError for a beta schedule or prediction type that is not known.
+        Raises MotionError for a field with an unknown or impossible value.
         """
-        count = int(config.get("num_train_timesteps", 1000))
-        first, last = float(config.get("beta_start", 0.0001)), float(config.get("beta_end", 0.02))
+        try:
+            count, offset = int(config.get("num_train_timesteps", 1000)), int(config.get("steps_offset", 0))
+            first, last = float(config.get("beta_start", 0.0001)), float(config.get("beta_end", 0.02))
+            trained = config.get("trained_betas")
+            betas = None if trained is None else torch.tensor(trained, dtype=torch.float64)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise MotionError(f"{where} holds a field that is not a number ({error}).") from error
+        if offset < 0:
+            raise MotionError(f"{where}: steps_offset is {offset}, but it cannot be negative.")
         kind = config.get("beta_schedule", "linear")
-        if config.get("trained_betas") is not None:
-            betas = torch.tensor(config["trained_betas"], dtype=torch.float64)
+        if betas is not None:
+            count = len(betas) if betas.ndim == 1 else 0
+        elif count < 1 or not 0 < first <= last < 1:
+            raise MotionError(
+                f"{where}: num_train_timesteps {count}, beta_start {first} and beta_end {last} make no noise schedule: "
+                f"at least 1 timestep and 0 < beta_start ≤ beta_end < 1 are needed."
+            )
         elif kind == "linear":
             betas = torch.linspace(first, last, count, dtype=torch.float64)
         elif kind == "scaled_linear":
@@ -52,6 +68,13 @@ class NoiseSchedule:
             raise MotionError(
                 f"{where}: prediction_type is '{prediction}', but only epsilon and v_prediction are supported."
             )
+        spacing = config.get("timestep_spacing", "leading")
+        if spacing not in get_args(Spacing):
+            raise MotionError(
+                f"{where}: timestep_spacing is '{spacing}', but it must be {', '.join(get_args(Spacing))}."
+            )
+        if count < 1 or not bool(((betas > 0) & (betas < 1)).all()):
+            raise MotionError(f"{where}: trained_betas must be a list of numbers between 0 and 1.")
         alphas = (1 - betas).cumprod(dim=0)
         if config.get("rescale_betas_zero_snr"):
             alphas = _zero_terminal_snr(alphas)
@@ -60,8 +83,8 @@ class NoiseSchedule:
         return cls(
             alphas_cumprod=alphas,
             prediction=prediction,
-            spacing=config.get("timestep_spacing", "leading"),
-            steps_offset=int(config.get("steps_offset", 0)),
+            spacing=spacing,
+            steps_offset=offset,
             final_alpha=1.0 if config.get("set_alpha_to_one", True) else float(alphas[0]),
         )
 
@@ -81,7 +104,7 @@ class NoiseSchedule:
         if self.spacing == "trailing":
             return [round(total - i * total / steps) - 1 for i in range(steps)]
         if self.spacing == "linspace":
-            return torch.linspace(total - 1, 0, steps).round().long().tolist()
+            return torch.linspace(total - 1, 0, steps, dtype=torch.float64).round().long().tolist()
         return [min(i * (total // steps) + self.steps_offset, total - 1) for i in reversed(range(steps))]
 
     def progress(self, timestep: int) -> float:
@@ -101,6 +124,11 @@ class NoiseSchedule:
         alpha = self.alpha(timesteps, clean)
         return alpha.sqrt().to(clean) * clean + (1 - alpha).sqrt().to(clean) * noise
 
+    def clean(self, noisy: Tensor, noise: Tensor, timesteps: Tensor | int) -> Tensor:
+        """x_0 from x_t and ε."""
+        alpha = self.alpha(timesteps, noisy)
+        return (noisy - (1 - alpha).sqrt().to(noisy) * noise) / alpha.sqrt().to(noisy)
+
     def target(self, clean: Tensor, noise: Tensor, timesteps: Tensor | int) -> Tensor:
         """What the model should predict: ε or v, `[b, c, f, h, w]`."""
         if self.prediction == "epsilon":
@@ -110,10 +138,10 @@ class NoiseSchedule:
 
     def clean_and_noise(self, noisy: Tensor, prediction: Tensor, timesteps: Tensor | int) -> tuple[Tensor, Tensor]:
         """The x_0 and ε that a prediction at x_t implies."""
+        if self.prediction == "epsilon":
+            return self.clean(noisy, prediction, timesteps), prediction
         alpha = self.alpha(timesteps, noisy)
         signal, spread = alpha.sqrt().to(noisy), (1 - alpha).sqrt().to(noisy)
-        if self.prediction == "epsilon":
-            return (noisy - spread * prediction) / signal, prediction
         return signal * noisy - spread * prediction, signal * prediction + spread * noisy
 
     def move(self, noisy: Tensor, prediction: Tensor, start: int, end: int) -> Tensor:

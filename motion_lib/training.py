@@ -48,6 +48,11 @@ class TrainingSettings:
             raise MotionError(f"learning_rate is {self.learning_rate}, but it must be a positive number.")
         if self.loss not in LOSSES:
             raise MotionError(f"loss is '{self.loss}', but it must be one of {', '.join(LOSSES)}.")
+        for name in ("final_rate", "clip", "weight_decay"):
+            if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
+                raise MotionError(f"{name} is {getattr(self, name)}, but it must be a number that is not negative.")
+        if not self.velocity_cap > 0:
+            raise MotionError(f"velocity_cap is {self.velocity_cap}, but it must be positive.")
         low, high = self.timesteps
         if not 0 <= low <= high:
             raise MotionError(f"timesteps are {low} to {high}, but they must satisfy 0 ≤ lowest ≤ highest.")
@@ -98,9 +103,11 @@ def train(denoiser: Denoiser, latents: Tensor, conditioning: Any, state: Trainin
     Objective: E‖y − model(x_t, t)‖² over random timesteps and noise with the backbone frozen (arXiv 2403.20193, sec.
     3.2), through the value and query-key embeddings as trained: strengths 1 and no debias. Timesteps and noise are
     drawn on the CPU, so that a seed means the same on every device.
-    Raises MotionError for latents of another shape than the embedding's, or when the loss is not finite.
+    Raises MotionError for latents of another shape than the embedding's, for an embedding made for another backbone,
+    or when loss or gradient are not finite; the state then is that of the last good step.
     """
     schedule, settings = denoiser.schedule, state.settings
+    state.embedding.check_fits(denoiser.backbone)
     _check(latents, state.embedding, schedule, settings)
     loss_of = LOSSES[settings.loss]
     parameters = list(state.embedding.tensors.values())
@@ -110,26 +117,27 @@ def train(denoiser: Denoiser, latents: Tensor, conditioning: Any, state: Trainin
         timesteps = torch.randint(low, high + 1, (len(latents),), generator=state.generator)
         noise = torch.randn(latents.shape, generator=state.generator).to(latents)
         at = timesteps.to(latents.device)
-        # A plain patch: what is learned is the embedding itself, not its debiased form.
-        patch = MotionPatch(state.embedding, debias="vanilla").prepare(frames, size, latents.device, latents.dtype)
         with torch.enable_grad():
+            # A plain patch: what is learned is the embedding itself, not its debiased form.
+            patch = MotionPatch(state.embedding, debias="vanilla").prepare(frames, size, latents.device, latents.dtype)
             prediction = denoiser(schedule.noisy(latents, noise, at), at, conditioning, [patch])
             target = schedule.target(latents, noise, at)
             weight = _root_weight(schedule, settings, at, prediction)
             loss = loss_of(weight * prediction.float(), weight * target.float(), state.generator)
             state.optimizer.zero_grad(set_to_none=True)
             loss.backward()
-        if settings.clip:
-            torch.nn.utils.clip_grad_norm_(parameters, settings.clip)
+        norm = torch.nn.utils.clip_grad_norm_(parameters, settings.clip or math.inf)
+        for what, value in (("loss", loss.item()), ("gradient", norm.item())):
+            if not math.isfinite(value):
+                raise MotionError(
+                    f"The {what} became {value} at step {state.step + 1}: "
+                    f"lower learning_rate, or use a higher precision."
+                )
         for group in state.optimizer.param_groups:
             group["lr"] = settings.rate(state.step)
         state.optimizer.step()
         state.step += 1
         state.losses.append(loss.item())
-        if not math.isfinite(state.loss):
-            raise MotionError(
-                f"The loss became {state.loss} at step {state.step}: lower learning_rate, or use a higher precision."
-            )
         yield state
 
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from ..denoiser import Denoiser
 from ..errors import MotionError
 from ..models import BUNDLED
 from ..schedule import NoiseSchedule
+from .loading import pretrained, quietly
 from .model import SamplingDefaults, VideoModel
 
 Loader = Callable[[str, NoiseSchedule, torch.device, torch.dtype, "str | None"], Denoiser]
@@ -29,12 +32,18 @@ BACKBONES: dict[str, Loader] = {
     "UNet3DConditionModel": _unet3d,
 }
 
+# The files of every part of a model folder, beside the weights.
 PARTS = {
     "unet": ("config.json",),
     "vae": ("config.json",),
     "text_encoder": ("config.json",),
     "tokenizer": ("vocab.json", "merges.txt"),
     "scheduler": ("scheduler_config.json",),
+}
+WEIGHTS = {
+    "unet": "diffusion_pytorch_model",
+    "vae": "diffusion_pytorch_model",
+    "text_encoder": ("model", "pytorch_model"),
 }
 
 
@@ -64,15 +73,14 @@ def load_model(
     from transformers import CLIPTextModel, CLIPTokenizer
 
     try:
-        denoiser = BACKBONES[family](str(folder), schedule, device, dtype, _variant(folder / "unet"))
-        vae = AutoencoderKL.from_pretrained(
-            folder, subfolder="vae", torch_dtype=dtype, variant=_variant(folder / "vae"), local_files_only=True
-        )
-        text_encoder = CLIPTextModel.from_pretrained(
-            folder / "text_encoder", torch_dtype=dtype, variant=_variant(folder / "text_encoder"), local_files_only=True
-        )
-        tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        with quietly():
+            denoiser = BACKBONES[family](str(folder), schedule, device, dtype, _variant(folder / "unet"))
+            vae: Any = pretrained(AutoencoderKL, folder / "vae", dtype, _variant(folder / "vae"))
+            text_encoder: Any = pretrained(
+                CLIPTextModel, folder / "text_encoder", dtype, _variant(folder / "text_encoder")
+            )
+            tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError, pickle.UnpicklingError) as error:
         reason = " ".join(str(error).split())[:300]
         raise MotionError(f"The model in {folder} could not be loaded: {reason}") from error
     for module in (vae, text_encoder):
@@ -88,13 +96,17 @@ def _check_folder(folder: Path) -> None:
     missing = [
         f"{part}/{file}" for part, files in PARTS.items() for file in files if not (folder / part / file).is_file()
     ]
+    if (folder / "tokenizer" / "tokenizer.json").is_file():  # the same in one file, as newer versions write it
+        missing = [file for file in missing if not file.startswith("tokenizer/")]
     missing += [f"{part}/ weights" for part in ("unet", "vae", "text_encoder") if not _weights(folder / part)]
     if missing:
         raise MotionError(f"{folder} is not a text-to-video model in diffusers layout: missing {', '.join(missing)}.")
 
 
 def _weights(folder: Path) -> list[str]:
-    return [f.name for f in folder.glob("*") if f.name.endswith((".safetensors", ".bin"))] if folder.is_dir() else []
+    """The names of the weight files of a part: the safetensors if there are any, otherwise the pickles."""
+    names = [f.name for f in folder.glob("*") if f.name.startswith(WEIGHTS[folder.name])] if folder.is_dir() else []
+    return [n for n in names if n.endswith(".safetensors")] or [n for n in names if n.endswith(".bin")]
 
 
 def _variant(folder: Path) -> str | None:

@@ -8,6 +8,7 @@ uses those of the down and up blocks: 6 + 9 in ModelScope.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from ..attention import TemporalAttention, unaware
 from ..embedding import ATTENTIONS, Backbone, TemporalLayer
 from ..patch import PreparedPatch
 from ..schedule import NoiseSchedule
+from .loading import pretrained
 from .temporal_conv import flatten_temporal_convs
 
 FAMILY = "unet3d"
@@ -82,7 +84,5 @@ def load(
 ) -> UNet3DDenoiser:
     from diffusers.models.unets.unet_3d_condition import UNet3DConditionModel
 
-    unet = UNet3DConditionModel.from_pretrained(
-        folder, subfolder="unet", torch_dtype=dtype, variant=variant, local_files_only=True
-    )
+    unet: Any = pretrained(UNet3DConditionModel, Path(folder) / "unet", dtype, variant)
     return UNet3DDenoiser(unet.to(device), schedule)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from . import checkpoint
 from .design import AUTOENCODER, SCALING_FACTOR
 
 
-def new_autoencoder():
+def new_autoencoder() -> Any:
     from diffusers import AutoencoderKL
 
     return AutoencoderKL(**AUTOENCODER)

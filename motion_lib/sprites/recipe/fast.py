@@ -1,26 +1,16 @@
 """The same UNet, faster to train: exact rewritings of two kinds of layer, applied to one model.
 
-A 3×1×1 convolution over `[b, c, f, h, w]` is a 3×1 convolution over `[b, c, f, h·w]`, which in channels-last memory is
-also how frames in the batch already lie: nothing is copied. Attention over 16 frames is too short for fused kernels,
-whose tiles are 128 long; written out, it is bound by memory only.
+Temporal convolutions run without copies. Attention over 16 frames is too short for fused kernels, whose tiles are 128
+long; written out, it is bound by memory only.
 """
 
 from __future__ import annotations
 
-from types import MethodType
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 
-
-def _temporal_convolutions(self, hidden_states, num_frames: int = 1):
-    bf, c, h, w = hidden_states.shape
-    x = hidden_states.reshape(bf // num_frames, num_frames, c, h * w).transpose(1, 2)
-    y = x
-    for layer in (self.conv1, self.conv2, self.conv3, self.conv4):
-        norm, convolution = layer[0], layer[-1]
-        y = F.conv2d(F.silu(norm(y)), convolution.weight.squeeze(-1), convolution.bias, padding=(1, 0))
-    return (x + y).transpose(1, 2).reshape(bf, c, h, w)
+from ...backbones.temporal_conv import flatten_temporal_convs
 
 
 class _WrittenOutAttention:
@@ -36,11 +26,10 @@ class _WrittenOutAttention:
 def speed_up(unet, attention: bool = True):
     """Rewrite the temporal layers of a `UNet3DConditionModel` without dropout; returns it."""
     from diffusers.models.attention_processor import Attention
-    from diffusers.models.resnet import TemporalConvLayer
 
+    flatten_temporal_convs(unet)
+    written_out: Any = _WrittenOutAttention()
     for name, module in unet.named_modules():
-        if isinstance(module, TemporalConvLayer):
-            module.forward = MethodType(_temporal_convolutions, module)
-        elif attention and isinstance(module, Attention) and ("temp_attentions" in name or "transformer_in" in name):
-            module.set_processor(_WrittenOutAttention())
+        if attention and isinstance(module, Attention) and ("temp_attentions" in name or "transformer_in" in name):
+            module.set_processor(written_out)
     return unet

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +26,7 @@ class TextToVideo(nn.Module):
 
         super().__init__()
         self.text_encoder = new_text_encoder(tokenizer)
-        self.unet = UNet3DConditionModel(**UNET)
+        self.unet: Any = UNet3DConditionModel(**UNET)
 
     def forward(self, latents: Tensor, timesteps: Tensor, ids: Tensor) -> Tensor:
         return self.unet(latents, timesteps, self.text_encoder(ids)[0]).sample
@@ -89,7 +90,8 @@ def new_model(work: Path, device: str) -> TextToVideo:
     speed_up(model.unet)
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
-            module.to(memory_format=torch.channels_last)
+            convolution: Any = module  # the stubs do not know this form of `to`
+            convolution.to(memory_format=torch.channels_last)
     return model
 
 

@@ -1,0 +1,79 @@
+"""A UNet3DConditionModel with random weights, small enough to run in milliseconds, and what goes with it."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+from diffusers.models.unets.unet_3d_condition import UNet3DConditionModel
+from torch import Tensor
+
+from motion_lib.backbones.unet3d import UNet3DDenoiser
+from motion_lib.embedding import Backbone, MotionEmbedding
+from motion_lib.schedule import NoiseSchedule
+
+TEXT_WIDTH = 8
+SCHEDULE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1}
+ZERO_SNR = {
+    **SCHEDULE,
+    "prediction_type": "v_prediction",
+    "rescale_betas_zero_snr": True,
+    "timestep_spacing": "trailing",
+    "set_alpha_to_one": False,
+}
+
+
+def tiny_unet(seed: int = 0, **changes) -> UNet3DConditionModel:
+    """Two levels of ModelScope's blocks. Every weight is random: what the constructor leaves at zero would hide bugs."""
+    config = {
+        "block_out_channels": (8, 16),
+        "down_block_types": ("CrossAttnDownBlock3D", "CrossAttnDownBlock3D"),
+        "up_block_types": ("CrossAttnUpBlock3D", "CrossAttnUpBlock3D"),
+        "layers_per_block": 1,
+        "attention_head_dim": 4,
+        "norm_num_groups": 4,
+        "cross_attention_dim": TEXT_WIDTH,
+    }
+    unet = UNet3DConditionModel(**{**config, **changes})
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, parameter in sorted(unet.named_parameters()):
+            centre = 1.0 if "norm" in name and name.endswith("weight") else 0.0
+            spread = 0.6 * parameter[0].numel() ** -0.5 if parameter.ndim > 1 else 0.1
+            parameter.copy_(centre + spread * torch.randn(parameter.shape, generator=generator))
+    return unet
+
+
+@lru_cache(maxsize=8)
+def tiny_denoiser(prediction: str = "epsilon", dtype: torch.dtype = torch.float32) -> UNet3DDenoiser:
+    """One model for all tests: calling it changes nothing, as tests/test_attention.py shows."""
+    config = SCHEDULE if prediction == "epsilon" else ZERO_SNR
+    return UNet3DDenoiser(tiny_unet().to(dtype), NoiseSchedule.from_config(config))
+
+
+def tiny_backbone() -> Backbone:
+    return tiny_denoiser().backbone
+
+
+def randn(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def text(videos: int = 1, seed: int = 7, dtype: torch.dtype = torch.float32) -> Tensor:
+    """A conditioning `[b, 3, width]`."""
+    return randn(videos, 3, TEXT_WIDTH, seed=seed, dtype=dtype)
+
+
+def random_embedding(
+    backbone: Backbone,
+    sites: str = "all",
+    frames: int = 3,
+    size: tuple[int, int] = (5, 6),
+    components: str = "both",
+    seed: int = 1,
+    dtype: torch.dtype = torch.float32,
+) -> MotionEmbedding:
+    """Every tensor Gaussian, each with its own seed."""
+    zeros = MotionEmbedding.zeros(backbone, sites, frames, size, components)
+    tensors = {k: randn(*t.shape, seed=1000 * seed + i, dtype=dtype) for i, (k, t) in enumerate(zeros.tensors.items())}
+    return zeros.with_tensors(tensors)
