@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -83,7 +84,7 @@ def test_timesteps_fall_and_stay_inside(steps: int, spacing: str, offset: int) -
     config = {"num_train_timesteps": 60, "timestep_spacing": spacing, "steps_offset": offset}
     found = NoiseSchedule.from_config(config).timesteps(steps)
     assert len(found) == steps and 0 <= min(found) and max(found) <= 59
-    assert all(a > b for a, b in zip(found, found[1:], strict=False)) or (offset and steps == 60)
+    assert all(a > b for a, b in itertools.pairwise(found)) or (offset and steps == 60)
 
 
 @pytest.mark.parametrize("steps", [0, -1, 1001])

@@ -24,7 +24,7 @@ ZERO_SNR = {
 
 
 def tiny_unet(seed: int = 0, **changes) -> UNet3DConditionModel:
-    """Two levels of ModelScope's blocks. Every weight is random: what the constructor leaves at zero would hide bugs."""
+    """Two levels of ModelScope's blocks, every weight random: what the constructor leaves at zero would hide bugs."""
     config = {
         "block_out_channels": (8, 16),
         "down_block_types": ("CrossAttnDownBlock3D", "CrossAttnDownBlock3D"),
