@@ -1,0 +1,36 @@
+"""The nodes, in the order of a user's graph. A node contains no mathematics: that is `motion_lib`'s."""
+
+from __future__ import annotations
+
+from comfy_api.latest import ComfyExtension, io
+
+from .apply import ApplyMotionEmbedding, ApplyMotionEmbeddingAdvanced
+from .clip import PrepareReferenceClip, SampleClip
+from .embedding import LoadMotionEmbedding, SaveMotionEmbedding
+from .host.folders import register_folders
+from .load import LoadMotionVideoModel
+from .noise import InvertVideoToNoise, MixInversionNoise
+from .report import MotionReport
+from .train import TrainMotionEmbedding
+
+NODES: list[type[io.ComfyNode]] = [
+    LoadMotionVideoModel,
+    SampleClip,
+    PrepareReferenceClip,
+    TrainMotionEmbedding,
+    ApplyMotionEmbedding,
+    ApplyMotionEmbeddingAdvanced,
+    InvertVideoToNoise,
+    MixInversionNoise,
+    SaveMotionEmbedding,
+    LoadMotionEmbedding,
+    MotionReport,
+]
+
+
+class MotionInversionExtension(ComfyExtension):
+    async def on_load(self) -> None:
+        register_folders()
+
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        return NODES

@@ -1,0 +1,138 @@
+"""Giving a motion embedding to a MODEL."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ..motion_lib.embedding import MotionEmbedding
+from ..motion_lib.patch import DEBIAS, MotionPatch
+from ..motion_lib.presets import PRESETS
+from .host.denoiser import backbone_of
+from .host.patch import AppliedPatch, with_patch
+from .schema import MotionEmbeddingType, advanced, schema
+
+STRENGTH = {"default": 1.0, "min": -4.0, "max": 4.0, "step": 0.05}
+MODEL_TIP = "A MODEL from Load Motion Video Model, with or without LoRA or other motion embeddings."
+EMBEDDING_TIP = "From Train Motion Embedding or Load Motion Embedding."
+
+
+def patched(model, patch: MotionPatch):
+    """A clone of the MODEL with one more motion patch; raises MotionError when the embedding does not fit it."""
+    patch.embedding.check_fits(backbone_of(model))
+    clone = model.clone()
+    options = clone.model_options
+    clone.model_options = {
+        **options,
+        "transformer_options": with_patch(options.get("transformer_options", {}), AppliedPatch(patch)),
+    }
+    return clone
+
+
+class ApplyMotionEmbedding(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            "Apply",
+            display_name="Apply Motion Embedding",
+            description="Videos sampled with the resulting MODEL move like the clip that the embedding was trained on. "
+            "How the embedding acts follows the preset it was trained with.",
+            search_aliases=["motion transfer", "motion inversion", "motion lora"],
+            inputs=[
+                io.Model.Input("model", tooltip=MODEL_TIP),
+                MotionEmbeddingType.Input("motion_embedding", tooltip=EMBEDDING_TIP),
+                io.Float.Input(
+                    "strength",
+                    **STRENGTH,
+                    tooltip="How strongly the motion acts: 1 as trained, 0 not at all, bit for bit.",
+                ),
+            ],
+            outputs=[io.Model.Output(tooltip="For KSampler or CFGGuider.")],
+        )
+
+    @classmethod
+    def execute(cls, model, motion_embedding: MotionEmbedding, strength: float) -> io.NodeOutput:
+        preset = PRESETS.get(motion_embedding.details.get("preset", ""), PRESETS["hybrid"])
+        patch = MotionPatch(
+            motion_embedding, strength * preset.strength_qk, strength * preset.strength_v, debias=preset.debias
+        )
+        return io.NodeOutput(patched(model, patch))
+
+
+class ApplyMotionEmbeddingAdvanced(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            "ApplyAdvanced",
+            display_name="Apply Motion Embedding (Advanced)",
+            description="The same with every strength, the debiasing, the part of sampling and the layers to choose.",
+            search_aliases=["motion transfer", "motion inversion", "motion strength", "debias"],
+            inputs=[
+                io.Model.Input("model", tooltip=MODEL_TIP),
+                MotionEmbeddingType.Input("motion_embedding", tooltip=EMBEDDING_TIP),
+                io.Float.Input(
+                    "strength_qk",
+                    **STRENGTH,
+                    tooltip="Of the query-key embedding, which holds no appearance: when things move. 1 as trained.",
+                ),
+                io.Float.Input(
+                    "strength_v",
+                    **STRENGTH,
+                    tooltip="Of the value embedding: where things move. Lower it when the reference's look shows; "
+                    "0 for camera motion.",
+                ),
+                io.Combo.Input(
+                    "debias",
+                    options=list(DEBIAS),
+                    default="difference" if "difference" in DEBIAS else next(iter(DEBIAS)),
+                    tooltip="What is taken out of the value embedding against leaking appearance. vanilla: nothing; "
+                    "normalize: its mean over frames; difference: all that does not change from frame to frame.",
+                ),
+                io.Float.Input(
+                    "start_percent",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="Where in sampling the motion begins to act: 0 is pure noise. Motion is decided early.",
+                ),
+                io.Float.Input(
+                    "end_percent",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="Where it stops. Below 1, the last steps are left to the prompt alone.",
+                ),
+                advanced(
+                    io.String,
+                    "sites",
+                    default="",
+                    tooltip="Layers that act, out of those that were trained: empty for all, deep for the widest, or a "
+                    "comma-separated list of names and patterns such as up_blocks.1.*",
+                ),
+            ],
+            outputs=[io.Model.Output(tooltip="For KSampler or CFGGuider.")],
+        )
+
+    @classmethod
+    def validate_inputs(cls, start_percent: float = 0.0, end_percent: float = 1.0) -> bool | str:
+        if start_percent > end_percent:
+            return f"start_percent is {start_percent}, but it must not be above end_percent, which is {end_percent}."
+        return True
+
+    @classmethod
+    def execute(
+        cls,
+        model,
+        motion_embedding: MotionEmbedding,
+        strength_qk: float,
+        strength_v: float,
+        debias: str,
+        start_percent: float,
+        end_percent: float,
+        sites: str = "",
+    ) -> io.NodeOutput:
+        if sites.strip():
+            motion_embedding = motion_embedding.only(sites.strip())
+        patch = MotionPatch(motion_embedding, strength_qk, strength_v, debias, start_percent, end_percent)
+        return io.NodeOutput(patched(model, patch))

@@ -1,0 +1,138 @@
+"""Reference clips: one that comes with the pack, and making any clip fit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from comfy_api.latest import InputImpl, io, ui
+from PIL import Image
+
+from .. import motion_lib
+from ..motion_lib.errors import MotionError
+from ..motion_lib.video import ClipOptions, check_clip, select_indices
+from ..motion_lib.video.read import resized
+from .host.images import frames_of, images_of
+from .schema import advanced, schema
+
+SAMPLES = Path(motion_lib.__file__).parent / "samples"
+
+
+def sample_clips() -> list[str]:
+    return sorted(f.name for f in SAMPLES.glob("*.mp4"))
+
+
+class SampleClip(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            "SampleClip",
+            display_name="Sample Reference Clip",
+            description="A short clip that comes with the pack. Replace this node by Load Video to use your own.",
+            search_aliases=["example video", "demo clip"],
+            inputs=[io.Combo.Input("clip", options=sample_clips(), tooltip="Clips that come with the pack.")],
+            outputs=[io.Video.Output(tooltip="For Prepare Reference Clip.")],
+        )
+
+    @classmethod
+    def execute(cls, clip: str) -> io.NodeOutput:
+        return io.NodeOutput(InputImpl.VideoFromFile(str(SAMPLES / clip)))
+
+
+class PrepareReferenceClip(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            "PrepareClip",
+            display_name="Prepare Reference Clip",
+            description="Takes the frames that a model can use from a video or a batch of images, and reports what "
+            "would spoil the learning of motion: cuts, stillness, repeated frames.",
+            search_aliases=["resample video", "force_rate", "frame_load_cap", "clip doctor", "video frames"],
+            inputs=[
+                io.MultiType.Input(
+                    "clip", types=[io.Video, io.Image], tooltip="The reference: a VIDEO, or its frames as IMAGE."
+                ),
+                io.Int.Input(
+                    "frames",
+                    default=16,
+                    min=2,
+                    max=512,
+                    tooltip="Frames to take; models were trained with 16 (sprite_t2v, ModelScope) or 24 (ZeroScope).",
+                ),
+                io.Int.Input("width", default=128, min=16, max=4096, step=8, tooltip="Of the result, in pixels."),
+                io.Int.Input("height", default=128, min=16, max=4096, step=8, tooltip="Of the result, in pixels."),
+                io.Float.Input(
+                    "force_rate",
+                    default=0.0,
+                    min=0.0,
+                    max=120.0,
+                    step=1.0,
+                    tooltip="Frames per second to resample to before frames are chosen; 0 keeps the clip's own rate. 8 "
+                    "suits most text-to-video models.",
+                ),
+                io.Int.Input(
+                    "skip_first_frames", default=0, min=0, max=100_000, tooltip="Frames to leave out at first."
+                ),
+                io.Int.Input(
+                    "select_every_nth", default=1, min=1, max=100, tooltip="2 takes every second frame, and so on."
+                ),
+                io.Combo.Input(
+                    "fit",
+                    options=["crop", "fit", "stretch"],
+                    default="crop",
+                    tooltip="Another aspect ratio: crop cuts the edges, fit adds black bars, stretch distorts.",
+                ),
+                advanced(
+                    io.Float,
+                    "image_rate",
+                    default=8.0,
+                    min=0.1,
+                    max=240.0,
+                    step=1.0,
+                    tooltip="Frames per second of an IMAGE input, which does not say it itself.",
+                ),
+            ],
+            outputs=[
+                io.Image.Output(tooltip="The frames, for VAE Encode."),
+                io.Float.Output(display_name="frame_rate", tooltip="At which they play at the original speed."),
+                io.String.Output(display_name="report", tooltip="What was found in the clip."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        clip,
+        frames: int,
+        width: int,
+        height: int,
+        force_rate: float,
+        skip_first_frames: int,
+        select_every_nth: int,
+        fit: str,
+        image_rate: float = 8.0,
+    ) -> io.NodeOutput:
+        if isinstance(clip, torch.Tensor):
+            source, rate = frames_of(clip), image_rate
+        else:
+            parts = clip.get_components()
+            source, rate = frames_of(parts.images), float(parts.frame_rate)
+        options = ClipOptions(force_rate, frames, skip_first_frames, select_every_nth, width, height, fit)
+        chosen = select_indices([index / rate for index in range(len(source))], options)
+        if len(chosen) < frames:
+            raise MotionError(
+                f"The clip has {len(source)} frames at {rate:g} per second, of which {len(chosen)} can be taken, but "
+                f"frames is {frames}: use a longer clip, or lower frames, skip_first_frames or select_every_nth."
+            )
+        taken = [np.asarray(resized(Image.fromarray(source[i].numpy()), (width, height), fit)) for i in chosen]
+        result = torch.from_numpy(np.stack(taken))
+        report = check_clip(result)
+        out_rate = (force_rate or rate) / select_every_nth
+        lines = [
+            f"{len(chosen)} of {len(source)} frames ({chosen[0]} to {chosen[-1]}), {width}x{height}, {out_rate:g} per "
+            f"second, {len(chosen) / out_rate:.1f} s.",
+            *report.warnings(),
+        ]
+        text = "\n".join(lines if report.warnings() else [*lines, "Nothing spoils the learning of motion."])
+        return io.NodeOutput(images_of(result), out_rate, text, ui=ui.PreviewText(text))

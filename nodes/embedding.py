@@ -1,0 +1,139 @@
+"""Keeping and sharing motion embeddings."""
+
+from __future__ import annotations
+
+import base64
+import io as bytes_io
+import os
+from dataclasses import replace
+
+import torch
+from comfy_api.latest import io
+from PIL import Image
+
+from ..motion_lib.embedding import MotionEmbedding
+from ..motion_lib.files import load_embedding, save_embedding
+from .host.denoiser import backbone_of
+from .host.folders import EMBEDDINGS, embedding_names, embedding_path, new_embedding_path, temporary_path
+from .host.images import frames_of
+from .schema import MotionEmbeddingType, schema
+
+THUMBNAIL = (8, 96, "data:image/webp;base64,")  # frames, pixels of the longer side, how the text begins
+NONE = "no embedding in models/" + EMBEDDINGS
+
+
+class SaveMotionEmbedding(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            "SaveEmbedding",
+            display_name="Save Motion Embedding",
+            description=f"Writes an embedding to models/{EMBEDDINGS}, with a title and a preview, ready to be shared.",
+            search_aliases=["export motion", "share motion"],
+            is_output_node=True,
+            inputs=[
+                MotionEmbeddingType.Input("motion_embedding", tooltip="From Train Motion Embedding."),
+                io.String.Input(
+                    "name", default="my_motion", tooltip=f"File name in models/{EMBEDDINGS}; sub/name works."
+                ),
+                io.String.Input("title", default="", tooltip="What model browsers show; the name if empty."),
+                io.String.Input("author", default="", tooltip="Who made it, if you like to say."),
+                io.String.Input("license", default="", tooltip="Under which licence others may use it."),
+                io.Image.Input(
+                    "preview", optional=True, tooltip="Frames of the reference or of a result, kept small in the file."
+                ),
+            ],
+            outputs=[
+                MotionEmbeddingType.Output(display_name="motion_embedding", tooltip="The same, to carry on with.")
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls, motion_embedding: MotionEmbedding, name: str, title: str, author: str, license: str, preview=None
+    ) -> io.NodeOutput:
+        path = new_embedding_path(name)
+        details = {**motion_embedding.details, "title": title.strip() or path.stem}
+        details |= {key: text.strip() for key, text in (("author", author), ("license", license)) if text.strip()}
+        if preview is not None:
+            details["thumbnail"] = _thumbnail(frames_of(preview))
+        embedding = replace(motion_embedding, details=details)
+        save_embedding(path, embedding)
+        text = f"Saved {path.name}, {os.path.getsize(path) / 1e6:.1f} MB.\n{describe(embedding)}"
+        return io.NodeOutput(embedding, ui=_shown(embedding, text))
+
+
+class LoadMotionEmbedding(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        names = embedding_names()
+        return schema(
+            "LoadEmbedding",
+            display_name="Load Motion Embedding",
+            description=f"Reads an embedding from models/{EMBEDDINGS} and shows what it is.",
+            search_aliases=["motion file", "import motion"],
+            inputs=[
+                io.Combo.Input(
+                    "name",
+                    options=names or [NONE],
+                    tooltip=f"Files in models/{EMBEDDINGS}; results of Train Motion Embedding are in trained.",
+                ),
+                io.Model.Input(
+                    "model", optional=True, tooltip="Connect a MODEL to hear at once whether the embedding fits it."
+                ),
+            ],
+            outputs=[
+                MotionEmbeddingType.Output(display_name="motion_embedding", tooltip="For Apply Motion Embedding.")
+            ],
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls, name: str, **others) -> str:
+        path = embedding_path(name)
+        return f"{path.stat().st_mtime_ns} {path.stat().st_size}"
+
+    @classmethod
+    def execute(cls, name: str, model=None) -> io.NodeOutput:
+        embedding = load_embedding(embedding_path(name))
+        if model is not None:
+            embedding.check_fits(backbone_of(model), name)
+        return io.NodeOutput(embedding, ui=_shown(embedding, describe(embedding)))
+
+
+def describe(embedding: MotionEmbedding) -> str:
+    """A few lines for people."""
+    known = embedding.details
+    size = ", ".join(sorted({f"{h}x{w}" for h, w in embedding.grids.values()}))
+    lines = [
+        known.get("title", ""),
+        " · ".join(f"{k} {known[k]}" for k in ("author", "license", "date") if known.get(k)),
+        f"{embedding.frames} frames, {len(embedding.layers)} layers of {embedding.backbone.describe()}, grids {size}",
+        " · ".join(
+            f"{k} {known[k]}" for k in ("preset", "steps", "loss", "learning_rate", "seed", "model") if k in known
+        ),
+        known.get("description", ""),
+    ]
+    return "\n".join(line for line in lines if line)
+
+
+def _shown(embedding: MotionEmbedding, text: str) -> dict:
+    """What the node displays: text, and the preview that the file carries."""
+    shown: dict = {"text": (text,)}
+    thumbnail = embedding.details.get("thumbnail", "")
+    if thumbnail.startswith(THUMBNAIL[2]):
+        name = f"motion_embedding_{abs(hash(thumbnail)):x}.webp"
+        temporary_path(name).write_bytes(base64.b64decode(thumbnail[len(THUMBNAIL[2]) :]))
+        shown |= {"images": [{"filename": name, "subfolder": "", "type": "temp"}], "animated": (True,)}
+    return shown
+
+
+def _thumbnail(frames: torch.Tensor) -> str:
+    """A small animated WebP as a data URL, for the file's header."""
+    count, side, prefix = THUMBNAIL
+    chosen = torch.linspace(0, len(frames) - 1, min(count, len(frames))).round().long()
+    pictures = [Image.fromarray(frames[i].numpy()) for i in chosen]
+    for picture in pictures:
+        picture.thumbnail((side, side))
+    buffer = bytes_io.BytesIO()
+    pictures[0].save(buffer, "WEBP", save_all=True, append_images=pictures[1:], duration=125, loop=0, quality=60)
+    return prefix + base64.b64encode(buffer.getvalue()).decode()

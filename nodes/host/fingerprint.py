@@ -1,0 +1,48 @@
+"""A name for results: a hash of everything they depend on, equal in every run of ComfyUI."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import torch
+from comfy.model_patcher import ModelPatcher
+
+from .denoiser import schedule_of
+from .patch import KEY
+
+
+def fingerprint(*values: Any) -> str:
+    """Of tensors, numbers, texts, containers and objects made of them: 32 hexadecimal digits."""
+    digest = hashlib.sha256()
+    _add(digest, values)
+    return digest.hexdigest()[:32]
+
+
+def model_state(model: ModelPatcher) -> list[Any]:
+    """What a MODEL's predictions depend on: its files, LoRA, motion patches and noise schedule."""
+    patches = model.model_options.get("transformer_options", {}).get("patches", {}).get(KEY, [])
+    return [model.model.source, model.patches, [applied.patch for applied in patches], schedule_of(model)]
+
+
+def _add(digest: Any, value: Any) -> None:
+    digest.update(f"{type(value).__name__}(".encode())
+    if isinstance(value, torch.Tensor):
+        digest.update(f"{value.dtype}{list(value.shape)}".encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    elif isinstance(value, dict):
+        for key in sorted(value, key=str):
+            _add(digest, (str(key), value[key]))
+    elif isinstance(value, (set, frozenset)):
+        _add(digest, sorted(map(str, value)))
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            _add(digest, item)
+    elif is_dataclass(value) and not isinstance(value, type):
+        _add(digest, {field.name: getattr(value, field.name) for field in fields(value)})
+    elif value is None or isinstance(value, (str, bytes, int, float)):
+        digest.update(repr(value).encode())
+    else:  # such as a LoRA's weight adapter
+        _add(digest, vars(value) if hasattr(value, "__dict__") else str(type(value)))
+    digest.update(b")")

@@ -1,0 +1,76 @@
+"""Where models, embeddings and results live."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import folder_paths
+
+from ...motion_lib.backbones import BACKBONES
+from ...motion_lib.errors import MotionError
+from ...motion_lib.models import BUNDLED
+
+EMBEDDINGS = "motion_embeddings"  # the name of the folder in ComfyUI's models, and its key in extra_model_paths.yaml
+EMBEDDING_SUFFIX = ".safetensors"
+TRAINED, INVERTED = "trained", "inverted"  # sub-folders of results, by a hash of what they were made from
+
+
+def register_folders() -> None:
+    """Make models/motion_embeddings known, keeping the folders that extra_model_paths.yaml may have added."""
+    folder_paths.add_model_folder_path(EMBEDDINGS, os.path.join(folder_paths.models_dir, EMBEDDINGS))
+    paths, _ = folder_paths.folder_names_and_paths[EMBEDDINGS]
+    folder_paths.folder_names_and_paths[EMBEDDINGS] = (paths, {EMBEDDING_SUFFIX})
+
+
+def embedding_names() -> list[str]:
+    return folder_paths.get_filename_list(EMBEDDINGS)
+
+
+def embedding_path(name: str) -> Path:
+    """Of an existing embedding; raises MotionError when it is gone."""
+    path = folder_paths.get_full_path(EMBEDDINGS, name)
+    if path is None:
+        raise MotionError(
+            f"There is no motion embedding {name} in models/{EMBEDDINGS}: choose another, or put it there."
+        )
+    return Path(path)
+
+
+def new_embedding_path(name: str) -> Path:
+    """Where an embedding of this name is written; raises MotionError for a name that would leave the folder."""
+    root = Path(folder_paths.get_folder_paths(EMBEDDINGS)[0]).resolve()
+    path = (root / name.strip()).resolve()
+    if not name.strip() or path == root or root not in path.parents:
+        raise MotionError(f"name is '{name}', but it must be a file name inside models/{EMBEDDINGS}.")
+    return path if path.suffix == EMBEDDING_SUFFIX else path.with_name(path.name + EMBEDDING_SUFFIX)
+
+
+def result_path(kind: str, name: str) -> Path:
+    return Path(folder_paths.get_folder_paths(EMBEDDINGS)[0]) / kind / name
+
+
+def temporary_path(name: str) -> Path:
+    """A file that the browser can ask for and that the next start of ComfyUI removes."""
+    folder = Path(folder_paths.get_temp_directory())
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / name
+
+
+def video_models() -> dict[str, Path]:
+    """The bundled models, and every text-to-video model in diffusers layout in models/diffusers, by name."""
+    found = {name: folder for name, (folder, _) in BUNDLED.items()}
+    for root in folder_paths.get_folder_paths("diffusers"):
+        for config in sorted(Path(root).glob("**/unet/config.json")) if os.path.isdir(root) else ():
+            if _family(config) in BACKBONES:
+                folder = config.parent.parent
+                found.setdefault(folder.relative_to(root).as_posix(), folder)
+    return found
+
+
+def _family(config: Path) -> str | None:
+    try:
+        return json.loads(config.read_text(encoding="utf-8")).get("_class_name")
+    except (OSError, ValueError, AttributeError):
+        return None  # somebody else's folder; choosing it by name reports what is wrong

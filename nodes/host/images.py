@@ -1,0 +1,31 @@
+"""IMAGE batches of ComfyUI, float `[f, h, w, 3]` in [0, 1], and the frames of motion_lib, uint8 `[f, h, w, 3]`."""
+
+from __future__ import annotations
+
+import secrets
+
+import torch
+from comfy_api.latest import io, ui
+from torch import Tensor
+
+from ...motion_lib.errors import MotionError
+from ...motion_lib.video import write_video
+from .folders import temporary_path
+
+
+def frames_of(images: Tensor) -> Tensor:
+    """Raises MotionError for an IMAGE that is no RGB clip."""
+    if images.ndim != 4 or images.shape[-1] not in (3, 4):
+        raise MotionError(f"The IMAGE has the shape {list(images.shape)}, but [frames, height, width, 3] is needed.")
+    return (images[..., :3].float().clamp(0, 1) * 255).round().to(torch.uint8).cpu()
+
+
+def images_of(frames: Tensor) -> Tensor:
+    return frames.float() / 255
+
+
+def animation(frames: Tensor, rate: float) -> ui.SavedResult:
+    """uint8 frames as a looping picture that a node can show, in ComfyUI's temporary folder."""
+    name = f"motion_inversion_{secrets.token_hex(6)}.webp"
+    write_video(temporary_path(name), frames, rate)
+    return ui.SavedResult(name, "", io.FolderType.temp)

@@ -1,0 +1,115 @@
+"""A motion embedding on a MODEL: data in `transformer_options`, read by the model on every call.
+
+Nothing in the module tree changes, so that patches compose, follow hooks and schedules of a conditioning, work under
+torch.compile and gradient checkpointing, and leave the model bit-identical when they are not there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...motion_lib.patch import MotionPatch, PreparedPatch
+
+KEY = "motion_inversion"  # in transformer_options["patches"]
+
+
+class AppliedPatch:
+    """A MotionPatch on a ModelPatcher. Prepared tensors are kept per shape, device and dtype, because a sampling run
+    asks for the same ones on every step; multi-GPU asks from several threads."""
+
+    def __init__(self, patch: MotionPatch):
+        self.patch = patch
+        self._prepared: dict[tuple, PreparedPatch] = {}
+
+    def __deepcopy__(self, memo: dict) -> AppliedPatch:
+        return self  # older versions of ComfyUI copy model options deeply for every clone
+
+    def to(self, device_or_dtype: Any) -> AppliedPatch:
+        return self  # called when a model is loaded; tensors are moved at use
+
+    def at(self, call: Call) -> PreparedPatch | None:
+        if (self.patch.start, self.patch.end) != (0.0, 1.0) and not self.patch.acts_at(call.progress()):
+            return None
+        key = (call.total_frames, call.size, call.device, call.dtype)
+        prepared = self._prepared.get(key)
+        if prepared is None:
+            if len(self._prepared) > 4:
+                self._prepared.clear()
+            # Sampling runs in inference mode; tensors made there could not be used by training afterwards.
+            with torch.inference_mode(False), torch.no_grad():
+                prepared = self.patch.prepare(call.total_frames, call.size, call.device, call.dtype)
+            self._prepared[key] = prepared
+        return call.windowed(prepared)
+
+
+@dataclass(frozen=True)
+class ReadyPatch:
+    """A patch that training prepared for this very call, with gradients."""
+
+    prepared: PreparedPatch
+
+    def __deepcopy__(self, memo: dict) -> ReadyPatch:
+        return self
+
+    def at(self, call: Call) -> PreparedPatch:
+        return self.prepared
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of the model: what a patch needs to know of it. size: (h, w) of the latents. timesteps: `[b]`."""
+
+    frames: int
+    size: tuple[int, int]
+    device: torch.device
+    dtype: torch.dtype
+    timesteps: Tensor
+    last_timestep: int
+    window: Sequence[int] | None = None
+    window_of: int = 0
+
+    @classmethod
+    def of(cls, x: Tensor, timesteps: Tensor, last_timestep: int, options: dict) -> Call:
+        """x: `[b, c, f, h, w]`."""
+        frames = x.shape[2]
+        window = options.get("context_window")
+        if window is None or getattr(window, "dim", None) != 0 or len(window.index_list) != frames:
+            window = None
+        size = (x.shape[3], x.shape[4])
+        shape = (frames, size, x.device, x.dtype, timesteps, last_timestep)
+        return cls(*shape) if window is None else cls(*shape, tuple(window.index_list), window.total_frames)
+
+    @property
+    def total_frames(self) -> int:
+        return self.window_of or self.frames
+
+    def progress(self) -> float:
+        """0 at pure noise, 1 at the clean end."""
+        return 1 - float(self.timesteps[0]) / self.last_timestep
+
+    def windowed(self, prepared: PreparedPatch) -> PreparedPatch:
+        """The rows of a context window: of the motion of the whole video, those of the window's frames."""
+        if self.window is None:
+            return prepared
+        rows = torch.tensor(self.window, device=self.device)
+        return PreparedPatch(
+            {key: m.index_select(1, rows) for key, m in prepared.query_key.items()},
+            {key: m.index_select(1, rows) for key, m in prepared.value.items()},
+        )
+
+
+def with_patch(options: dict, patch: AppliedPatch | ReadyPatch) -> dict:
+    """transformer_options with one more patch; the given ones are left as they are."""
+    patches = dict(options.get("patches", {}))
+    patches[KEY] = [*patches.get(KEY, ()), patch]
+    return {**options, "patches": patches}
+
+
+def patches_for(call: Call, options: dict) -> tuple[PreparedPatch, ...]:
+    prepared = (patch.at(call) for patch in options.get("patches", {}).get(KEY, ()))
+    return tuple(patch for patch in prepared if patch is not None)

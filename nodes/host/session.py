@@ -1,0 +1,82 @@
+"""A loaded MODEL for as long as training or inversion takes: memory, gradients, progress, previews."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import comfy.model_management as management
+import comfy.utils
+import latent_preview
+import torch
+from comfy.model_patcher import ModelPatcher
+from PIL import Image
+from torch import Tensor
+
+PREVIEW_EVERY = 1.0  # seconds
+PREVIEW_SIZE = 512  # pixels
+TRAINING_MEMORY = 6.0  # times the estimate for sampling: what is kept for the backward pass
+RECOMPUTING_MEMORY = 2.5  # the same when blocks are run again in the backward pass
+
+
+@contextmanager
+def loaded(model: ModelPatcher, shape: tuple[int, ...], memory: float = 1.0, vae: Any = None) -> Iterator[torch.device]:
+    """The device on which the whole MODEL now is, other models having made room; gradients are possible inside.
+
+    shape: `[f, c, h, w]` of the latents. memory: times the host's estimate for sampling at this shape. vae: loaded
+    beside it for previews, since loading it later could push the model out.
+    """
+    with torch.inference_mode(False):
+        needed = memory * model.model.memory_required(list(shape))
+        models = [model]
+        if vae is not None:
+            models.append(vae.patcher)
+            needed += vae.memory_used_decode((1, *shape[1:]), vae.vae_dtype)
+        # Whole, because weights that are moved in for each call would be overwritten before the backward pass.
+        management.load_models_gpu(models, memory_required=needed, force_full_load=True)
+        training = getattr(management, "in_training", None)
+        try:
+            if training is not None:
+                management.in_training = True  # kernels that have no gradient are avoided
+            model.pre_run()
+            yield model.load_device
+        finally:
+            if training is not None:
+                management.in_training = training
+            model.cleanup()
+
+
+class Progress:
+    """The progress bar of the running node, with a picture now and then. Every step can be cancelled."""
+
+    def __init__(self, model: ModelPatcher, steps: int, vae: Any = None, done: int = 0):
+        self.bar, self.steps, self.vae, self.shown = comfy.utils.ProgressBar(steps), steps, vae, 0.0
+        fmt = model.model.latent_format
+        self.previewer = None if vae is not None else latent_preview.get_previewer(model.load_device, fmt)
+        self.process_out = model.model.process_latent_out
+        self.update(done)
+
+    def update(self, step: int, clean: Tensor | None = None) -> None:
+        """clean: `[1, c, f, h, w]`, whose middle frame is shown. Raises ComfyUI's interruption when cancelled."""
+        now = time.monotonic()
+        wanted = clean is not None and clean.numel() and now - self.shown >= PREVIEW_EVERY
+        picture = self._picture(clean[:, :, clean.shape[2] // 2]) if wanted else None
+        if wanted:
+            self.shown = time.monotonic()
+        # The bar drops updates that come fast, and the check for an interruption with them.
+        self.bar.update_absolute(step, self.steps, picture)
+        management.throw_exception_if_processing_interrupted()
+
+    def _picture(self, frame: Tensor) -> tuple[str, Image.Image, int] | None:
+        """frame: `[1, c, h, w]`."""
+        with torch.no_grad():
+            if self.previewer is not None:
+                return self.previewer.decode_latent_to_preview_image("JPEG", frame)
+            if self.vae is None:
+                return None
+            latents = self.process_out(frame).to(self.vae.device, self.vae.vae_dtype)
+            pixels = self.vae.process_output(self.vae.first_stage_model.decode(latents).float())
+        array = (pixels[0].movedim(0, -1) * 255).round().byte().cpu().numpy()
+        return "JPEG", Image.fromarray(array), PREVIEW_SIZE

@@ -1,0 +1,117 @@
+"""diffusers' UNet3DConditionModel as ComfyUI's diffusion_model. Imported when a model is loaded: without diffusers,
+everything else works."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import comfy.ops
+import torch
+import torch.nn.functional as F
+from diffusers.models.resnet import TemporalConvLayer
+from diffusers.models.unets.unet_3d_condition import UNet3DConditionModel
+from einops import rearrange
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from ...motion_lib.backbones.loading import pretrained, quietly
+from ...motion_lib.backbones.unet3d import backbone_of, install_processors
+from .patch import Call, patches_for
+
+SWAPPED = ("Linear", "Conv2d", "Conv3d", "GroupNorm", "LayerNorm")
+
+
+class HostUNet3D(UNet3DConditionModel):
+    """Frames in the batch; patches out of transformer_options; layers that cast and move as ComfyUI wants them."""
+
+    compute_dtype: torch.dtype
+    last_timestep: int
+
+    @property
+    def dtype(self) -> torch.dtype:
+        # diffusers casts the time embedding to this; under manual cast the weights' own dtype would be wrong.
+        return self.compute_dtype
+
+    def forward(
+        self,
+        x: Tensor,
+        timesteps: Tensor,
+        context: Tensor | None = None,
+        control: dict | None = None,
+        transformer_options: dict | None = None,
+        **ignored,
+    ) -> Tensor:
+        """x: `[(b f), c, h, w]` with b videos, or `[b, c, f, h, w]`; timesteps and context per row of x."""
+        options = transformer_options or {}
+        flat = x.ndim == 4
+        videos = max(1, len(options.get("cond_or_uncond", ()))) if flat else len(x)
+        latents = rearrange(x, "(b f) c h w -> b c f h w", b=videos) if flat else x
+        per_video = len(x) // videos
+        timesteps, context = timesteps[::per_video], context[::per_video]
+        call = Call.of(latents, timesteps, self.last_timestep, options)
+        with _recomputing(self, bool(options.get("motion_recompute"))):
+            out = super().forward(
+                latents,
+                timesteps,
+                context,
+                cross_attention_kwargs={"motion": patches_for(call, options)},
+                return_dict=False,
+            )[0]
+        return rearrange(out, "b c f h w -> (b f) c h w") if flat else out
+
+
+class _recomputing:
+    """While the forward pass runs, blocks keep nothing for the backward pass and run again there."""
+
+    def __init__(self, unet: HostUNet3D, wanted: bool):
+        self.blocks = [*unet.down_blocks, unet.mid_block, *unet.up_blocks] if wanted else []
+
+    def __enter__(self) -> None:
+        for block in self.blocks:
+            block.forward = _checkpointed(block)
+
+    def __exit__(self, *error: object) -> None:
+        for block in self.blocks:
+            del block.forward
+
+
+def _checkpointed(block: nn.Module):
+    forward = type(block).forward
+
+    def run(*arguments, **named):
+        return checkpoint(forward, block, *arguments, use_reentrant=False, preserve_rng_state=False, **named)
+
+    return run
+
+
+def load_unet(folder: Path, variant: str | None, dtype: torch.dtype, compute_dtype: torch.dtype) -> HostUNet3D:
+    """The frozen UNet of a diffusers folder, in evaluation mode, every layer a layer of comfy.ops."""
+    with quietly():
+        unet = pretrained(UNet3DConditionModel, folder / "unet", dtype, variant)
+    unet.requires_grad_(False).eval()
+    backbone = backbone_of(unet)
+    install_processors(unet, backbone)
+    operations = comfy.ops.pick_operations(dtype, compute_dtype if compute_dtype != dtype else None)
+    _swap_layers(unet, operations)
+    unet.__class__ = HostUNet3D
+    unet.compute_dtype, unet.backbone = compute_dtype, backbone
+    return unet
+
+
+def _swap_layers(unet: nn.Module, operations: type) -> None:
+    """Every plain layer becomes comfy.ops' layer of that name, which adds behaviour and no state."""
+    swaps = {getattr(nn, name): getattr(operations, name) for name in SWAPPED}
+    flat = type("FlatConv3d", (_FlatConvolution, operations.Conv3d), {})
+    for module in unet.modules():
+        module.__class__ = swaps.get(type(module), type(module))
+    for module in unet.modules():
+        if isinstance(module, TemporalConvLayer):
+            for sequence in (module.conv1, module.conv2, module.conv3, module.conv4):
+                sequence[-1].__class__ = flat
+
+
+class _FlatConvolution:
+    """A 3×1×1 convolution over `[b, c, f, h, w]` as a 3×1 one over `[b, c, f, h·w]`: the same numbers, faster."""
+
+    def _conv_forward(self, x: Tensor, weight: Tensor, bias: Tensor | None, *ignored, **named) -> Tensor:
+        return F.conv2d(x.flatten(3), weight.squeeze(-1), bias, padding=(1, 0)).unflatten(3, x.shape[3:])

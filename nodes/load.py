@@ -1,0 +1,37 @@
+"""Loading a text-to-video model."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from .host.folders import video_models
+from .host.model import load_model
+from .schema import schema
+
+
+class LoadMotionVideoModel(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            "LoadModel",
+            display_name="Load Motion Video Model",
+            description="A text-to-video model whose temporal layers can take a motion embedding.",
+            search_aliases=["zeroscope", "modelscope", "text to video loader", "sprite_t2v", "diffusers"],
+            inputs=[
+                io.Combo.Input(
+                    "model",
+                    options=list(video_models()),
+                    tooltip="sprite_t2v comes with the pack: 16 frames of 128x128, runs on a CPU. Others are folders "
+                    "in diffusers layout inside models/diffusers, such as ZeroScope v2.",
+                ),
+            ],
+            outputs=[
+                io.Model.Output(tooltip="The denoising model; every node that takes a MODEL works."),
+                io.Clip.Output(tooltip="Its text encoder, for CLIP Text Encode."),
+                io.Vae.Output(tooltip="Its autoencoder, for VAE Encode and VAE Decode."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, model: str) -> io.NodeOutput:
+        return io.NodeOutput(*load_model(video_models()[model]))

@@ -1,0 +1,166 @@
+"""Start noise that remembers the reference clip."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import comfy.sample
+import torch
+from comfy_api.latest import io
+from einops import rearrange
+from torch import Tensor
+
+from ..motion_lib import files
+from ..motion_lib.errors import MotionError
+from ..motion_lib.inversion import invert
+from ..motion_lib.noise import START_NOISES
+from .host.denoiser import ModelDenoiser, schedule_of, text_embedding, video_latents
+from .host.fingerprint import fingerprint, model_state
+from .host.folders import INVERTED, result_path
+from .host.session import Progress, loaded
+from .schema import advanced, schema
+
+NOISE_DEVIATION = (0.5, 1.6)  # of inverted noise; clean latents lie around 5, since ComfyUI keeps them unscaled
+
+
+class InvertVideoToNoise(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            "Invert",
+            display_name="Invert Video to Noise",
+            description="Finds the noise from which the MODEL would sample the reference clip (DDIM inversion). The "
+            "result is written to disk and reused.",
+            search_aliases=["ddim inversion", "motion inversion", "unsample", "noise prior"],
+            inputs=[
+                io.Model.Input("model", tooltip="The MODEL as loaded, without a motion embedding."),
+                io.Latent.Input("latent", tooltip="The frames of the reference clip, from VAE Encode."),
+                io.Int.Input(
+                    "steps",
+                    default=50,
+                    min=1,
+                    max=1000,
+                    tooltip="More follow the clip more exactly; the usual number is that of sampling or more.",
+                ),
+                io.Conditioning.Input(
+                    "conditioning",
+                    optional=True,
+                    tooltip="Leave it out: the empty prompt is usual, and keeps words out of the noise.",
+                ),
+                advanced(
+                    io.Int,
+                    "refinements",
+                    default=0,
+                    min=0,
+                    max=10,
+                    tooltip="Extra calls of the model per step, each of which removes most of the error that is left.",
+                ),
+            ],
+            outputs=[io.Latent.Output(display_name="inverted_noise", tooltip="For Mix Inversion Noise.")],
+        )
+
+    @classmethod
+    def execute(cls, model, latent: dict, steps: int, conditioning=None, refinements: int = 0) -> io.NodeOutput:
+        with torch.inference_mode(False):
+            latents = video_latents(model, latent, torch.device("cpu"))
+            text = text_embedding(model, conditioning, torch.device("cpu"))
+        key = fingerprint(model_state(model), latents, text, steps, refinements)
+        path = result_path(INVERTED, f"{key[:16]}.latent")
+        if not path.is_file():
+            shape = (latents.shape[2], latents.shape[1], *latents.shape[3:])
+            with loaded(model, shape) as device:
+                denoiser, progress = ModelDenoiser(model), Progress(model, steps)
+                noise = invert(
+                    denoiser,
+                    latents.to(device),
+                    text.to(device),
+                    steps=steps,
+                    refinements=refinements,
+                    on_step=lambda done, _: progress.update(done),
+                )
+                progress.update(steps)
+            frames = rearrange(noise.cpu(), "1 c f h w -> f c h w").contiguous()
+            # ComfyUI's own .latent format
+            files.write(path, {"latent_tensor": frames, "latent_format_version_0": torch.tensor([])}, {})
+        frames = files.read(path)[0]["latent_tensor"]
+        return io.NodeOutput({"samples": frames})
+
+
+class MixInversionNoise(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            "MixNoise",
+            display_name="Mix Inversion Noise",
+            description="Start noise between fresh noise and that of the inverted reference clip, of unit variance.",
+            search_aliases=["noise prior", "noise blend", "motion inversion", "initial noise"],
+            inputs=[
+                io.Model.Input("model", tooltip="The MODEL that will sample; it is only asked for its noise schedule."),
+                io.Latent.Input("inverted_noise", tooltip="From Invert Video to Noise."),
+                io.Float.Input(
+                    "weight",
+                    default=0.5,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    tooltip="0 is fresh noise, 1 all of the clip's. Higher holds the motion, and the clip's "
+                    "layout with it.",
+                ),
+                io.Int.Input(
+                    "noise_seed",
+                    default=0,
+                    min=0,
+                    max=0xFFFFFFFFFFFFFFFF,
+                    control_after_generate=True,
+                    tooltip="Of the fresh noise.",
+                ),
+                advanced(
+                    io.Combo,
+                    "method",
+                    options=list(START_NOISES),
+                    default=next(iter(START_NOISES)),
+                    tooltip="How the two are put together.",
+                ),
+            ],
+            outputs=[
+                io.Noise.Output(tooltip="For SamplerCustomAdvanced."),
+                io.Latent.Output(
+                    display_name="noisy_latent",
+                    tooltip="The same for KSampler (Advanced) with add_noise disabled, from step 0, with a scheduler "
+                    "that starts at full noise, such as simple.",
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls, model, inverted_noise: dict, weight: float, noise_seed: int, method: str = "blend"
+    ) -> io.NodeOutput:
+        noise = MixedNoise(inverted_noise["samples"], weight, noise_seed, method)
+        start = noise.generate_noise({"samples": torch.zeros_like(noise.inverted)})
+        sigma = (1 / schedule_of(model).alphas_cumprod[-1]).sqrt().to(start)  # √(1 + σ²) at the noisy end
+        return io.NodeOutput(noise, {"samples": model.model.process_latent_out(start * sigma)})
+
+
+class MixedNoise:
+    """A NOISE of ComfyUI. inverted: `[f, c, h, w]`."""
+
+    def __init__(self, inverted: Tensor, weight: float, seed: int, method: str):
+        spread = float(inverted.std())
+        if not NOISE_DEVIATION[0] <= spread <= NOISE_DEVIATION[1]:
+            raise MotionError(
+                f"inverted_noise has a standard deviation of {spread:.2f}, but noise has about 1: connect Invert Video "
+                f"to Noise, not the clip's own LATENT."
+            )
+        self.inverted, self.weight, self.seed, self.mix = inverted, weight, seed, START_NOISES[method]
+
+    def generate_noise(self, input_latent: dict[str, Any]) -> Tensor:
+        samples = input_latent["samples"]
+        if samples.shape != self.inverted.shape:
+            raise MotionError(
+                f"The LATENT to sample has the shape {list(samples.shape)}, but the inverted noise has "
+                f"{list(self.inverted.shape)}: use as many frames and the same size as the reference clip."
+            )
+        fresh = comfy.sample.prepare_noise(samples, self.seed, input_latent.get("batch_index"))
+        as_video = [rearrange(noise.float(), "f c h w -> 1 c f h w") for noise in (self.inverted.cpu(), fresh)]
+        return rearrange(self.mix(*as_video, self.weight), "1 c f h w -> f c h w").to(samples.dtype)

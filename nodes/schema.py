@@ -1,0 +1,31 @@
+"""Describing nodes so that every supported ComfyUI understands: what an older one does not know is left out, because
+a single unknown argument would drop the whole pack there."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import fields
+from typing import Any
+
+from comfy_api.latest import io
+
+CATEGORY = "motion inversion"
+
+MotionEmbeddingType = io.Custom("MOTION_EMBEDDING")
+LossMapType = io.Custom("LOSS_MAP")
+
+
+def schema(node_id: str, **arguments: Any) -> io.Schema:
+    """io.Schema with the pack's prefix and category."""
+    known = {field.name for field in fields(io.Schema)}
+    arguments = {"category": CATEGORY, **arguments}
+    return io.Schema(
+        node_id=f"MotionInversion{node_id}", **{name: value for name, value in arguments.items() if name in known}
+    )
+
+
+def advanced(kind: Any, name: str, **arguments: Any) -> io.Input:
+    """An input that may be left out, and that newer versions of ComfyUI fold away until the user asks for it."""
+    if "advanced" in inspect.signature(kind.Input).parameters:
+        arguments["advanced"] = True
+    return kind.Input(name, optional=True, **arguments)

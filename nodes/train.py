@@ -1,0 +1,209 @@
+"""Learning the motion of a clip."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from dataclasses import replace
+
+import comfy.model_management as management
+from comfy_api.latest import io, ui
+
+from ..motion_lib.checkpoints import load_checkpoint, save_checkpoint
+from ..motion_lib.embedding import COMPONENTS, MotionEmbedding
+from ..motion_lib.errors import MotionError
+from ..motion_lib.files import load_embedding, save_embedding
+from ..motion_lib.losses import LOSSES
+from ..motion_lib.presets import PRESETS, Preset, preset
+from ..motion_lib.training import TrainingSettings, TrainingState, train
+from .host.denoiser import ModelDenoiser, backbone_of, text_embedding, video_latents
+from .host.fingerprint import fingerprint, model_state
+from .host.folders import EMBEDDINGS, TRAINED, result_path
+from .host.session import RECOMPUTING_MEMORY, TRAINING_MEMORY, Progress, loaded
+from .schema import LossMapType, MotionEmbeddingType, advanced, schema
+
+AS_PRESET = "as preset"
+
+
+class TrainMotionEmbedding(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        about = "; ".join(f"{name}: {entry.about}" for name, entry in PRESETS.items())
+        return schema(
+            "Train",
+            display_name="Train Motion Embedding",
+            description="Learns the motion of one clip. The result is written to disk and reused as long as the inputs "
+            "stay the same; cancelling keeps what was learned so far, and queueing again carries on from there.",
+            search_aliases=["motion inversion", "learn motion", "train motion lora"],
+            inputs=[
+                io.Model.Input("model", tooltip="A MODEL from Load Motion Video Model; it is not changed."),
+                io.Conditioning.Input(
+                    "positive", tooltip="A plain description of the reference clip, from CLIP Text Encode."
+                ),
+                io.Latent.Input("latent", tooltip="The frames of the reference clip, from VAE Encode."),
+                io.Combo.Input("preset", options=list(PRESETS), default=next(iter(PRESETS)), tooltip=f"{about}."),
+                io.Int.Input(
+                    "steps",
+                    default=0,
+                    min=0,
+                    max=100_000,
+                    tooltip="How long to learn; 0 takes the preset's number. More follows the clip more closely, and "
+                    "takes its look with it in the end.",
+                ),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=0xFFFFFFFF,
+                    control_after_generate=False,
+                    tooltip="Of the noise and the order of timesteps that are drawn while learning.",
+                ),
+                io.Vae.Input("vae", optional=True, tooltip="Shows a live preview of what the model makes of the clip."),
+                advanced(
+                    io.Float,
+                    "learning_rate",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.0001,
+                    round=0.000001,
+                    tooltip="0 takes the preset's. Lower it when the loss jumps or becomes infinite.",
+                ),
+                advanced(
+                    io.Combo,
+                    "loss",
+                    options=[AS_PRESET, *LOSSES],
+                    default=AS_PRESET,
+                    tooltip="mse: the plain objective; debiased: what all frames share, appearance, counts less.",
+                ),
+                advanced(
+                    io.Combo,
+                    "components",
+                    options=[AS_PRESET, *COMPONENTS],
+                    default=AS_PRESET,
+                    tooltip="qk: only the query-key embedding, a small file without appearance; v: only the value "
+                    "embedding; both: both.",
+                ),
+                advanced(
+                    io.String,
+                    "sites",
+                    default="",
+                    tooltip="Layers to learn at: empty for the preset's, all, deep for the widest, or a "
+                    "comma-separated list of names and patterns such as up_blocks.1.*",
+                ),
+                advanced(
+                    io.Combo,
+                    "save_memory",
+                    options=["auto", "on", "off"],
+                    default="auto",
+                    tooltip="on computes parts twice instead of keeping them, for about a third more time; auto does "
+                    "so on a GPU.",
+                ),
+                advanced(
+                    io.Boolean,
+                    "reuse",
+                    default=True,
+                    tooltip="Take a result from disk that was trained from the same inputs; off trains anew.",
+                ),
+            ],
+            outputs=[
+                MotionEmbeddingType.Output(
+                    display_name="motion_embedding", tooltip="For Apply, and for Save Motion Embedding to share it."
+                ),
+                LossMapType.Output(display_name="loss", tooltip="For Plot Loss Graph."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model,
+        positive: list,
+        latent: dict,
+        preset: str,
+        steps: int,
+        seed: int,
+        vae=None,
+        learning_rate: float = 0.0,
+        loss: str = AS_PRESET,
+        components: str = AS_PRESET,
+        sites: str = "",
+        save_memory: str = "auto",
+        reuse: bool = True,
+    ) -> io.NodeOutput:
+        chosen = _chosen(preset, steps, seed, learning_rate, loss, components, sites)
+        backbone = backbone_of(model)
+        latents = video_latents(model, latent, management.intermediate_device())
+        text = text_embedding(model, positive, management.intermediate_device())
+        settings = chosen.settings
+        start = MotionEmbedding.zeros(backbone, chosen.sites, latents.shape[2], latents.shape[3:], chosen.components)
+        key = fingerprint(model_state(model), latents, text, settings, chosen.sites, chosen.components)
+        name = f"{preset}_{key[:16]}"
+        finished, unfinished = result_path(TRAINED, f"{name}.safetensors"), result_path(TRAINED, f"{name}.checkpoint")
+        if reuse and finished.is_file():
+            return _output(load_embedding(finished), f"Reused {TRAINED}/{finished.name}, trained from the same inputs.")
+        began = time.monotonic()
+        recompute = save_memory == "on" or (save_memory == "auto" and model.load_device.type != "cpu")
+        details = {"preset": preset, "loss": settings.loss, "learning_rate": settings.learning_rate, "seed": seed}
+        details |= {"source": fingerprint(latents)[:16], "model": model.model.folder.name}
+        shape = (latents.shape[2], latents.shape[1], *latents.shape[3:])
+        with loaded(model, shape, RECOMPUTING_MEMORY if recompute else TRAINING_MEMORY, vae) as device:
+            state = _begin(unfinished if reuse else None, start, settings, device)
+            progress = Progress(model, settings.steps, vae, state.step)
+            denoiser = ModelDenoiser(model, recompute)
+            try:
+                for state in train(denoiser, latents.to(device), text.to(device), state):  # noqa: B020
+                    progress.update(state.step, denoiser.clean)
+            except management.InterruptProcessingException:
+                partial = result_path(TRAINED, f"{name}_step{state.step}.safetensors")
+                save_embedding(partial, _described(state, details))
+                save_checkpoint(unfinished, state)
+                raise
+            save_embedding(finished, _described(state, details))
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)
+        took = time.strftime("%M:%S", time.gmtime(time.monotonic() - began))
+        where = f"models/{EMBEDDINGS}/{TRAINED}/{finished.name}"
+        return _output(load_embedding(finished), f"Trained {state.step} steps in {took}, kept as {where}.")
+
+
+def _chosen(name: str, steps: int, seed: int, learning_rate: float, loss: str, components: str, sites: str) -> Preset:
+    """The preset with what the user changed."""
+    entry = preset(name)
+    changes: dict = {"seed": seed}
+    if steps:
+        changes["steps"] = steps
+    if learning_rate:
+        changes["learning_rate"] = learning_rate
+    if loss != AS_PRESET:
+        changes["loss"] = loss
+    return replace(
+        entry,
+        settings=replace(entry.settings, **changes),
+        sites=sites.strip() or entry.sites,
+        components=entry.components if components == AS_PRESET else components,
+    )
+
+
+def _begin(checkpoint, start: MotionEmbedding, settings: TrainingSettings, device) -> TrainingState:
+    """From the checkpoint of a cancelled run if there is a sound one."""
+    if checkpoint is not None and checkpoint.is_file():
+        with suppress(MotionError):
+            return load_checkpoint(checkpoint, settings, device)
+    return TrainingState.start(start, settings, device)
+
+
+def _described(state: TrainingState, details: dict) -> MotionEmbedding:
+    losses = [float(f"{loss:.5g}") for loss in state.losses]
+    return replace(
+        state.embedding.detached(),
+        details={**details, "steps": state.step, "losses": losses, "date": time.strftime("%Y-%m-%d")},
+    )
+
+
+def _output(embedding: MotionEmbedding, message: str) -> io.NodeOutput:
+    losses = embedding.details.get("losses", [])
+    tenth = max(1, len(losses) // 10)
+    if losses:
+        message += f" Loss {sum(losses[:tenth]) / tenth:.4f} at first, {sum(losses[-tenth:]) / tenth:.4f} at last."
+    return io.NodeOutput(embedding, {"loss": losses}, ui=ui.PreviewText(message))
