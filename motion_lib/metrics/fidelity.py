@@ -21,7 +21,7 @@ from ..errors import MotionError
 from .frames import check_pair
 from .trackers import Tracker, Tracks, track
 
-STILL_TRACK = 0.015  # of the shorter side: a track that stays this close to its own mean does not move
+STILL_TRACK = 0.03  # of the shorter side: a track that stays this close to its own mean does not move
 STILL_STEP = 0.002  # of the shorter side, per frame
 LEAST_SHARED = 0.5  # of the steps, for two tracks to be compared
 

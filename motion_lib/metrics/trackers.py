@@ -40,7 +40,10 @@ class Tracker(Protocol):
 
 
 WORKING_SIDE = 128  # shorter side to which smaller frames are enlarged
-POINTS = 120  # per frame that corners are sought in
+CELLS = 8  # a side, so that a vivid object does not take all points
+POINTS_PER_CELL = 4
+LEAST_STRENGTH = 1e-6  # smaller eigenvalue below which a corner is noise of compression
+EDGE_RATIO = 0.05  # of the two eigenvalues over the window, below which it shows one direction only
 WINDOW = 0.2  # of the shorter side: wide enough to see that the edge of a disc is curved
 RETURN = 0.004  # of the shorter side: how far a point may be off when a step is tracked back
 LEAST_VISIBLE = 0.5  # of the frames, or a track is dropped
@@ -49,9 +52,9 @@ LEAST_VISIBLE = 0.5  # of the frames, or a track is dropped
 def lucas_kanade(frames: Tensor) -> Tracks:
     """Corners of the first, middle and last frame, each followed to both ends of the clip or until it is lost.
 
-    Raises MotionError without OpenCV, or for anything but a clip of at least two frames.
+    Raises MotionError without OpenCV, or for anything but a clip of at least two frames of at least 16 pixels a side.
     """
-    check_clip_tensor(frames, least=2)
+    check_clip_tensor(frames, least=2, side=16)
     cv2 = opencv()
     height, width = frames.shape[1:3]
     scale = max(1.0, WORKING_SIDE / min(height, width))
@@ -79,18 +82,27 @@ def lucas_kanade(frames: Tensor) -> Tracks:
 
 
 def _corners(cv2: Any, image: np.ndarray, side: float) -> np.ndarray:
-    """Shi-Tomasi corners `[n, 2]`, strongest in any of the colours."""
-    block = max(3, round(side * 0.03))
-    strength = np.max([cv2.cornerMinEigenVal(np.ascontiguousarray(image[..., c]), block) for c in range(3)], axis=0)
-    peak = float(strength.max())
-    if peak < 1e-7:  # a frame of one colour, up to the noise of compression
-        return np.empty((0, 2), np.float32)
-    # goodFeaturesToTrack takes a picture and would find its corners: choose maxima of the strength directly.
+    """Shi-Tomasi corners `[n, 2]`, the strongest of every cell of the picture in any of the colours.
+
+    Points whose whole window shows edges of one direction only are left out: along such edges motion cannot be seen.
+    """
+    channels = [np.ascontiguousarray(image[..., c]) for c in range(3)]
+    block, window = max(3, round(side * 0.03)), round(side * WINDOW) | 1
+    strength = np.max([cv2.cornerMinEigenVal(channel, block) for channel in channels], axis=0)
+    tensors = np.max([np.sort(cv2.cornerEigenValsAndVecs(c, window, 3)[..., :2], axis=-1) for c in channels], axis=0)
+    two_directions = tensors[..., 0] > EDGE_RATIO * tensors[..., 1]
     apart = max(3, round(side * 0.02)) | 1
-    maxima = (strength == cv2.dilate(strength, np.ones((apart, apart), np.uint8))) & (strength > 0.01 * peak)
-    rows, columns = np.nonzero(maxima)
-    order = np.argsort(-strength[rows, columns], kind="stable")[:POINTS]
-    return np.stack([columns[order], rows[order]], axis=1).astype(np.float32)
+    maxima = strength == cv2.dilate(strength, np.ones((apart, apart), np.uint8))
+    rows, columns = np.nonzero(maxima & two_directions & (strength > LEAST_STRENGTH))
+    order = np.argsort(-strength[rows, columns], kind="stable")
+    cell = (rows * CELLS // image.shape[0]) * CELLS + columns * CELLS // image.shape[1]
+    taken = np.zeros(CELLS * CELLS, int)
+    chosen = []
+    for i in order:
+        taken[cell[i]] += 1
+        if taken[cell[i]] <= POINTS_PER_CELL:
+            chosen.append((columns[i], rows[i]))
+    return np.array(chosen, np.float32).reshape(-1, 2)
 
 
 def _follow(
