@@ -6,7 +6,15 @@ Yatim et al., "Space-Time Diffusion Features for Zero-Shot Text-Driven Motion Tr
     score = ½ · [mean over τ̃ of max over τ of corr + mean over τ of max over τ̃ of corr]
 
 The maximum over tracks favours clips with many different motions, and trackers differ: compare only scores that come
-from one tracker and one set of clips.
+from one tracker and one set of clips. Measured with lucas_kanade on 48 random sprite clips (16 frames, 128 x 128):
+
+    the clip itself           1.000
+    another colour of object   .999 on average, lowest .993
+    another shape              .991 on average, lowest .893, nine in ten above .98
+    played backwards           .05 on average, standard deviation .48
+    unrelated clips            .22 (.34); .14 (.37) where no camera moves, .33 (.30) where both do
+
+So chance is not 0, and a single pair says little.
 """
 
 from __future__ import annotations
