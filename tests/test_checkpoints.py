@@ -1,0 +1,131 @@
+"""Carrying on from a checkpoint is bit for bit the same as never having stopped; anything else is refused."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from motion_lib.checkpoints import load_checkpoint, save_checkpoint
+from motion_lib.embedding import MotionEmbedding
+from motion_lib.errors import MotionError
+from motion_lib.files import load_embedding, save_embedding
+from motion_lib.training import TrainingSettings, TrainingState, train
+from tests.tiny import randn, random_embedding, text, tiny_backbone, tiny_denoiser
+
+SETTINGS = TrainingSettings(steps=6, loss="debiased", timesteps=(100, 999), final_rate=0.3, seed=9)
+CLIP = randn(1, 4, 3, 5, 6)
+
+
+def begin(components: str = "both") -> TrainingState:
+    zeros = MotionEmbedding.zeros(tiny_backbone(), "deep", 3, (5, 6), components)
+    return TrainingState.start(replace(zeros, details={"prompt": "a cat"}), SETTINGS, "cpu")
+
+
+def advance(state: TrainingState, to: int) -> TrainingState:
+    for _ in train(tiny_denoiser(), CLIP, text(), state):
+        if state.step == to:
+            break
+    return state
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("run") / "run.safetensors"
+    save_checkpoint(path, advance(begin(), 2))
+    return path
+
+
+@pytest.mark.parametrize("components", ["both", "qk"])
+@pytest.mark.parametrize("stop", [0, 1, 4, 6])
+def test_resuming_is_exact(tmp_path: Path, stop: int, components: str) -> None:
+    whole, first = advance(begin(components), 6), begin(components)
+    if stop:
+        advance(first, stop)
+    save_checkpoint(tmp_path / "run.safetensors", first)
+    again = load_checkpoint(tmp_path / "run.safetensors", SETTINGS, "cpu")
+    assert again.step == stop and again.losses == whole.losses[:stop]
+    if stop < 6:
+        advance(again, 6)
+    assert again.losses == whole.losses and again.step == 6
+    assert torch.equal(again.generator.get_state(), whole.generator.get_state())
+    assert again.embedding.details == {"prompt": "a cat"} and again.embedding.grids == whole.embedding.grids
+    for key, tensor in whole.embedding.tensors.items():
+        mine = again.embedding.tensors[key]
+        assert torch.equal(mine, tensor), key
+        before, after = whole.optimizer.state[tensor], again.optimizer.state[mine]
+        assert set(before) == set(after) and all(torch.equal(before[k], after[k]) for k in before)
+
+
+def test_saving_does_not_disturb_the_run(tmp_path: Path) -> None:
+    whole, state = advance(begin(), 6), begin()
+    for _ in train(tiny_denoiser(), CLIP, text(), state):
+        save_checkpoint(tmp_path / "run.safetensors", state)
+    assert state.losses == whole.losses
+    assert [f.name for f in tmp_path.iterdir()] == ["run.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"loss": "mse"}, "loss debiased, but mse is asked for"),
+        ({"steps": 7}, "steps 6, but 7"),
+        ({"timesteps": (0, 999)}, r"timesteps \[100, 999\], but \(0, 999\)"),
+        ({"learning_rate": 0.5}, r"learning_rate 0\.02, but 0\.5"),
+        ({"seed": 1}, "seed 9, but 1"),
+        ({"velocity_weight": True}, "velocity_weight False, but True"),
+    ],
+)
+def test_other_settings_are_refused(saved: Path, changes: dict, message: str) -> None:
+    with pytest.raises(MotionError, match=f"^run.safetensors was trained with {message}"):
+        load_checkpoint(saved, replace(SETTINGS, **changes), "cpu")
+
+
+def test_latents_of_another_shape_are_refused(saved: Path) -> None:
+    state = load_checkpoint(saved, SETTINGS, "cpu")
+    with pytest.raises(MotionError, match="latents of"):
+        next(train(tiny_denoiser(), randn(1, 4, 3, 9, 9), text(), state))
+
+
+def test_embeddings_and_checkpoints_are_not_taken_for_each_other(saved: Path, tmp_path: Path) -> None:
+    with pytest.raises(
+        MotionError, match=r"^run\.safetensors is a motion_checkpoint file, not a motion_embedding file"
+    ):
+        load_embedding(saved)
+    save_embedding(tmp_path / "m.safetensors", random_embedding(tiny_backbone()))
+    with pytest.raises(MotionError, match=r"^m\.safetensors is a motion_embedding file, not a motion_checkpoint file"):
+        load_checkpoint(tmp_path / "m.safetensors", SETTINGS, "cpu")
+
+
+def rewrite(source: Path, target: Path, change) -> Path:
+    with safe_open(source, "pt") as file:
+        header, tensors = dict(file.metadata()), {k: file.get_tensor(k) for k in file.keys()}
+    change(tensors, header)
+    save_file(tensors, target, header)
+    return target
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t, h: t.pop("generator"), "incomplete checkpoint .*generator"),
+        (lambda t, h: t.pop("losses"), "incomplete checkpoint .*losses"),
+        (lambda t, h: t.pop(next(k for k in t if "exp_avg_sq" in k)), "incomplete checkpoint .*exp_avg_sq"),
+        (lambda t, h: t.update(generator=torch.zeros(3, dtype=torch.uint8)), "incomplete checkpoint"),
+        (lambda t, h: t.update(losses=torch.zeros(5)), "field step is 2, but it holds 5 losses"),
+        (lambda t, h: t.update({k: torch.zeros(1) for k in t if "exp_avg/" in k}), "another shape"),
+        (lambda t, h: h.pop("settings"), "field settings is missing"),
+        (lambda t, h: h.update(settings="3"), "field settings should be a dict"),
+        (lambda t, h: h.update(settings=json.dumps({})), "was trained with steps None"),
+        (lambda t, h: h.update(step='"two"'), "field step should be a int"),
+    ],
+)
+def test_damaged_checkpoints(saved: Path, tmp_path: Path, change, message: str) -> None:
+    path = rewrite(saved, tmp_path / "bad.safetensors", change)
+    with pytest.raises(MotionError, match=f"^bad.safetensors.*{message}"):
+        load_checkpoint(path, SETTINGS, "cpu")
