@@ -12,6 +12,11 @@ from .denoiser import Denoiser
 from .errors import MotionError
 from .schedule import CLEAN
 
+# Full corrections overshoot where the model reacts strongly to its input. Measured on sprite_t2v with 10 steps, the
+# error of a clip after 0, 1, 2, 3 refinements is .24, .39, .13, .38 with full corrections and .24, .14, .10, .08 with
+# half ones.
+DAMPING = 0.5
+
 
 @torch.no_grad()
 def invert(
@@ -27,7 +32,7 @@ def invert(
 
     The usual recipe is an empty prompt, no guidance and an unpatched model (Song et al. 2021, arXiv 2010.02502, sec.
     4.3). Every step takes the prediction at a timestep from the latents below it, which is an approximation; each
-    refinement (one more call per step) removes most of what is left of that error by asking where sampling would have
+    refinement (one more call per step) removes a part of what is left of that error by asking where sampling would have
     landed. The noise that a prediction implies is taken at the timestep it was asked for; taken at the one below, a
     v prediction of clean latents would seem to hold noise that opposes them.
     Raises MotionError when the latents are not finite.
@@ -46,6 +51,7 @@ def invert(
         _, noise = schedule.clean_and_noise(x, denoiser(x, at, conditioning), t)
         above = schedule.noisy(schedule.clean(x, noise, below), noise, t)
         for _ in range(refinements):
-            above = above + (x - schedule.move(above, denoiser(above, at, conditioning), t, below))
+            landed = schedule.move(above, denoiser(above, at, conditioning), t, below)
+            above = above + DAMPING * (x - landed)
         x, below = above, t
     return x

@@ -18,7 +18,19 @@ def sprite():
     return load_model("sprite_t2v")
 
 
+CORES = torch.get_num_threads()
+
+
+@pytest.fixture
+def all_cores():
+    """For tests of a model that is large enough to profit from more than one thread."""
+
+
 @pytest.fixture(autouse=True)
-def _same_chance():
-    """A test that forgets to seed still gives the same result every time."""
+def _same_chance_and_threads(request: pytest.FixtureRequest):
+    """A test that forgets to seed still gives the same result every time. On small models threads cost more than they
+    give, and on a busy machine very much more."""
     torch.manual_seed(0)
+    torch.set_num_threads(CORES if "all_cores" in request.fixturenames else 1)
+    yield
+    torch.set_num_threads(CORES)

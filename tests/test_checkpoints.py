@@ -93,9 +93,7 @@ def test_latents_of_another_shape_are_refused(saved: Path) -> None:
 
 
 def test_embeddings_and_checkpoints_are_not_taken_for_each_other(saved: Path, tmp_path: Path) -> None:
-    with pytest.raises(
-        MotionError, match=r"^run\.safetensors is a motion_checkpoint file, not a motion_embedding file"
-    ):
+    with pytest.raises(MotionError, match=r"^run\.safetensors is a motion_checkpoint file, not a motion_emb"):
         load_embedding(saved)
     save_embedding(tmp_path / "m.safetensors", random_embedding(tiny_backbone()))
     with pytest.raises(MotionError, match=r"^m\.safetensors is a motion_embedding file, not a motion_checkpoint file"):

@@ -29,7 +29,7 @@ DETAILS = {
     "prompt": "a red star",
     "fps": 8.0,
     "steps": 40,
-    "timesteps": [5, 9],
+    "range": [5, 9],
 }
 
 
@@ -68,7 +68,7 @@ def test_the_header_says_everything(good: Path, embedding: MotionEmbedding) -> N
     assert header["format"] == "motion_embedding" and header["format_version"] == "1"
     assert header["library_version"] == __version__ and header["frames"] == "3"
     assert header["modelspec.title"] == "a wave" and header["modelspec.author"] == "somebody"
-    assert json.loads(header["details"]) == {"prompt": "a red star", "fps": 8.0, "steps": 40, "timesteps": [5, 9]}
+    assert json.loads(header["details"]) == {"prompt": "a red star", "fps": 8.0, "steps": 40, "range": [5, 9]}
     assert json.loads(header["grids"]) == {name: list(grid) for name, grid in embedding.grids.items()}
     described = json.loads(header["backbone"])
     assert described["family"] == "unet3d" and len(described["layers"]) == len(tiny_backbone().layers)

@@ -96,8 +96,8 @@ def test_gradient_equals_finite_differences(prediction: str, loss: str) -> None:
         assert float(gradient.view(-1)[place]) == pytest.approx((sides[0] - sides[1]) / 2e-4, rel=0.01), key
 
 
-# Recorded once, on torch 2.13 for CPU: any change of draws, loss, optimiser or model semantics moves these far more than
-# the tolerance, while another machine's rounding does not.
+# Recorded once, on torch 2.13 for CPU: any change of draws, loss, optimiser or model moves these far more than the
+# tolerance, while another machine's rounding does not.
 PINNED = {
     "mse": [1.130115, 1.007445, 0.999917, 1.025512, 1.24107, 1.115454],
     "debiased": [3.345069, 2.798149, 3.132202, 3.314567, 3.485893, 3.17227],
