@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import torch
 from comfy_api.latest import InputImpl, io, ui
 from PIL import Image
 
-from .. import motion_lib
 from ..motion_lib.errors import MotionError
 from ..motion_lib.video import ClipOptions, check_clip, select_indices
 from ..motion_lib.video.read import resized
+from .host.folders import SAMPLES
 from .host.images import frames_of, images_of
 from .schema import advanced, schema
-
-SAMPLES = Path(motion_lib.__file__).parent / "samples"
 
 
 def sample_clips() -> list[str]:

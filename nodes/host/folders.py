@@ -8,18 +8,22 @@ from pathlib import Path
 
 import folder_paths
 
+from ... import motion_lib
 from ...motion_lib.backbones import BACKBONES
 from ...motion_lib.errors import MotionError
 from ...motion_lib.models import BUNDLED
 
 EMBEDDINGS = "motion_embeddings"  # the name of the folder in ComfyUI's models, and its key in extra_model_paths.yaml
 EMBEDDING_SUFFIX = ".safetensors"
+SAMPLES = Path(motion_lib.__file__).parent / "samples"  # clips and embeddings that come with the pack
 TRAINED, INVERTED = "trained", "inverted"  # sub-folders of results, by a hash of what they were made from
 
 
 def register_folders() -> None:
-    """Make models/motion_embeddings known, keeping the folders that extra_model_paths.yaml may have added."""
+    """Make models/motion_embeddings known, keeping the folders that extra_model_paths.yaml may have added, and the
+    embeddings that come with the pack."""
     folder_paths.add_model_folder_path(EMBEDDINGS, os.path.join(folder_paths.models_dir, EMBEDDINGS))
+    folder_paths.add_model_folder_path(EMBEDDINGS, str(SAMPLES))
     paths, _ = folder_paths.folder_names_and_paths[EMBEDDINGS]
     folder_paths.folder_names_and_paths[EMBEDDINGS] = (paths, {EMBEDDING_SUFFIX})
 

@@ -1,0 +1,46 @@
+"""A real ComfyUI for the tests, or a visible reason why there is none.
+
+COMFYUI_PATH is its folder (default ~/ComfyUI) and COMFYUI_PYTHON its Python (default .venv/bin/python in there).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .host import Server, find_host, prepare_base
+
+# One thread is never far from the best of two, while several waiting for one another on a busy machine take ten times
+# as long.
+THREADS = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
+
+
+@pytest.fixture(scope="session")
+def host() -> tuple[Path, Path]:
+    found = find_host()
+    if isinstance(found, str):
+        pytest.skip(found)
+    return found
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("comfyui")
+    prepare_base(folder)
+    # The workflow for ZeroScope is run with the bundled model in its place.
+    from motion_lib.models import BUNDLED
+
+    diffusers = folder / "models" / "diffusers"
+    diffusers.mkdir()
+    (diffusers / "zeroscope_v2_576w").symlink_to(BUNDLED["sprite_t2v"][0])
+    return folder
+
+
+@pytest.fixture(scope="session")
+def server(host: tuple[Path, Path], base: Path) -> Iterator[Server]:
+    pytest.importorskip("websocket", reason="the tests of a running ComfyUI need websocket-client")
+    with Server(*host, base, THREADS) as running:
+        yield running

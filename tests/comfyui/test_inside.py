@@ -1,0 +1,170 @@
+"""What the nodes compute, inside ComfyUI's own process; `inside.py` measures, this file judges."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from .conftest import THREADS
+from .host import prepare_base
+
+CHECKS = (
+    "import_time",
+    "prediction_equals_library",
+    "patched_equals_library",
+    "sampling_equals_library",
+    "text_equals_library",
+    "images_equal_library",
+    "unpatched_stays_identical",
+    "patches_compose",
+    "hooks_equal_model_patch",
+    "lora_and_patch",
+    "context_windows",
+    "compiled",
+    "training_gradients",
+    "inversion_returns",
+    "core_training_finds_the_model",
+    "errors",
+)
+
+
+@pytest.fixture(scope="module")
+def found(host: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> dict:
+    base = tmp_path_factory.mktemp("inside")
+    prepare_base(base)
+    folder, python = host
+    script = Path(__file__).with_name("inside.py")
+    done = subprocess.run(
+        [str(python), str(script), str(folder), str(base), *CHECKS],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **THREADS},
+        timeout=900,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    result = json.loads(done.stdout.splitlines()[-1])
+    print({name: check["took"] for name, check in result.items()})
+    return result
+
+
+def test_the_pack_is_imported_in_a_moment(found):
+    assert found["import_time"]["seconds"] < 1
+
+
+def test_importing_the_pack_imports_neither_diffusers_nor_opencv(found):
+    assert not {"diffusers", "cv2"} & set(found["import_time"]["modules"])
+
+
+@pytest.mark.parametrize("timestep", ["0", "250", "500", "999"])
+def test_prediction_equals_the_library(found, timestep):
+    assert found["prediction_equals_library"][timestep] < 1e-4
+
+
+def test_patched_prediction_equals_the_library(found):
+    assert found["patched_equals_library"]["difference"] < 1e-4
+    assert found["patched_equals_library"]["effect"] > 0.1
+
+
+def test_ksampler_with_a_patch_equals_the_library(found):
+    # ComfyUI replaces the infinite sigma of a schedule that ends in pure noise by 4518.
+    assert found["sampling_equals_library"]["difference"] < 2e-3 * found["sampling_equals_library"]["scale"]
+
+
+def test_text_encoder_equals_the_library(found):
+    assert found["text_equals_library"]["difference"] < 1e-4
+
+
+def test_autoencoder_equals_the_library(found):
+    assert found["images_equal_library"]["encode"] < 1e-4
+    assert found["images_equal_library"]["decode"] < 0.51  # of 255: the library rounds to whole numbers
+
+
+@pytest.mark.parametrize("when", ["after", "at_strength_0"])
+def test_model_without_a_patch_is_bit_identical(found, when):
+    assert found["unpatched_stays_identical"][when] == 0
+    assert found["unpatched_stays_identical"]["effect"] > 0.1
+
+
+def test_a_patch_survives_an_exception_elsewhere(found):
+    assert found["unpatched_stays_identical"]["effect_again"] == found["unpatched_stays_identical"]["effect"]
+
+
+def test_patches_compose(found):
+    assert found["patches_compose"]["difference"] < 1e-4
+
+
+def test_a_hook_on_a_conditioning_equals_a_patched_model(found):
+    assert found["hooks_equal_model_patch"]["difference"] == 0
+    assert found["hooks_equal_model_patch"]["effect"] > 0.1
+
+
+def test_lora_acts_under_a_patch_and_goes(found):
+    assert found["lora_and_patch"]["lora_effect"] > 1e-6
+    assert found["lora_and_patch"]["lora_under_patch"] > 1e-6
+    assert found["lora_and_patch"]["after"] == 0
+
+
+def test_context_windows_take_the_rows_of_their_frames(found):
+    assert found["context_windows"]["difference"] == 0
+
+
+def test_torch_compile_sees_the_patch(found):
+    assert found["compiled"]["patched"] < 1e-4
+    assert found["compiled"]["unpatched"] < 1e-4
+
+
+def test_training_gradients_agree_however_the_weights_are_kept(found):
+    gradients = found["training_gradients"]
+    assert gradients["size"] > 0
+    assert gradients["recomputed"] < 1e-7
+    assert gradients["cast_dtype"] == "torch.float16"
+    assert gradients["cast"] > 0.999
+    assert gradients["offloaded"] < 1e-3
+
+
+def test_training_leaves_the_model_as_it_was(found):
+    assert found["training_gradients"]["after"] == 0
+    assert not found["training_gradients"]["training_mode"]
+
+
+def test_inverted_noise_samples_back_to_the_clip(found):
+    inversion = found["inversion_returns"]
+    assert inversion["error"] < inversion["library_error"] + 0.02
+    assert 0.5 < inversion["spread"] < 1.5
+
+
+def test_inversion_is_reused_from_disk(found):
+    assert found["inversion_returns"]["reused"] == 0
+    assert found["inversion_returns"]["again_seconds"] < 1
+
+
+def test_noise_as_latent_samples_like_noise(found):
+    assert found["inversion_returns"]["latent_output"] < 0.05  # of latents with a spread of 5
+
+
+def test_core_nodes_can_reload_the_model(found):
+    assert found["core_training_finds_the_model"]["difference"] == 0
+
+
+@pytest.mark.parametrize(
+    ("attempt", "words"),
+    [
+        ("no folder", "is not a text-to-video model in diffusers layout: missing unet/config.json"),
+        ("wrong shape", "encode the clip's frames with the VAE of Load Motion Video Model"),
+        ("no conditioning", "connect CLIP Text Encode"),
+        ("clean noise", "connect Invert Video to Noise"),
+        ("gone", "There is no motion embedding gone.safetensors"),
+        ("outside", "must be a file name inside models/motion_embeddings"),
+        ("short clip", "use a longer clip, or lower frames"),
+        ("other model", "connect one from Load Motion Video Model"),
+        ("other widths", "does not fit"),
+    ],
+)
+def test_bad_input_is_one_sentence_with_a_remedy(found, attempt, words):
+    sentence = found["errors"][attempt]
+    assert words in sentence
+    assert "\n" not in sentence

@@ -1,0 +1,317 @@
+"""The example workflows, described once; `build.py` writes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+NOTES = Path(__file__).parent / "notes"
+
+
+@dataclass(frozen=True)
+class Link:
+    node: int
+    slot: int = 0
+
+
+@dataclass
+class Node:
+    id: int
+    kind: str
+    position: tuple[int, int]
+    inputs: dict[str, Any]
+    title: str = ""
+    size: tuple[int, int] | None = None
+
+    def __getitem__(self, slot: int) -> Link:
+        return Link(self.id, slot)
+
+
+@dataclass
+class Note:
+    text: str
+    position: tuple[int, int]
+    size: tuple[int, int]
+
+
+@dataclass
+class Graph:
+    name: str
+    nodes: list[Node] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
+
+    def add(
+        self,
+        kind: str,
+        position: tuple[int, int],
+        title: str = "",
+        size: tuple[int, int] | None = None,
+        **inputs: Any,
+    ) -> Node:
+        node = Node(len(self.nodes) + 1, kind, position, inputs, title, size)
+        self.nodes.append(node)
+        return node
+
+    def note(self, position: tuple[int, int], size: tuple[int, int]) -> None:
+        """The text in `notes` that has the graph's name."""
+        text = (NOTES / f"{self.name}.md").read_text(encoding="utf-8")
+        self.notes.append(Note(text, position, size))
+
+
+MODEL, CLIP, VAE = 0, 1, 2  # outputs of Load Motion Video Model
+TEXT, TALL = (340, 110), (340, 330)  # sizes of a prompt, and of a node that shows a video
+PIXELS, FRAMES, STEPS, GUIDANCE, RATE = (128, 128), 16, 20, 4.0, 8.0  # what sprite_t2v was made for
+
+
+class Parts(Graph):
+    """Pieces that several workflows share."""
+
+    def load(self, name: str = "sprite_t2v") -> Node:
+        return self.add("MotionInversionLoadModel", (0, 0), model=name)
+
+    def reference(self, model: Node, clip: str, frames: int = FRAMES, size: tuple[int, int] = PIXELS) -> Node:
+        """The prepared frames of a sample clip."""
+        source = self.add("MotionInversionSampleClip", (0, 180), clip=clip)
+        return self.add(
+            "MotionInversionPrepareClip",
+            (0, 320),
+            size=(320, 380),
+            clip=source[0],
+            frames=frames,
+            width=size[0],
+            height=size[1],
+        )
+
+    def encode(self, model: Node, frames: Node) -> Node:
+        return self.add("VAEEncode", (380, 320), pixels=frames[0], vae=model[VAE])
+
+    def prompt(self, model: Node, text: str, position: tuple[int, int], title: str) -> Node:
+        return self.add("CLIPTextEncode", position, title, TEXT, clip=model[CLIP], text=text)
+
+    def train(self, model: Node, latent: Node, text: str, preset: str, position: tuple[int, int] = (760, 200)) -> Node:
+        words = self.prompt(model, text, (380, 180), "What the reference shows")
+        return self.add(
+            "MotionInversionTrain",
+            position,
+            size=(360, 480),
+            model=model[MODEL],
+            positive=words[0],
+            latent=latent[0],
+            vae=model[VAE],
+            preset=preset,
+        )
+
+    def inverted(self, model: Node, latent: Node, steps: int = STEPS) -> Node:
+        return self.add("MotionInversionInvert", (760, 760), model=model[MODEL], latent=latent[0], steps=steps)
+
+    def sample_mixed(
+        self,
+        plain: Node,
+        model: Node,
+        inverted: Node,
+        text: str,
+        weight: float,
+        steps: int = STEPS,
+        guidance: float = GUIDANCE,
+        frames: int = FRAMES,
+        size: tuple[int, int] = PIXELS,
+        scheduler: str = "simple",
+    ) -> Node:
+        """From mixed noise to frames; `model` samples, `plain` is the loader."""
+        noise = self.add(
+            "MotionInversionMixNoise",
+            (1180, 760),
+            model=plain[MODEL],
+            inverted_noise=inverted[0],
+            weight=weight,
+            noise_seed=1,
+        )
+        wanted = self.prompt(plain, text, (1180, 0), "What the video should show")
+        without = self.prompt(plain, "", (1180, 160), "Negative prompt")
+        guider = self.add("CFGGuider", (1580, 0), model=model[0], positive=wanted[0], negative=without[0], cfg=guidance)
+        sampler = self.add("KSamplerSelect", (1580, 180), sampler_name="ddim")
+        sigmas = self.add("BasicScheduler", (1580, 300), model=model[0], scheduler=scheduler, steps=steps, denoise=1.0)
+        empty = self.add("EmptyLatentImage", (1580, 480), width=size[0], height=size[1], batch_size=frames)
+        samples = self.add(
+            "SamplerCustomAdvanced",
+            (1580, 660),
+            noise=noise[0],
+            guider=guider[0],
+            sampler=sampler[0],
+            sigmas=sigmas[0],
+            latent_image=empty[0],
+        )
+        return self.add("VAEDecode", (1960, 0), samples=samples[0], vae=plain[VAE])
+
+    def sample(
+        self, plain: Node, model: Node, texts: tuple[Node, Node], empty: Node, top: int, title: str = ""
+    ) -> Node:
+        """From fresh noise to frames, by KSampler."""
+        samples = self.add(
+            "KSampler",
+            (1180, top),
+            title,
+            (320, 480),
+            model=model[0],
+            positive=texts[0][0],
+            negative=texts[1][0],
+            latent_image=empty[0],
+            seed=1,
+            steps=STEPS,
+            cfg=GUIDANCE,
+            sampler_name="ddim",
+            scheduler="simple",
+            denoise=1.0,
+        )
+        return self.add("VAEDecode", (1540, top), samples=samples[0], vae=plain[VAE])
+
+    def save(self, frames: Node, slot: int, position: tuple[int, int], name: str, rate: float = RATE) -> None:
+        x, y = position
+        video = self.add("CreateVideo", (x, y), images=frames[slot], fps=rate)
+        self.add(
+            "SaveVideo",
+            (x, y + 120),
+            size=TALL,
+            video=video[0],
+            filename_prefix=f"motion_inversion/{name}",
+            format="auto",
+            codec="auto",
+        )
+
+    def report(self, reference: Node, frames: Node) -> Node:
+        return self.add(
+            "MotionInversionReport", (1960, 120), size=(340, 240), reference=reference[0], generated=frames[0]
+        )
+
+
+RED_CIRCLE = "a red circle on a grey plain background"
+BLUE_STAR = "a blue star on a beige plain background"
+
+
+def quickstart() -> Graph:
+    graph = Parts("1_quickstart")
+    model = graph.load()
+    clip = graph.reference(model, "figure_eight.mp4")
+    latent = graph.encode(model, clip)
+    trained = graph.train(model, latent, RED_CIRCLE, "object")
+    applied = graph.add(
+        "MotionInversionApply", (1180, 320), model=model[MODEL], motion_embedding=trained[0], strength=1.0
+    )
+    frames = graph.sample_mixed(model, applied, graph.inverted(model, latent), BLUE_STAR, 0.5)
+    graph.save(frames, 0, (2340, 0), "quickstart")
+    graph.save(graph.report(clip, frames), 0, (2340, 520), "quickstart_tracks")
+    graph.note((0, -420), (720, 380))
+    return graph
+
+
+def shared() -> Graph:
+    graph = Parts("2_use_a_shared_embedding")
+    model = graph.load()
+    embedding = graph.add(
+        "MotionInversionLoadEmbedding", (380, 0), size=(360, 320), name="figure_eight.safetensors", model=model[MODEL]
+    )
+    applied = graph.add(
+        "MotionInversionApply", (780, 0), model=model[MODEL], motion_embedding=embedding[0], strength=1.0
+    )
+    texts = (
+        graph.prompt(model, BLUE_STAR, (780, 160), "What the video should show"),
+        graph.prompt(model, "", (780, 320), "Negative prompt"),
+    )
+    empty = graph.add("EmptyLatentImage", (780, 480), width=PIXELS[0], height=PIXELS[1], batch_size=FRAMES)
+    frames = graph.sample(model, applied, texts, empty, 0)
+    graph.save(frames, 0, (1800, 0), "shared")
+    graph.note((0, -340), (720, 300))
+    return graph
+
+
+def camera() -> Graph:
+    graph = Parts("3_camera_motion")
+    model = graph.load()
+    clip = graph.reference(model, "camera_pan.mp4")
+    latent = graph.encode(model, clip)
+    trained = graph.train(model, latent, "a yellow ring on a navy checkered background", "camera")
+    applied = graph.add(
+        "MotionInversionApply", (1180, 320), model=model[MODEL], motion_embedding=trained[0], strength=1.0
+    )
+    texts = (
+        graph.prompt(model, "a red heart on a brown striped background", (760, -180), "What the video should show"),
+        graph.prompt(model, "", (760, 40), "Negative prompt"),
+    )
+    empty = graph.add("EmptyLatentImage", (760, 720), width=PIXELS[0], height=PIXELS[1], batch_size=FRAMES)
+    frames = graph.sample(model, applied, texts, empty, 460)
+    graph.save(frames, 0, (1920, 460), "camera")
+    graph.note((0, -340), (680, 280))
+    return graph
+
+
+def strengths() -> Graph:
+    graph = Parts("4_compare_strengths")
+    model = graph.load()
+    clip = graph.reference(model, "figure_eight.mp4")
+    latent = graph.encode(model, clip)
+    trained = graph.train(model, latent, RED_CIRCLE, "object")
+    texts = (
+        graph.prompt(model, BLUE_STAR, (760, -180), "What the video should show"),
+        graph.prompt(model, "", (760, 40), "Negative prompt"),
+    )
+    empty = graph.add("EmptyLatentImage", (760, 720), width=PIXELS[0], height=PIXELS[1], batch_size=FRAMES)
+    grid: Node = clip
+    for row, strength in enumerate((0.0, 0.5, 1.0)):
+        applied = graph.add(
+            "MotionInversionApplyAdvanced",
+            (1180, row * 780),
+            f"Strength {strength}",
+            (320, 240),
+            model=model[MODEL],
+            motion_embedding=trained[0],
+            strength_qk=strength,
+            strength_v=strength,
+        )
+        frames = graph.sample(model, applied, texts, empty, row * 780 + 280)
+        grid = graph.add("ImageStitch", (1800, row * 780 + 280), image1=grid[0], image2=frames[0], direction="right")
+    graph.save(grid, 0, (2180, 0), "strengths")
+    graph.note((0, -320), (680, 260))
+    return graph
+
+
+def zeroscope() -> Graph:
+    graph = Parts("5_zeroscope_512x320")
+    size, frames_wanted, steps = (512, 320), 16, 40
+    model = graph.load("zeroscope_v2_576w")
+    clip = graph.reference(model, "figure_eight.mp4", frames_wanted, size)
+    latent = graph.encode(model, clip)
+    trained = graph.train(model, latent, "a red ball on a grey background", "hybrid")
+    applied = graph.add(
+        "MotionInversionApply", (1180, 320), model=model[MODEL], motion_embedding=trained[0], strength=1.0
+    )
+    frames = graph.sample_mixed(
+        model,
+        applied,
+        graph.inverted(model, latent, steps),
+        "a hot air balloon over green hills, bright morning",
+        0.5,
+        steps,
+        9.0,
+        frames_wanted,
+        size,
+        "ddim_uniform",
+    )
+    graph.save(frames, 0, (2340, 0), "zeroscope")
+    graph.note((0, -400), (720, 360))
+    return graph
+
+
+def noise_only() -> Graph:
+    graph = Parts("6_noise_only_baseline")
+    model = graph.load()
+    clip = graph.reference(model, "figure_eight.mp4")
+    latent = graph.encode(model, clip)
+    frames = graph.sample_mixed(model, model, graph.inverted(model, latent), BLUE_STAR, 0.5)
+    graph.save(frames, 0, (2340, 0), "noise_only")
+    graph.save(graph.report(clip, frames), 0, (2340, 520), "noise_only_tracks")
+    graph.note((0, -280), (680, 220))
+    return graph
+
+
+GRAPHS = [quickstart(), shared(), camera(), strengths(), zeroscope(), noise_only()]
