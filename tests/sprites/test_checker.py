@@ -1,0 +1,70 @@
+"""The checker on rendered clips, where every answer is known."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import pytest
+import torch
+from torch import Tensor
+
+from motion_lib.sprites import FrameVerdict, Scenes, check_frames, object_path, random_scenes, render
+
+CLIPS, FRAMES = 80, 2
+
+
+@lru_cache(maxsize=1)
+def judged() -> tuple[Scenes, Tensor, list[list[FrameVerdict]]]:
+    """160 frames of 80 random clips."""
+    scenes = random_scenes(CLIPS, FRAMES, generator=torch.Generator().manual_seed(12))
+    frames = render(scenes)
+    verdicts = check_frames(frames.flatten(0, 1))
+    return scenes, frames, [verdicts[FRAMES * i : FRAMES * (i + 1)] for i in range(CLIPS)]
+
+
+@pytest.mark.parametrize("kind", ["shape", "colour", "tone", "texture"])
+def test_words_are_right(kind: str) -> None:
+    scenes, _, verdicts = judged()
+    right = [getattr(v.words, kind) == getattr(scenes.words(i), kind) for i in range(CLIPS) for v in verdicts[i]]
+    assert len(right) == 160 and sum(right) / len(right) >= 0.99
+
+
+def inside(scenes: Scenes) -> Tensor:
+    """`[b, f]`: the whole object is in sight."""
+    return scenes.position.abs().amax(dim=-1) + 1.2 * scenes.radius < 1
+
+
+def test_positions_are_right() -> None:
+    scenes, frames, verdicts = judged()
+    found = torch.tensor([[v.position for v in clip] for clip in verdicts])
+    error = (found - scenes.position).norm(dim=-1)[inside(scenes)]
+    assert len(error) > 60 and error.median() < 0.01 and error.max() < 0.05
+    path = object_path(frames.flatten(0, 1)).reshape(CLIPS, FRAMES, 2)
+    torch.testing.assert_close(path, found)
+
+
+def test_sizes_are_right() -> None:
+    """Area over squared radius depends on the shape only."""
+    scenes, _, verdicts = judged()
+    area = torch.tensor([[v.area for v in clip] for clip in verdicts]) * 4 / scenes.radius**2
+    for shape in range(8):
+        ratio = area[(scenes.shape == shape)[:, None] & inside(scenes)]
+        assert len(ratio) > 3 and ratio.std() / ratio.mean() < 0.06
+
+
+def test_an_empty_frame_has_no_object_but_a_background() -> None:
+    grey = torch.full((2, 3, 64, 64), 0.56)
+    for verdict in check_frames(grey):
+        assert (verdict.words.shape, verdict.words.colour) == (None, None)
+        assert (verdict.words.tone, verdict.words.texture) == ("grey", "plain")
+        assert verdict.background == pytest.approx((0.56, 0.56, 0.56))
+    assert object_path(grey).isnan().all()
+
+
+def test_noise_does_not_upset_it() -> None:
+    """Generated clips are not as clean as rendered ones."""
+    scenes, frames, _ = judged()
+    noisy = (frames[:, 0] + 0.02 * torch.randn(frames[:, 0].shape)).clamp(0, 1)
+    for kind in ("shape", "colour", "tone"):
+        right = [getattr(v.words, kind) == getattr(scenes.words(i), kind) for i, v in enumerate(check_frames(noisy))]
+        assert sum(right) / len(right) >= 0.95, kind
