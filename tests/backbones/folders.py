@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
@@ -14,6 +15,7 @@ from motion_lib.models import BUNDLED
 from tests.tiny import tiny_unet
 
 VOCABULARY = 628
+MODELS: dict[str, Any] = {}  # what `build` last wrote
 SCHEDULER = {
     "_class_name": "DDIMScheduler",
     "beta_start": 0.00085,
@@ -56,7 +58,9 @@ def build(folder: Path) -> Path:
         bos_token_id=VOCABULARY - 2,
         eos_token_id=VOCABULARY - 1,
     )
-    CLIPTextModel(config).save_pretrained(folder / "text_encoder")
+    text_encoder = CLIPTextModel(config)
+    text_encoder.save_pretrained(folder / "text_encoder")
+    MODELS.update(unet=unet, vae=vae, text_encoder=text_encoder)
     shutil.copytree(BUNDLED["sprite_t2v"][0] / "tokenizer", folder / "tokenizer")
     (folder / "scheduler").mkdir()
     (folder / "scheduler" / "scheduler_config.json").write_text(json.dumps(SCHEDULER))

@@ -7,14 +7,12 @@ import logging
 import shutil
 import struct
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
 import torch
-from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
-from diffusers.models.unets.unet_3d_condition import UNet3DConditionModel
 from safetensors.torch import load_file, save_file
-from transformers import CLIPTextModel
 
 from motion_lib.backbones import BACKBONES, load_model
 from motion_lib.embedding import MotionEmbedding
@@ -22,11 +20,10 @@ from motion_lib.errors import MotionError
 from motion_lib.patch import MotionPatch
 from motion_lib.sampling import random_noise, sample
 from motion_lib.training import TrainingSettings, TrainingState, train
-from tests.backbones.folders import PICKLES, WEIGHTS, build
-from tests.tiny import randn
+from tests.backbones.folders import MODELS, PICKLES, WEIGHTS, build
+from tests.tiny import randn, random_embedding
 
 PARTS = ("unet", "vae", "text_encoder")
-CLASSES = {"unet": UNet3DConditionModel, "vae": AutoencoderKL, "text_encoder": CLIPTextModel}
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +37,7 @@ def folder(original: Path, tmp_path: Path) -> Path:
 
 
 def sharded(folder: Path, part: str) -> None:
-    model = CLASSES[part].from_pretrained(folder / part)
+    model = MODELS[part]
     (folder / part / WEIGHTS[part]).unlink()
     model.save_pretrained(folder / part, max_shard_size="20KB")
     assert len(list((folder / part).glob("*-of-*.safetensors"))) > 1
@@ -48,14 +45,14 @@ def sharded(folder: Path, part: str) -> None:
 
 
 def fp16_only(folder: Path, part: str) -> None:
-    model = CLASSES[part].from_pretrained(folder / part).half()
+    model = deepcopy(MODELS[part]).half()
     (folder / part / WEIGHTS[part]).unlink()
     model.save_pretrained(folder / part, variant="fp16")
     assert [f.name for f in (folder / part).glob("*.safetensors")] == [WEIGHTS[part].replace(".s", ".fp16.s")]
 
 
 def fp16_sharded(folder: Path, part: str) -> None:
-    model = CLASSES[part].from_pretrained(folder / part).half()
+    model = deepcopy(MODELS[part]).half()
     (folder / part / WEIGHTS[part]).unlink()
     model.save_pretrained(folder / part, variant="fp16", max_shard_size="6KB")
     assert len(list((folder / part).glob("*fp16*.safetensors"))) > 1
@@ -67,7 +64,7 @@ def pickled(folder: Path, part: str) -> None:
 
 
 def both_precisions(folder: Path, part: str) -> None:
-    CLASSES[part].from_pretrained(folder / part).half().save_pretrained(folder / part, variant="fp16")
+    deepcopy(MODELS[part]).half().save_pretrained(folder / part, variant="fp16")
 
 
 def safetensors_beside_a_pickle(folder: Path, part: str) -> None:
@@ -299,5 +296,5 @@ def test_contract_of_a_backbone(family: str, original: Path) -> None:
         predicted.square().sum().backward()
         assert predicted.shape == x.shape and not torch.equal(predicted, plain), layer
         assert all(t.grad is not None and t.grad.abs().max() > 0 for t in zeros.tensors.values()), layer
-        off = MotionPatch(zeros, 0.0, 0.0).prepare(frames, size, "cpu", torch.float32)
-        assert torch.equal(denoiser(x, at, words, [off]), plain)
+    off = MotionPatch(random_embedding(denoiser.backbone, "*", frames, size), 0.0, 0.0)
+    assert torch.equal(denoiser(x, at, words, [off.prepare(frames, size, "cpu", torch.float32)]), plain)
