@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from .host import Server, find_host, prepare_base
+from .host import PACK, Server, find_host, prepare_base
 
 # One thread is never far from the best of two, while several waiting for one another on a busy machine take ten times
 # as long.
@@ -31,11 +31,9 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("comfyui")
     prepare_base(folder)
     # The workflow for ZeroScope is run with the bundled model in its place.
-    from motion_lib.models import BUNDLED
-
     diffusers = folder / "models" / "diffusers"
     diffusers.mkdir()
-    (diffusers / "zeroscope_v2_576w").symlink_to(BUNDLED["sprite_t2v"][0])
+    (diffusers / "zeroscope_v2_576w").symlink_to(PACK / "motion_lib" / "models" / "sprite_t2v")
     return folder
 
 

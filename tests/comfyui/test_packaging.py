@@ -1,0 +1,113 @@
+"""Installing and publishing: the archive, the registry's checks, and what installation would change."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from .conftest import THREADS
+from .host import PACK, Server
+
+ENVIRONMENT = {**os.environ, "COMFY_NO_TELEMETRY": "1", "DO_NOT_TRACK": "1", "CI": "1"}
+
+
+@pytest.fixture(scope="module")
+def comfy() -> str:
+    """comfy-cli, from COMFY_CLI or the path."""
+    found = os.environ.get("COMFY_CLI") or shutil.which("comfy")
+    if not found:
+        pytest.skip("no comfy-cli: pip install comfy-cli, or set COMFY_CLI to its program")
+    subprocess.run([found, "--skip-prompt", "tracking", "disable"], capture_output=True, env=ENVIRONMENT)
+    return found
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What git has of the pack: an archive is made of nothing else."""
+    folder = tmp_path_factory.mktemp("pack") / "motion-inversion"
+    subprocess.run(["git", "clone", "-q", "--depth", "1", f"file://{PACK}", str(folder)], check=True)
+    return folder
+
+
+def run(command: list[str], folder: Path) -> str:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=ENVIRONMENT, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def test_the_registrys_checks_pass(comfy, clone):
+    run([comfy, "--skip-prompt", "node", "validate"], clone)
+
+
+def test_the_archive_holds_what_is_needed_and_nothing_else(comfy, clone):
+    run([comfy, "--skip-prompt", "node", "pack"], clone)
+    (archive,) = clone.glob("*.zip")
+    names = set(zipfile.ZipFile(archive).namelist())
+    needed = {
+        "__init__.py",
+        "pyproject.toml",
+        "nodes/__init__.py",
+        "nodes/web/docs/MotionInversionTrain.md",
+        "motion_lib/models/sprite_t2v/unet/diffusion_pytorch_model.safetensors",
+        "motion_lib/samples/figure_eight.mp4",
+        "motion_lib/samples/figure_eight.safetensors",
+        "workflows/1_quickstart.json",
+        "workflows/1_quickstart.jpg",
+    }
+    assert needed <= names
+    unwanted = [n for n in names if n.startswith(("tests/", ".github/", "docs/")) or "__pycache__" in n]
+    assert unwanted == []
+    assert archive.stat().st_size < 40e6
+
+
+def test_the_archive_alone_is_a_working_pack(comfy, clone, host, tmp_path):
+    """Unpacked into an empty ComfyUI, without the repository around it and without being pip-installed."""
+    pytest.importorskip("websocket")
+    for name in ("custom_nodes", "models", "input", "output", "temp", "user"):
+        (tmp_path / name).mkdir()
+    (archive,) = clone.glob("*.zip")
+    zipfile.ZipFile(archive).extractall(tmp_path / "custom_nodes" / "motion-inversion")
+    with Server(*host, tmp_path, THREADS) as server:
+        nodes = [name for name in server.get("/object_info") if name.startswith("MotionInversion")]
+        assert len(nodes) == 11
+        assert len(server.get("/workflow_templates")["motion-inversion"]) == 6
+
+
+def test_comfy_run_runs_a_workflow(comfy, server, tmp_path):
+    from .test_server import workflow
+
+    graph = tmp_path / "graph.json"
+    graph.write_text(json.dumps(workflow("2_use_a_shared_embedding", KSampler={"steps": 2, "seed": 5})))
+    command = [comfy, "--skip-prompt", "run", "--workflow", str(graph), "--host", "127.0.0.1"]
+    run([*command, "--port", str(server.port), "--wait", "--timeout", "280"], tmp_path)
+
+
+def requirements() -> list[str]:
+    text = (PACK / "pyproject.toml").read_text()
+    block = re.search(r"^dependencies = \[(.*?)^\]", text, re.DOTALL | re.MULTILINE)
+    assert block
+    return re.findall(r'"([^"]+)"', block.group(1))
+
+
+def test_installing_the_pack_changes_no_package_of_comfyui(host):
+    _, python = host
+    listed = subprocess.run([str(python), "-m", "pip", "list", "--format=json"], capture_output=True, text=True)
+    installed = {entry["name"].lower().replace("_", "-") for entry in json.loads(listed.stdout)}
+    plan = subprocess.run(
+        [str(python), "-m", "pip", "install", "--dry-run", "--quiet", "--report", "-", *requirements()],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    if plan.returncode:
+        pytest.skip(f"pip could not resolve (no index?): {plan.stderr.strip()[-200:]}")
+    report = json.loads(plan.stdout[plan.stdout.index("{") :])
+    changed = [item["metadata"]["name"] for item in report["install"]]
+    assert [name for name in changed if name.lower().replace("_", "-") in installed] == []

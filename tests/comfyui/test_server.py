@@ -1,0 +1,293 @@
+"""The workflows and the nodes on a running ComfyUI, as a user's browser would use them."""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from motion_lib.files import load_embedding
+from motion_lib.metrics.paths import path_correlation
+from motion_lib.sprites import object_path
+from motion_lib.video import read_clip
+
+from .conftest import THREADS
+from .host import PACK, Rejected, Server, prepare_base, version_of
+
+API = sorted((PACK / "workflows" / "api").glob("*.json"))
+SAMPLE = PACK / "motion_lib" / "samples" / "figure_eight.mp4"
+QUICK = {"MotionInversionTrain": {"steps": 12}}  # enough to see that it acts
+
+
+def workflow(name: str, **changes: dict) -> dict:
+    """An API workflow with some inputs of some kinds of node changed."""
+    (path,) = (p for p in API if p.stem[2:].startswith(name) or p.stem == name)
+    graph = json.loads(path.read_text())
+    for kind, inputs in {**QUICK, **changes}.items():
+        for node in graph.values():
+            if node["class_type"] == kind:
+                node["inputs"] |= inputs
+    return graph
+
+
+def node_of(graph: dict, kind: str) -> str:
+    return next(number for number, node in graph.items() if node["class_type"] == kind)
+
+
+def videos(server: Server, run) -> dict[str, Path]:
+    """Saved videos by the beginning of their names."""
+    files = [server.file(entry) for output in run.outputs.values() for entry in output.get("images", ())]
+    return {file.stem.rsplit("_", 2)[0]: file for file in files if file.suffix == ".mp4"}
+
+
+def path_of(file: Path):
+    return object_path(read_clip(file).frames.movedim(-1, 1).float() / 255)
+
+
+@pytest.fixture(scope="module")
+def quickstart(server):
+    """The quickstart, run once with little training."""
+    graph = workflow("1_quickstart")
+    run = server.run(graph)
+    assert run.outcome == "execution_success", run.error
+    return graph, run
+
+
+def test_the_log_shows_no_trouble_with_the_pack(server):
+    log = server.log_path.read_text()
+    assert "IMPORT FAILED" not in log
+    assert "you accessed" not in log  # a missing attribute of the model's configuration
+
+
+def test_quickstart_moves_a_blue_star_as_the_red_circle_moved(server, quickstart):
+    _, run = quickstart
+    generated = videos(server, run)["quickstart"]
+    clip = read_clip(generated)
+    assert len(clip.frames) == 16
+    assert clip.frames.shape[1:3] == (128, 128)
+    assert path_correlation(path_of(generated), path_of(SAMPLE)) > 0.8
+
+
+def test_quickstart_reports_progress_previews_and_a_score(quickstart):
+    graph, run = quickstart
+    train = node_of(graph, "MotionInversionTrain")
+    assert run.progress[train][-1] == 12
+    assert run.previews > 0
+    assert "Trained 12 steps" in run.outputs[train]["text"][0]
+    report = run.outputs[node_of(graph, "MotionInversionReport")]["text"][0]
+    assert "Motion fidelity" in report or "OpenCV" in report
+
+
+def test_a_second_queue_executes_nothing(server, quickstart):
+    graph, _ = quickstart
+    again = server.run(graph)
+    assert again.executed == []
+    assert set(again.cached) == set(graph)
+
+
+def test_another_workflow_in_between_trains_and_inverts_nothing_again(server, quickstart):
+    graph, _ = quickstart
+    between = server.run(workflow("2_use_a_shared_embedding", KSampler={"steps": 2}))
+    assert between.outcome == "execution_success", between.error
+    graph = copy.deepcopy(graph)  # as another graph, since the host would otherwise take all of it from its own cache
+    graph[node_of(graph, "MotionInversionMixNoise")]["inputs"]["noise_seed"] += 1
+    again = server.run(graph)
+    assert again.outcome == "execution_success"
+    train = node_of(graph, "MotionInversionTrain")
+    assert "Reused" in again.outputs[train]["text"][0]
+    assert again.progress.get(train, []) == []
+    assert again.progress.get(node_of(graph, "MotionInversionInvert"), []) == []
+
+
+@pytest.mark.parametrize("name", [p.stem for p in API if not p.stem.startswith("1_")])
+def test_workflow_runs(server, quickstart, name):
+    # Few steps: that the result is right is checked on the quickstart.
+    few = {"steps": 4}
+    small = {"width": 128, "height": 128}
+    graph = workflow(
+        name,
+        KSampler=few,
+        BasicScheduler=few,
+        MotionInversionInvert=few,
+        MotionInversionPrepareClip=small,
+        EmptyLatentImage=small,
+        **({} if name.startswith("4") else {"MotionInversionTrain": {"steps": 2}}),
+    )
+    run = server.run(graph)
+    assert run.outcome == "execution_success", run.error
+    saved = videos(server, run)
+    assert len(saved) == sum(node["class_type"] == "SaveVideo" for node in graph.values())
+    for file in saved.values():
+        frames = read_clip(file).frames
+        assert len(frames) == 16
+        assert frames.float().std() > 5  # a picture, not one colour
+
+
+def test_cancel_stops_within_a_second_and_keeps_what_was_learned(server, base):
+    graph = workflow("1_quickstart", MotionInversionTrain={"steps": 5000, "seed": 7})
+    train = node_of(graph, "MotionInversionTrain")
+    asked = 0.0
+    for run, _ in server.follow(graph):
+        if not asked and run.progress.get(train, [0])[-1] >= 3:
+            server.request("/interrupt", {})
+            asked = time.monotonic()
+    step_seconds = 1.5  # a step that has begun ends first
+    assert run.outcome == "execution_interrupted"
+    assert time.monotonic() - asked < 1 + step_seconds
+    trained = base / "models" / "motion_embeddings" / "trained"
+    (partial,) = trained.glob("object_*_step*.safetensors")
+    embedding = load_embedding(partial)
+    assert embedding.details["steps"] >= 3
+    assert max(float(t.abs().max()) for t in embedding.tensors.values()) > 0
+    (checkpoint,) = trained.glob("*.checkpoint")
+
+    reached = embedding.details["steps"]
+    graph[train]["inputs"]["steps"] = 5000
+    for run, _ in server.follow(graph):  # carries on where it was
+        if run.progress.get(train):
+            server.request("/interrupt", {})
+    assert run.progress[train][0] >= reached
+    assert checkpoint.is_file()
+
+
+def test_saved_embedding_carries_preview_and_facts(server, base, quickstart):
+    graph, _ = quickstart
+    train, clip = node_of(graph, "MotionInversionTrain"), node_of(graph, "MotionInversionPrepareClip")
+    saving = {
+        **{k: v for k, v in graph.items() if v["class_type"] not in ("SaveVideo", "MotionInversionReport")},
+        "90": {
+            "class_type": "MotionInversionSaveEmbedding",
+            "inputs": {
+                "motion_embedding": [train, 0],
+                "name": "shared/eight",
+                "title": "An eight",
+                "author": "somebody",
+                "license": "CC0",
+                "preview": [clip, 0],
+            },
+        },
+        "91": {"class_type": "LossGraphNode", "inputs": {"loss": [train, 1], "filename_prefix": "loss"}},
+    }
+    saving = {k: v for k, v in saving.items() if not _needs(v, graph, ("MotionInversionReport", "SaveVideo"))}
+    run = server.run(saving)
+    assert run.outcome == "execution_success", run.error
+    shown = run.outputs["90"]
+    assert "author somebody" in shown["text"][0]
+    assert server.file(shown["images"][0]).stat().st_size > 100
+    embedding = load_embedding(base / "models" / "motion_embeddings" / "shared" / "eight.safetensors")
+    assert embedding.details["title"] == "An eight"
+    assert embedding.details["thumbnail"].startswith("data:image/webp;base64,")
+    assert len(embedding.details["losses"]) == 12
+
+    names = server.get("/object_info/MotionInversionLoadEmbedding")["MotionInversionLoadEmbedding"]
+    listed = names["input"]["required"]["name"]
+    assert "shared/eight.safetensors" in (listed[1]["options"] if listed[0] == "COMBO" else listed[0])
+
+
+def _needs(node: dict, graph: dict, kinds: tuple[str, ...]) -> bool:
+    sources = [graph[v[0]] for v in node["inputs"].values() if isinstance(v, list) and v[0] in graph]
+    return any(source["class_type"] in kinds for source in sources)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"MotionInversionTrain": {"preset": "dance"}}, "dance"),
+        ({"MotionInversionTrain": {"steps": -1}}, "steps"),
+        ({"MotionInversionMixNoise": {"weight": 1.5}}, "weight"),
+        ({"MotionInversionPrepareClip": {"fit": "squeeze"}}, "squeeze"),
+    ],
+)
+def test_values_out_of_range_are_refused_before_anything_runs(server, changes, words):
+    with pytest.raises(Rejected) as refusal:
+        server.run(workflow("1_quickstart", **changes))
+    assert words in json.dumps(refusal.value.args[0]["node_errors"])
+
+
+def test_start_after_end_is_refused_in_the_nodes_words(server):
+    changes = {"MotionInversionApplyAdvanced": {"start_percent": 0.9, "end_percent": 0.2}}
+    with pytest.raises(Rejected) as refusal:
+        server.run(workflow("4_compare_strengths", **changes))
+    assert "start_percent is 0.9, but it must not be above end_percent" in json.dumps(refusal.value.args[0])
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"MotionInversionTrain": {"sites": "nowhere.*"}}, "sites is 'nowhere.*', which matches no temporal layer"),
+        ({"MotionInversionPrepareClip": {"frames": 99}}, "use a longer clip, or lower frames"),
+        ({"EmptyLatentImage": {"batch_size": 8}}, "use as many frames and the same size as the reference clip"),
+    ],
+)
+def test_errors_while_running_are_one_sentence(server, quickstart, changes, sentence):
+    run = server.run(workflow("1_quickstart", **{"BasicScheduler": {"steps": 2}, **changes}))
+    assert run.outcome == "execution_error"
+    assert run.error["exception_type"].endswith("MotionError")
+    assert sentence in run.error["exception_message"]
+
+
+def test_every_node_and_input_explains_itself(server):
+    nodes = {k: v for k, v in server.get("/object_info").items() if k.startswith("MotionInversion")}
+    assert len(nodes) == 11
+    for name, node in nodes.items():
+        assert node["description"], name
+        for group in node["input"].values():
+            for entry, spec in group.items() if isinstance(group, dict) else ():
+                assert spec[1].get("tooltip"), f"{name}.{entry}"
+        assert all(node["output_tooltips"]), name
+        page = server.request(f"/extensions/ComfyUI-MotionInversion/docs/{name}.md").decode()
+        assert page.startswith("# "), name
+
+
+def test_templates_are_listed_with_thumbnails(server):
+    listed = server.get("/workflow_templates")["ComfyUI-MotionInversion"]
+    assert sorted(listed) == [p.stem for p in API]
+    for name in listed:
+        url = f"{server.url}/api/workflow_templates/ComfyUI-MotionInversion/{name}.jpg"
+        with urllib.request.urlopen(url) as answer:
+            assert answer.headers["Content-Type"] == "image/jpeg"
+
+
+def test_without_diffusers_one_loader_says_so_and_the_rest_works(host, tmp_path):
+    """A package of the same name that cannot be imported stands in for a broken installation."""
+    pytest.importorskip("websocket")
+    prepare_base(tmp_path)
+    broken = tmp_path / "broken" / "diffusers"
+    broken.mkdir(parents=True)
+    (broken / "__init__.py").write_text("raise ImportError('broken on purpose')\n")
+    shutil.copy(SAMPLE, tmp_path / "input" / "clip.mp4")
+    with Server(*host, tmp_path, {**THREADS, "PYTHONPATH": str(broken.parent)}) as server:
+        nodes = [name for name in server.get("/object_info") if name.startswith("MotionInversion")]
+        assert len(nodes) == 11
+        prepared = {
+            "1": {"class_type": "LoadVideo", "inputs": {"file": "clip.mp4"}},
+            "2": {
+                "class_type": "MotionInversionPrepareClip",
+                "inputs": {
+                    "clip": ["1", 0],
+                    "frames": 8,
+                    "width": 64,
+                    "height": 64,
+                    "force_rate": 0.0,
+                    "skip_first_frames": 0,
+                    "select_every_nth": 2,
+                    "fit": "crop",
+                },
+            },
+            "3": {"class_type": "PreviewImage", "inputs": {"images": ["2", 0]}},
+        }
+        run = server.run(prepared)
+        assert run.outcome == "execution_success", run.error
+        assert "8 of 16 frames" in run.outputs["2"]["text"][0]
+        failed = server.run(workflow("1_quickstart"))
+        assert failed.outcome == "execution_error"
+        assert "needs diffusers, which cannot be imported (broken on purpose)" in failed.error["exception_message"]
+
+
+def test_version_is_one_that_the_pack_claims_to_support(host):
+    assert version_of(host[0]) >= (0, 8, 0)
