@@ -66,10 +66,13 @@ def video_models() -> dict[str, Path]:
     """The bundled models, and every text-to-video model in diffusers layout in models/diffusers, by name."""
     found = {name: folder for name, (folder, _) in BUNDLED.items()}
     for root in folder_paths.get_folder_paths("diffusers"):
-        for config in sorted(Path(root).glob("**/unet/config.json")) if os.path.isdir(root) else ():
-            if _family(config) in BACKBONES:
-                folder = config.parent.parent
-                found.setdefault(folder.relative_to(root).as_posix(), folder)
+        for folder, inside, _ in os.walk(root, followlinks=True):
+            inside.sort()
+            if "unet" not in inside:
+                continue
+            inside.clear()  # a model; nothing to look for inside
+            if _family(Path(folder, "unet", "config.json")) in BACKBONES:
+                found.setdefault(Path(folder).relative_to(root).as_posix(), Path(folder))
     return found
 
 

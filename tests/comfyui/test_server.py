@@ -96,6 +96,7 @@ def test_another_workflow_in_between_trains_and_inverts_nothing_again(server, qu
     assert between.outcome == "execution_success", between.error
     graph = copy.deepcopy(graph)  # as another graph, since the host would otherwise take all of it from its own cache
     graph[node_of(graph, "MotionInversionMixNoise")]["inputs"]["noise_seed"] += 1
+    graph[node_of(graph, "BasicScheduler")]["inputs"]["steps"] = 2
     again = server.run(graph)
     assert again.outcome == "execution_success"
     train = node_of(graph, "MotionInversionTrain")
@@ -236,8 +237,8 @@ def test_every_node_and_input_explains_itself(server):
     assert len(nodes) == 11
     for name, node in nodes.items():
         assert node["description"], name
-        for group in node["input"].values():
-            for entry, spec in group.items() if isinstance(group, dict) else ():
+        for group in ("required", "optional"):
+            for entry, spec in node["input"].get(group, {}).items():
                 assert spec[1].get("tooltip"), f"{name}.{entry}"
         assert all(node["output_tooltips"]), name
         page = server.request(f"/extensions/ComfyUI-MotionInversion/docs/{name}.md").decode()
