@@ -29,8 +29,6 @@ NODES: list[type[io.ComfyNode]] = [
 
 
 class MotionInversionExtension(ComfyExtension):
-    async def on_load(self) -> None:
-        register_folders()
-
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        register_folders()  # here, because older versions of ComfyUI do not call on_load
         return NODES

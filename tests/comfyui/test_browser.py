@@ -85,9 +85,7 @@ def test_the_help_page_of_a_node_opens(page):
             window.app.canvas.centerOnNode(node);
         }"""
     )
-    page.get_by_test_id("info-button").or_(page.get_by_label("Node Info")).or_(
-        page.locator("button:has(.lucide--info), button:has(.pi-question-circle)")
-    ).first.click()
+    page.get_by_test_id("info-button").or_(page.locator("button:has(.pi-question-circle)")).last.click()
     page.get_by_text("What is kept").first.wait_for()
 
 
