@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from comfy_api.latest import InputImpl, io, ui
+from comfy_api.latest import InputImpl, io
 from PIL import Image
 
 from ..motion_lib.errors import MotionError
@@ -12,6 +12,7 @@ from ..motion_lib.video import ClipOptions, check_clip, select_indices
 from ..motion_lib.video.read import resized
 from .host.folders import SAMPLES
 from .host.images import frames_of, images_of
+from .host.shown import NODE_ID, say
 from .schema import advanced, schema
 
 
@@ -45,6 +46,7 @@ class PrepareReferenceClip(io.ComfyNode):
             description="Takes the frames that a model can use from a video or a batch of images, and reports what "
             "would spoil the learning of motion: cuts, stillness, repeated frames.",
             search_aliases=["resample video", "force_rate", "frame_load_cap", "clip doctor", "video frames"],
+            hidden=[NODE_ID],
             inputs=[
                 io.MultiType.Input(
                     "clip", types=[io.Video, io.Image], tooltip="The reference: a VIDEO, or its frames as IMAGE."
@@ -131,4 +133,4 @@ class PrepareReferenceClip(io.ComfyNode):
             *report.warnings(),
         ]
         text = "\n".join(lines if report.warnings() else [*lines, "Nothing spoils the learning of motion."])
-        return io.NodeOutput(images_of(result), out_rate, text, ui=ui.PreviewText(text))
+        return io.NodeOutput(images_of(result), out_rate, text, ui=say(cls, text))

@@ -16,6 +16,7 @@ from ..motion_lib.files import load_embedding, save_embedding
 from .host.denoiser import backbone_of
 from .host.folders import EMBEDDINGS, embedding_names, embedding_path, new_embedding_path, temporary_path
 from .host.images import frames_of
+from .host.shown import NODE_ID, say
 from .schema import MotionEmbeddingType, schema
 
 THUMBNAIL = (8, 96, "data:image/webp;base64,")  # frames, pixels of the longer side, how the text begins
@@ -31,6 +32,7 @@ class SaveMotionEmbedding(io.ComfyNode):
             description=f"Writes an embedding to models/{EMBEDDINGS}, with a title and a preview, ready to be shared.",
             search_aliases=["export motion", "share motion"],
             is_output_node=True,
+            hidden=[NODE_ID],
             inputs=[
                 MotionEmbeddingType.Input("motion_embedding", tooltip="From Train Motion Embedding."),
                 io.String.Input(
@@ -60,7 +62,7 @@ class SaveMotionEmbedding(io.ComfyNode):
         embedding = replace(motion_embedding, details=details)
         save_embedding(path, embedding)
         text = f"Saved {path.name}, {os.path.getsize(path) / 1e6:.1f} MB.\n{describe(embedding)}"
-        return io.NodeOutput(embedding, ui=_shown(embedding, text))
+        return io.NodeOutput(embedding, ui=_shown(cls, embedding, text))
 
 
 class LoadMotionEmbedding(io.ComfyNode):
@@ -72,6 +74,7 @@ class LoadMotionEmbedding(io.ComfyNode):
             display_name="Load Motion Embedding",
             description=f"Reads an embedding from models/{EMBEDDINGS} and shows what it is.",
             search_aliases=["motion file", "import motion"],
+            hidden=[NODE_ID],
             inputs=[
                 io.Combo.Input(
                     "name",
@@ -97,7 +100,7 @@ class LoadMotionEmbedding(io.ComfyNode):
         embedding = load_embedding(embedding_path(name))
         if model is not None:
             embedding.check_fits(backbone_of(model), name)
-        return io.NodeOutput(embedding, ui=_shown(embedding, describe(embedding)))
+        return io.NodeOutput(embedding, ui=_shown(cls, embedding, describe(embedding)))
 
 
 def describe(embedding: MotionEmbedding) -> str:
@@ -116,9 +119,9 @@ def describe(embedding: MotionEmbedding) -> str:
     return "\n".join(line for line in lines if line)
 
 
-def _shown(embedding: MotionEmbedding, text: str) -> dict:
+def _shown(node: type[io.ComfyNode], embedding: MotionEmbedding, text: str) -> dict:
     """What the node displays: text, and the preview that the file carries."""
-    shown: dict = {"text": (text,)}
+    shown = say(node, text)
     thumbnail = embedding.details.get("thumbnail", "")
     if thumbnail.startswith(THUMBNAIL[2]):
         name = f"motion_embedding_{abs(hash(thumbnail)):x}.webp"

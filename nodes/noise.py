@@ -20,7 +20,7 @@ from .host.folders import INVERTED, result_path
 from .host.session import Progress, loaded
 from .schema import advanced, schema
 
-NOISE_DEVIATION = (0.5, 1.6)  # of inverted noise; clean latents lie around 5, since ComfyUI keeps them unscaled
+MOST_NOISE_DEVIATION = 2.0  # clean latents lie around 5, since ComfyUI keeps them unscaled
 
 
 class InvertVideoToNoise(io.ComfyNode):
@@ -92,7 +92,7 @@ class MixInversionNoise(io.ComfyNode):
         return schema(
             "MixNoise",
             display_name="Mix Inversion Noise",
-            description="Start noise between fresh noise and that of the inverted reference clip, of unit variance.",
+            description="Start noise between fresh noise and the noise of the inverted reference clip.",
             search_aliases=["noise prior", "noise blend", "motion inversion", "initial noise"],
             inputs=[
                 io.Model.Input("model", tooltip="The MODEL that will sample; it is only asked for its noise schedule."),
@@ -147,7 +147,7 @@ class MixedNoise:
 
     def __init__(self, inverted: Tensor, weight: float, seed: int, method: str):
         spread = float(inverted.std())
-        if not NOISE_DEVIATION[0] <= spread <= NOISE_DEVIATION[1]:
+        if not spread <= MOST_NOISE_DEVIATION:
             raise MotionError(
                 f"inverted_noise has a standard deviation of {spread:.2f}, but noise has about 1: connect Invert Video "
                 f"to Noise, not the clip's own LATENT."

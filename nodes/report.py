@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import torch
-from comfy_api.latest import io, ui
+from comfy_api.latest import io
 from PIL import Image, ImageDraw
 
 from ..motion_lib.errors import MotionError
@@ -14,6 +14,7 @@ from ..motion_lib.metrics.fidelity import fidelity_of_tracks
 from ..motion_lib.metrics.trackers import Tracks, track
 from ..motion_lib.video import side_by_side
 from .host.images import frames_of, images_of
+from .host.shown import NODE_ID, say
 from .schema import advanced, schema
 
 TRAIL = 8  # frames of a track that are drawn behind its point
@@ -30,6 +31,7 @@ class MotionReport(io.ComfyNode):
             "side, and scores how alike they move. Needs OpenCV for the tracks (pip install opencv-python-headless).",
             search_aliases=["motion fidelity", "compare videos", "side by side", "tracks", "score"],
             is_output_node=True,
+            hidden=[NODE_ID],
             inputs=[
                 io.Image.Input("reference", tooltip="Frames of the reference clip."),
                 io.Image.Input("generated", tooltip="As many frames of a clip that should move like it."),
@@ -61,7 +63,7 @@ class MotionReport(io.ComfyNode):
             text = verdict(*tracks)
             shown = [drawn(*pair) for pair in zip(clips, tracks, strict=True)] if draw_tracks else clips
         both = side_by_side(shown, ["reference", "generated"])
-        return io.NodeOutput(images_of(both), text, ui=ui.PreviewText(text))
+        return io.NodeOutput(images_of(both), text, ui=say(cls, text))
 
 
 def verdict(reference: Tracks, generated: Tracks) -> str:

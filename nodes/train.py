@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 import comfy.model_management as management
-from comfy_api.latest import io, ui
+from comfy_api.latest import io
 
 from ..motion_lib.checkpoints import load_checkpoint, save_checkpoint
 from ..motion_lib.embedding import COMPONENTS, MotionEmbedding
@@ -20,6 +20,7 @@ from .host.denoiser import ModelDenoiser, backbone_of, text_embedding, video_lat
 from .host.fingerprint import fingerprint, model_state
 from .host.folders import EMBEDDINGS, TRAINED, result_path
 from .host.session import RECOMPUTING_MEMORY, TRAINING_MEMORY, Progress, loaded
+from .host.shown import NODE_ID, say
 from .schema import LossMapType, MotionEmbeddingType, advanced, schema
 
 AS_PRESET = "as preset"
@@ -35,6 +36,7 @@ class TrainMotionEmbedding(io.ComfyNode):
             description="Learns the motion of one clip. The result is written to disk and reused as long as the inputs "
             "stay the same; cancelling keeps what was learned so far, and queueing again carries on from there.",
             search_aliases=["motion inversion", "learn motion", "train motion lora"],
+            hidden=[NODE_ID],
             inputs=[
                 io.Model.Input("model", tooltip="A MODEL from Load Motion Video Model; it is not changed."),
                 io.Conditioning.Input(
@@ -141,7 +143,9 @@ class TrainMotionEmbedding(io.ComfyNode):
         name = f"{preset}_{key[:16]}"
         finished, unfinished = result_path(TRAINED, f"{name}.safetensors"), result_path(TRAINED, f"{name}.checkpoint")
         if reuse and finished.is_file():
-            return _output(load_embedding(finished), f"Reused {TRAINED}/{finished.name}, trained from the same inputs.")
+            return _output(
+                cls, load_embedding(finished), f"Reused {TRAINED}/{finished.name}, trained from the same inputs."
+            )
         began = time.monotonic()
         recompute = save_memory == "on" or (save_memory == "auto" and model.load_device.type != "cpu")
         details = {"preset": preset, "loss": settings.loss, "learning_rate": settings.learning_rate, "seed": seed}
@@ -164,7 +168,7 @@ class TrainMotionEmbedding(io.ComfyNode):
             unfinished.unlink(missing_ok=True)
         took = time.strftime("%M:%S", time.gmtime(time.monotonic() - began))
         where = f"models/{EMBEDDINGS}/{TRAINED}/{finished.name}"
-        return _output(load_embedding(finished), f"Trained {state.step} steps in {took}, kept as {where}.")
+        return _output(cls, load_embedding(finished), f"Trained {state.step} steps in {took}, kept as {where}.")
 
 
 def _chosen(name: str, steps: int, seed: int, learning_rate: float, loss: str, components: str, sites: str) -> Preset:
@@ -201,9 +205,9 @@ def _described(state: TrainingState, details: dict) -> MotionEmbedding:
     )
 
 
-def _output(embedding: MotionEmbedding, message: str) -> io.NodeOutput:
+def _output(node: type[io.ComfyNode], embedding: MotionEmbedding, message: str) -> io.NodeOutput:
     losses = embedding.details.get("losses", [])
     tenth = max(1, len(losses) // 10)
     if losses:
         message += f" Loss {sum(losses[:tenth]) / tenth:.4f} at first, {sum(losses[-tenth:]) / tenth:.4f} at last."
-    return io.NodeOutput(embedding, {"loss": losses}, ui=ui.PreviewText(message))
+    return io.NodeOutput(embedding, {"loss": losses}, ui=say(node, message))

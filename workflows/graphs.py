@@ -84,7 +84,7 @@ class Parts(Graph):
         )
 
     def encode(self, model: Node, frames: Node) -> Node:
-        return self.add("VAEEncode", (380, 320), pixels=frames[0], vae=model[VAE])
+        return self.add("VAEEncode", (380, 340), pixels=frames[0], vae=model[VAE])
 
     def prompt(self, model: Node, text: str, position: tuple[int, int], title: str) -> Node:
         return self.add("CLIPTextEncode", position, title, TEXT, clip=model[CLIP], text=text)
@@ -171,7 +171,7 @@ class Parts(Graph):
         video = self.add("CreateVideo", (x, y), images=frames[slot], fps=rate)
         self.add(
             "SaveVideo",
-            (x, y + 120),
+            (x, y + 160),
             size=TALL,
             video=video[0],
             filename_prefix=f"motion_inversion/{name}",
@@ -181,7 +181,7 @@ class Parts(Graph):
 
     def report(self, reference: Node, frames: Node) -> Node:
         return self.add(
-            "MotionInversionReport", (1960, 120), size=(340, 240), reference=reference[0], generated=frames[0]
+            "MotionInversionReport", (1960, 140), size=(340, 240), reference=reference[0], generated=frames[0]
         )
 
 
@@ -200,7 +200,7 @@ def quickstart() -> Graph:
     )
     frames = graph.sample_mixed(model, applied, graph.inverted(model, latent), BLUE_STAR, 0.5)
     graph.save(frames, 0, (2340, 0), "quickstart")
-    graph.save(graph.report(clip, frames), 0, (2340, 520), "quickstart_tracks")
+    graph.save(graph.report(clip, frames), 0, (2340, 640), "quickstart_tracks")
     graph.note((0, -420), (720, 380))
     return graph
 
@@ -309,7 +309,7 @@ def noise_only() -> Graph:
     latent = graph.encode(model, clip)
     frames = graph.sample_mixed(model, model, graph.inverted(model, latent), BLUE_STAR, 0.5)
     graph.save(frames, 0, (2340, 0), "noise_only")
-    graph.save(graph.report(clip, frames), 0, (2340, 520), "noise_only_tracks")
+    graph.save(graph.report(clip, frames), 0, (2340, 640), "noise_only_tracks")
     graph.note((0, -280), (680, 220))
     return graph
 

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import secrets
-
 import torch
-from comfy_api.latest import io, ui
 from torch import Tensor
 
 from ...motion_lib.errors import MotionError
-from ...motion_lib.video import write_video
-from .folders import temporary_path
 
 
 def frames_of(images: Tensor) -> Tensor:
@@ -22,10 +17,3 @@ def frames_of(images: Tensor) -> Tensor:
 
 def images_of(frames: Tensor) -> Tensor:
     return frames.float() / 255
-
-
-def animation(frames: Tensor, rate: float) -> ui.SavedResult:
-    """uint8 frames as a looping picture that a node can show, in ComfyUI's temporary folder."""
-    name = f"motion_inversion_{secrets.token_hex(6)}.webp"
-    write_video(temporary_path(name), frames, rate)
-    return ui.SavedResult(name, "", io.FolderType.temp)

@@ -17,7 +17,7 @@ from ...motion_lib.errors import MotionError
 from ...motion_lib.schedule import NoiseSchedule
 from .parts import read_json, variant, weights
 from .text import load_text_encoder
-from .vae import load_vae
+from .vae import fit_previews, load_vae
 
 DTYPES = [torch.float16, torch.bfloat16, torch.float32]
 MEMORY_FACTOR = (
@@ -73,7 +73,9 @@ def load_model(folder: Path) -> tuple[comfy.model_patcher.ModelPatcher, Any, Any
     """
     check_folder(folder)
     with torch.inference_mode(False):
-        return load_patcher(folder), load_text_encoder(folder), load_vae(folder)
+        model, clip, vae = load_patcher(folder), load_text_encoder(folder), load_vae(folder)
+        fit_previews(model.model.latent_format, folder, vae)
+        return model, clip, vae
 
 
 def load_patcher(folder: Path, disable_dynamic: bool = True) -> comfy.model_patcher.ModelPatcher:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import comfy.latent_formats
 import comfy.sd
 import torch
 
 from ...motion_lib.errors import MotionError
 from .parts import read_json, state_dict
+
+STABLE_DIFFUSION = [128, 256, 512, 512]  # widths of the autoencoder that SD 1 and 2 share
+PICTURES, SIDE = 64, 3  # how many, and latent pixels of a side
 
 
 def load_vae(folder: Path) -> comfy.sd.VAE:
@@ -39,3 +43,20 @@ def load_vae(folder: Path) -> comfy.sd.VAE:
         if isinstance(module, torch.nn.GroupNorm):
             module.num_groups = config["norm_num_groups"]  # ComfyUI builds them with 32
     return vae
+
+
+def fit_previews(latent_format: comfy.latent_formats.LatentFormat, folder: Path, vae: comfy.sd.VAE) -> None:
+    """Give the samplers' previews the colours of this autoencoder.
+
+    ComfyUI shows a linear map of latents, which it knows for Stable Diffusion's own. For another one it is the least
+    squares fit to what random latents, the same all over a small picture, look like.
+    """
+    if read_json(folder / "vae" / "config.json")["block_out_channels"] == STABLE_DIFFUSION:
+        return
+    drawn = torch.randn(PICTURES, vae.latent_channels, generator=torch.Generator().manual_seed(0))
+    pictures = vae.decode((drawn / latent_format.scale_factor)[:, :, None, None].expand(-1, -1, SIDE, SIDE))
+    colours = pictures.float().mean(dim=(1, 2)) * 2 - 1
+    known = torch.cat([drawn, torch.ones(PICTURES, 1)], dim=1)
+    fitted = torch.linalg.lstsq(known, colours.to(known)).solution.tolist()
+    latent_format.latent_rgb_factors, latent_format.latent_rgb_factors_bias = fitted[:-1], fitted[-1]
+    latent_format.taesd_decoder_name = None

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 PACK = Path(__file__).resolve().parents[2]
+TEXT_EVENT = 3  # of binary messages; the others are previews
 START_SECONDS, STOP_SECONDS = 180, 20
 
 
@@ -136,7 +137,7 @@ class Server:
             while not run.outcome:
                 message = connection.recv()
                 if isinstance(message, bytes):
-                    run.previews += 1
+                    run.previews += int.from_bytes(message[:4], "big") != TEXT_EVENT
                     yield run, {"type": "preview"}
                     continue
                 message = json.loads(message)
