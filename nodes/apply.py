@@ -51,9 +51,9 @@ class ApplyMotionEmbedding(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, motion_embedding: MotionEmbedding, strength: float) -> io.NodeOutput:
-        preset = PRESETS.get(motion_embedding.details.get("preset", ""), PRESETS["hybrid"])
-        patch = MotionPatch(
-            motion_embedding, strength * preset.strength_qk, strength * preset.strength_v, debias=preset.debias
+        preset = PRESETS.get(motion_embedding.details.get("preset", ""), next(iter(PRESETS.values())))
+        patch = preset.patch(
+            motion_embedding, strength_qk=strength * preset.strength_qk, strength_v=strength * preset.strength_v
         )
         return io.NodeOutput(patched(model, patch))
 
@@ -107,7 +107,7 @@ class ApplyMotionEmbeddingAdvanced(io.ComfyNode):
                     io.String,
                     "sites",
                     default="",
-                    tooltip="Layers that act, out of those that were trained: empty for all, deep for the widest, or a "
+                    tooltip="Layers that act, out of those that were trained: empty for all, coarse, deep, or a "
                     "comma-separated list of names and patterns such as up_blocks.1.*",
                 ),
             ],

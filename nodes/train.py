@@ -90,7 +90,7 @@ class TrainMotionEmbedding(io.ComfyNode):
                     io.String,
                     "sites",
                     default="",
-                    tooltip="Layers to learn at: empty for the preset's, all, deep for the widest, or a "
+                    tooltip="Layers to learn at: empty for the preset's, all, coarse, deep for the widest, or a "
                     "comma-separated list of names and patterns such as up_blocks.1.*",
                 ),
                 advanced(

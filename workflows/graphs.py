@@ -185,6 +185,7 @@ class Parts(Graph):
         )
 
 
+WEIGHT = 0.3  # of inversion noise in the preset `object`
 RED_CIRCLE = "a red circle on a grey plain background"
 BLUE_STAR = "a blue star on a beige plain background"
 
@@ -198,7 +199,7 @@ def quickstart() -> Graph:
     applied = graph.add(
         "MotionInversionApply", (1180, 320), model=model[MODEL], motion_embedding=trained[0], strength=1.0
     )
-    frames = graph.sample_mixed(model, applied, graph.inverted(model, latent), BLUE_STAR, 0.5)
+    frames = graph.sample_mixed(model, applied, graph.inverted(model, latent), BLUE_STAR, WEIGHT)
     graph.save(frames, 0, (2340, 0), "quickstart")
     graph.save(graph.report(clip, frames), 0, (2340, 640), "quickstart_tracks")
     graph.note((0, -420), (720, 380))
@@ -234,13 +235,9 @@ def camera() -> Graph:
     applied = graph.add(
         "MotionInversionApply", (1180, 320), model=model[MODEL], motion_embedding=trained[0], strength=1.0
     )
-    texts = (
-        graph.prompt(model, "a red heart on a brown striped background", (760, -180), "What the video should show"),
-        graph.prompt(model, "", (760, 40), "Negative prompt"),
-    )
-    empty = graph.add("EmptyLatentImage", (760, 720), width=PIXELS[0], height=PIXELS[1], batch_size=FRAMES)
-    frames = graph.sample(model, applied, texts, empty, 460)
-    graph.save(frames, 0, (1920, 460), "camera")
+    inverted = graph.inverted(model, latent)
+    frames = graph.sample_mixed(model, applied, inverted, "a red heart on a brown striped background", 0.5)
+    graph.save(frames, 0, (2340, 0), "camera")
     graph.note((0, -340), (680, 280))
     return graph
 
@@ -267,6 +264,7 @@ def strengths() -> Graph:
             motion_embedding=trained[0],
             strength_qk=strength,
             strength_v=strength,
+            end_percent=0.6,
         )
         frames = graph.sample(model, applied, texts, empty, row * 780 + 280)
         grid = graph.add("ImageStitch", (1800, row * 780 + 280), image1=grid[0], image2=frames[0], direction="right")
@@ -281,7 +279,7 @@ def zeroscope() -> Graph:
     model = graph.load("zeroscope_v2_576w")
     clip = graph.reference(model, "figure_eight.mp4", frames_wanted, size)
     latent = graph.encode(model, clip)
-    trained = graph.train(model, latent, "a red ball on a grey background", "hybrid")
+    trained = graph.train(model, latent, "a red ball on a grey background", "object")
     applied = graph.add(
         "MotionInversionApply", (1180, 320), model=model[MODEL], motion_embedding=trained[0], strength=1.0
     )
@@ -290,7 +288,7 @@ def zeroscope() -> Graph:
         applied,
         graph.inverted(model, latent, steps),
         "a hot air balloon over green hills, bright morning",
-        0.5,
+        WEIGHT,
         steps,
         9.0,
         frames_wanted,
@@ -307,7 +305,7 @@ def noise_only() -> Graph:
     model = graph.load()
     clip = graph.reference(model, "figure_eight.mp4")
     latent = graph.encode(model, clip)
-    frames = graph.sample_mixed(model, model, graph.inverted(model, latent), BLUE_STAR, 0.5)
+    frames = graph.sample_mixed(model, model, graph.inverted(model, latent), BLUE_STAR, WEIGHT)
     graph.save(frames, 0, (2340, 0), "noise_only")
     graph.save(graph.report(clip, frames), 0, (2340, 640), "noise_only_tracks")
     graph.note((0, -280), (680, 220))
