@@ -185,6 +185,19 @@ def sampling_equals_library() -> dict:
     return {"difference": largest(found.movedim(0, 1)[None], expected), "scale": float(expected.abs().max())}
 
 
+def previews_have_the_right_colours() -> dict:
+    """The linear map that samplers preview with, against the clip itself, in pixels of 8 x 8."""
+    import latent_preview
+    import numpy as np
+
+    fmt, clip = model()[0].model.latent_format, _clip_pixels()
+    latents = fmt.process_in(model()[2].encode(clip))[:1]
+    previewer = latent_preview.Latent2RGBPreviewer(fmt.latent_rgb_factors, fmt.latent_rgb_factors_bias)
+    shown = torch.from_numpy(np.array(previewer.decode_latent_to_preview(latents))).float() / 255
+    small = torch.nn.functional.avg_pool2d(clip[:1].movedim(-1, 1), 8)[0].movedim(0, -1)
+    return {"error": float((shown - small).abs().mean())}
+
+
 def unpatched_stays_identical() -> dict:
     noise = torch.randn(4, 4, 16, 16, generator=torch.Generator().manual_seed(7))
     before = sampled(model()[0], noise, 2)

@@ -19,6 +19,7 @@ CHECKS = (
     "sampling_equals_library",
     "text_equals_library",
     "images_equal_library",
+    "previews_have_the_right_colours",
     "unpatched_stays_identical",
     "patches_compose",
     "hooks_equal_model_patch",
@@ -81,6 +82,10 @@ def test_text_encoder_equals_the_library(found):
 def test_autoencoder_equals_the_library(found):
     assert found["images_equal_library"]["encode"] < 1e-4
     assert found["images_equal_library"]["decode"] < 0.51  # of 255: the library rounds to whole numbers
+
+
+def test_sampler_previews_show_the_colours_of_the_clip(found):
+    assert found["previews_have_the_right_colours"]["error"] < 0.1
 
 
 @pytest.mark.parametrize("when", ["after", "at_strength_0"])
@@ -160,7 +165,7 @@ def test_core_nodes_can_reload_the_model(found):
         ("gone", "There is no motion embedding gone.safetensors"),
         ("outside", "must be a file name inside models/motion_embeddings"),
         ("short clip", "use a longer clip, or lower frames"),
-        ("other model", "connect one from Load Motion Video Model"),
+        ("other model", "connect one from Load Motion Video Model."),
         ("other widths", "does not fit"),
     ],
 )
