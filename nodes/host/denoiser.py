@@ -25,8 +25,8 @@ def backbone_of(model: ModelPatcher) -> Backbone:
     if not isinstance(model.model, MotionVideoModel):
         kind = type(model.model).__name__
         raise MotionError(
-            f"This MODEL ({kind}) has no temporal layers that motion embeddings can act on: connect one from Load Motion "
-            f"Video Model."
+            f"This MODEL ({kind}) has no temporal layers that motion embeddings can act on: connect one from Load "
+            f"Motion Video Model."
         )
     return model.model.diffusion_model.backbone
 
