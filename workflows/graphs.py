@@ -236,7 +236,7 @@ def camera() -> Graph:
         "MotionInversionApply", (1180, 320), model=model[MODEL], motion_embedding=trained[0], strength=1.0
     )
     inverted = graph.inverted(model, latent)
-    frames = graph.sample_mixed(model, applied, inverted, "a red heart on a brown striped background", 0.5)
+    frames = graph.sample_mixed(model, applied, inverted, "a red heart on a brown checkered background", 0.5)
     graph.save(frames, 0, (2340, 0), "camera")
     graph.note((0, -340), (680, 280))
     return graph
