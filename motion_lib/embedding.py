@@ -7,7 +7,7 @@ two temporal attentions.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from typing import Any, Literal
@@ -21,6 +21,7 @@ from .errors import MotionError
 
 ATTENTIONS = ("attn1", "attn2")
 COMPONENTS = ("both", "qk", "v")
+COARSE = 200  # positions of a feature grid
 
 
 @dataclass(frozen=True)
@@ -58,18 +59,22 @@ class Backbone:
         widths = "-".join(str(c) for c in sorted({layer.channels for layer in self.layers}))
         return f"{self.family} ({widths} channels, {len(self.layers)} temporal layers)"
 
-    def select(self, sites: str) -> tuple[TemporalLayer, ...]:
+    def select(self, sites: str, latent_size: tuple[int, int] | None = None) -> tuple[TemporalLayer, ...]:
         """The layers that `sites` names.
 
         `all`: every down and up block (15 in ModelScope). `deep`: the widest of those (5 in ModelScope, 1280 channels).
+        `coarse`: those with at most 200 positions at this latent size (height, width), where motion is coarse and files
+        stay small: in ModelScope at 512×320 the same 5, in a smaller model or picture more.
         Otherwise a comma-separated list of names or patterns such as `up_blocks.1.*`.
         Raises MotionError when nothing matches.
         """
-        usual = [layer for layer in self.layers if layer.block in ("down", "up")]
+        usual = tuple(layer for layer in self.layers if layer.block in ("down", "up"))
         if not usual:
             raise MotionError(f"{self.describe()} has no temporal layers in its down and up blocks.")
         if sites == "all":
-            return tuple(usual)
+            return usual
+        if sites == "coarse" and latent_size is not None:
+            return coarse({layer: layer.grid(latent_size) for layer in usual})
         if sites == "deep":
             widest = max(layer.channels for layer in usual)
             return tuple(layer for layer in usual if layer.channels == widest)
@@ -78,9 +83,15 @@ class Backbone:
         if not chosen:
             names = ", ".join(layer.name for layer in usual)
             raise MotionError(
-                f"sites is '{sites}', which matches no temporal layer: use all, deep or names such as {names}."
+                f"sites is '{sites}', which matches no temporal layer: use all, deep, coarse or names such as {names}."
             )
         return chosen
+
+
+def coarse(grids: Mapping[TemporalLayer, tuple[int, int]]) -> tuple[TemporalLayer, ...]:
+    """The layers with at most COARSE positions, or those with the fewest if all have more."""
+    limit = max(COARSE, min(h * w for h, w in grids.values()))
+    return tuple(layer for layer, (h, w) in grids.items() if h * w <= limit)
 
 
 @dataclass(frozen=True)
@@ -107,7 +118,7 @@ class MotionEmbedding:
         if components not in COMPONENTS:
             raise MotionError(f"components is '{components}', but it must be one of {', '.join(COMPONENTS)}.")
         tensors, grids = {}, {}
-        for layer in backbone.select(sites):
+        for layer in backbone.select(sites, latent_size):
             grids[layer.name] = h, w = layer.grid(latent_size)
             if components != "v":
                 tensors[f"{layer.name}.qk"] = torch.zeros(1, frames, layer.channels)
@@ -139,7 +150,11 @@ class MotionEmbedding:
         Raises MotionError when none of its layers is among them.
         """
         trained = Backbone(self.backbone.family, tuple(self.backbone[name] for name in self.layers))
-        names = {layer.name for layer in trained.select(sites)}
+        if sites == "coarse":
+            chosen = coarse({layer: self.grids[layer.name] for layer in trained.layers})
+        else:
+            chosen = trained.select(sites)
+        names = {layer.name for layer in chosen}
         kept = {k: t for k, t in self.tensors.items() if k.removesuffix(".v").rpartition(".")[0] in names}
         return self.with_tensors(kept, grids={name: grid for name, grid in self.grids.items() if name in names})
 

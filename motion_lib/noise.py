@@ -25,3 +25,18 @@ def blend(inverted: Tensor, fresh: Tensor, weight: float) -> Tensor:
 START_NOISES: dict[str, StartNoise] = {
     "blend": blend,
 }
+
+
+def mix(inverted: Tensor, fresh: Tensor, weight: float = 0.5, noise: str = "blend") -> Tensor:
+    """The start noise `[b, c, f, h, w]` of this name in START_NOISES.
+
+    Raises MotionError for an unknown name, unequal shapes or a weight that does not suit.
+    """
+    if noise not in START_NOISES:
+        raise MotionError(f"The start noise is '{noise}', but it must be one of {', '.join(START_NOISES)}.")
+    if inverted.shape[1:] != fresh.shape[1:]:
+        raise MotionError(
+            f"The inverted noise is of shape {list(inverted.shape)}, the fresh one of {list(fresh.shape)}: "
+            f"invert a clip of the size and number of frames that are generated."
+        )
+    return START_NOISES[noise](inverted, fresh, weight)

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from motion_lib.backbones.unet3d import backbone_of
+from motion_lib.convert import MODELSCOPE
 from motion_lib.embedding import Backbone, MotionEmbedding, TemporalLayer, total_bytes
 from motion_lib.errors import MotionError
 from tests.tiny import random_embedding, tiny_backbone
@@ -92,7 +93,7 @@ def test_sites_by_name(sites: str, expected: list[str]) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"sites": "nowhere"}, "sites is 'nowhere', which matches no temporal layer: use all, deep or .*down_blocks.0"),
+        ({"sites": "nowhere"}, "sites is 'nowhere', which matches no temporal layer: use all, deep, coarse or names"),
         ({"components": "q"}, "components is 'q', but it must be one of both, qk, v"),
         ({"frames": 0}, "frames is 0"),
     ],
@@ -211,3 +212,13 @@ def test_a_model_with_more_layers_still_fits() -> None:
     layers = tiny_backbone().layers
     smaller = Backbone("unet3d", tuple(layer for layer in layers if layer.block != "mid"))
     random_embedding(smaller).check_fits(tiny_backbone())
+
+
+def test_coarse_sites_are_those_with_few_positions() -> None:
+    """At 512×320 ModelScope's five deepest; in a small picture all; never none."""
+    wide, deep = MODELSCOPE.select("coarse", (40, 64)), MODELSCOPE.select("deep")
+    assert wide == deep and len(deep) == 5
+    assert MODELSCOPE.select("coarse", (12, 12)) == MODELSCOPE.select("all")
+    assert MODELSCOPE.select("coarse", (400, 640)) == deep
+    embedding = MotionEmbedding.zeros(tiny_backbone(), "all", 2, (20, 20))
+    assert embedding.only("coarse").layers == tuple(layer.name for layer in tiny_backbone().select("coarse", (20, 20)))

@@ -11,18 +11,7 @@ from torch import Tensor
 
 from ..denoiser import Denoiser
 from ..errors import MotionError
-
-
-@dataclass(frozen=True)
-class SamplingDefaults:
-    """What a model generates when nothing else is asked for; width and height in pixels."""
-
-    steps: int = 50
-    guidance: float = 10.0
-    frames: int = 16
-    width: int = 512
-    height: int = 320
-    fps: float = 8.0
+from ..models import SamplingDefaults
 
 
 @dataclass

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
-from ..backbones.model import SamplingDefaults
-
 HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class SamplingDefaults:
+    """What a model generates when nothing else is asked for; width and height in pixels."""
+
+    steps: int = 50
+    guidance: float = 10.0
+    frames: int = 16
+    width: int = 512
+    height: int = 320
+    fps: float = 8.0
+
 
 BUNDLED: dict[str, tuple[Path, SamplingDefaults]] = {
     "sprite_t2v": (HERE / "sprite_t2v", SamplingDefaults(steps=20, guidance=4.0, frames=16, width=128, height=128)),

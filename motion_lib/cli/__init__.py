@@ -1,0 +1,65 @@
+"""The command line: `motion-inversion demo | train | generate | inspect | convert | evaluate`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from .. import __version__
+from ..errors import MotionError
+from . import convert, demo, evaluate, generate, inspect, train
+
+COMMANDS = {
+    "demo": demo,
+    "train": train,
+    "generate": generate,
+    "inspect": inspect,
+    "convert": convert,
+    "evaluate": evaluate,
+}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="motion-inversion",
+        description="Learn the motion of one video and give it to others. Start with: motion-inversion demo",
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, module in COMMANDS.items():
+        assert module.__doc__
+        summary = module.__doc__.split("\n\n")[0].replace("\n", " ")
+        sub = commands.add_parser(
+            name,
+            help=summary,
+            description=module.__doc__,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(sub)
+        sub.set_defaults(run=module.run)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command. Returns the exit code: 0 done, 2 bad input (explained in one sentence), 130 interrupted."""
+    options = build_parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except MotionError as error:
+        return _complain(str(error))
+    except MemoryError as error:
+        return _complain(f"Not enough memory{f' ({error})' if str(error) else ''}: use fewer frames or a smaller size.")
+    except RuntimeError as error:
+        if "out of memory" not in str(error) and "can't allocate memory" not in str(error):
+            raise
+        return _complain("Not enough memory on the device: use fewer frames, a smaller size, or --device cpu.")
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _complain(sentence: str) -> int:
+    print(f"motion-inversion: {sentence}", file=sys.stderr)
+    return 2

@@ -1,0 +1,157 @@
+"""Options and habits that several commands share: which model, device and frames; progress on stderr, results on
+stdout."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import MotionError
+
+if TYPE_CHECKING:
+    import torch
+    from tqdm import tqdm
+
+    from ..backbones import VideoModel
+    from ..video import Clip
+
+DTYPES = ("auto", "float32", "float16", "bfloat16")
+
+
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("model")
+    group.add_argument(
+        "--model",
+        default="sprite_t2v",
+        help="the bundled sprite_t2v, or a folder in diffusers layout, as of ZeroScope (default: sprite_t2v)",
+    )
+    group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps (default: auto)")
+    group.add_argument(
+        "--dtype", default="auto", choices=DTYPES, help="precision; auto: float32 on CPU, half precision on a GPU"
+    )
+
+
+def add_seed(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same result (default: 0)")
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print the result as JSON on standard output")
+
+
+def add_clip_arguments(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("frames of the video")
+    group.add_argument("--frames", type=int, help="how many frames (default: what the model makes)")
+    group.add_argument("--width", type=int, help="pixels (default: what the model makes)")
+    group.add_argument("--height", type=int, help="pixels (default: what the model makes)")
+    group.add_argument("--fit", default="crop", choices=("crop", "fit", "stretch"), help="when the shape differs")
+    group.add_argument("--force-rate", type=float, default=0.0, help="frames per second to resample to; 0 keeps all")
+    group.add_argument("--skip-first-frames", type=int, default=0, help="frames to leave out at the beginning")
+    group.add_argument("--select-every-nth", type=int, default=1, help="2 takes every second frame, and so on")
+
+
+def load(options: argparse.Namespace) -> VideoModel:
+    """The model the options ask for, on the device they ask for."""
+    from ..backbones import load_model
+
+    device = pick_device(options.device)
+    with working(f"Loading {Path(options.model).name}"):
+        return load_model(options.model, device, pick_dtype(options.dtype, device))
+
+
+def pick_device(name: str) -> torch.device:
+    """Raises MotionError for a device that is not there."""
+    import torch
+
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        first = str(error).splitlines()[0]
+        raise MotionError(f"--device {name} cannot be used here ({first}): use cpu or auto.") from error
+    return device
+
+
+def pick_dtype(name: str, device: torch.device) -> torch.dtype:
+    import torch
+
+    if name != "auto":
+        return getattr(torch, name)
+    if device.type != "cuda":
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+
+
+def read_reference(options: argparse.Namespace, video: str, model: VideoModel) -> Clip:
+    """The frames of a reference video, sized for the model; what is wrong with them is said on stderr.
+
+    Raises MotionError for a video that cannot be read or is too short.
+    """
+    from ..video import ClipOptions, check_clip, read_clip
+
+    size = model.defaults
+    wanted = options.frames or size.frames
+    chosen = ClipOptions(
+        force_rate=options.force_rate,
+        frame_load_cap=wanted,
+        skip_first_frames=options.skip_first_frames,
+        select_every_nth=options.select_every_nth,
+        width=options.width or size.width,
+        height=options.height or size.height,
+        fit=options.fit,
+    )
+    model.latent_shape(wanted, chosen.width, chosen.height)
+    clip = read_clip(video, chosen, min_frames=wanted if options.frames else min(wanted, 2))
+    for sentence in (*clip.notes, *check_clip(clip.frames).warnings()):
+        say(f"{clip.source}: {sentence}")
+    return clip
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def show(result: dict[str, Any], as_json: bool, lines: Iterable[str]) -> None:
+    """Print the result: as JSON where a machine reads, else as lines."""
+    if as_json:
+        print(json.dumps(without_nan(result), indent=2, ensure_ascii=False))
+    else:
+        print("\n".join(lines))
+
+
+def without_nan(value: Any) -> Any:
+    """The same with null where a number is not one, since JSON knows no NaN."""
+    if isinstance(value, dict):
+        return {key: without_nan(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def bar(total: int, what: str) -> tqdm:
+    """A progress bar on stderr."""
+    from tqdm import tqdm
+
+    return tqdm(total=total, desc=what, leave=False, dynamic_ncols=True)
+
+
+class working:
+    """`with working("Loading"):` says on a terminal what is going on."""
+
+    def __init__(self, what: str):
+        self.what = what
+
+    def __enter__(self) -> None:
+        if sys.stderr.isatty():
+            print(f"{self.what} …", end="\r", file=sys.stderr, flush=True)
+
+    def __exit__(self, *exception: object) -> None:
+        if sys.stderr.isatty():
+            print(" " * (len(self.what) + 2), end="\r", file=sys.stderr, flush=True)

@@ -1,0 +1,157 @@
+"""Make a video from a prompt, moving like a learned motion.
+
+How strongly the motion acts follows the preset it was trained with, unless an option says otherwise. Noise from
+inverting the reference (--noise-weight) copies more of its layout; it needs the reference video.
+
+example:
+  motion-inversion generate --motion motion.safetensors --prompt "a blue star on a beige striped background" --out
+  a.mp4"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import MotionError
+from ..noise import START_NOISES
+from ..patch import DEBIAS, MotionPatch
+from ..presets import APPLICATION, PRESETS
+from .common import add_clip_arguments, add_json, add_model_arguments, add_seed, bar, load, read_reference, show
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..backbones import VideoModel
+    from ..embedding import MotionEmbedding
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--prompt", required=True, help="what the video should show")
+    parser.add_argument("--out", required=True, help="video to write: .mp4, .webm, .gif or .webp")
+    parser.add_argument("--motion", metavar="FILE", help="motion embedding; without one the prompt alone decides")
+    parser.add_argument("--reference", metavar="VIDEO", help="what the motion was learned from, for --noise-weight")
+    add_model_arguments(parser)
+    add_application_arguments(parser)
+    parser.add_argument("--steps", type=int, help="sampling steps")
+    parser.add_argument("--guidance", type=float, help="how closely to follow the prompt")
+    parser.add_argument("--fps", type=float, help="frames per second of the video")
+    add_clip_arguments(parser)
+    add_seed(parser)
+    add_json(parser)
+
+
+def add_application_arguments(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("motion (each option overrides the preset that the file was trained with)")
+    group.add_argument("--strength-qk", type=float, help="of the query-key embedding; 0 leaves it out")
+    group.add_argument("--strength-v", type=float, help="γ, of the value embedding; 0 leaves it out")
+    group.add_argument("--debias", choices=list(DEBIAS), help="what is taken out of the value embedding")
+    group.add_argument("--start", type=float, help="part of sampling at which the motion sets in: 0 is pure noise")
+    group.add_argument("--end", type=float, help="part of sampling at which it stops: 1 is the finished video")
+    group.add_argument("--noise-weight", type=float, help="share of inversion noise in the start noise, 0 to 1")
+    group.add_argument("--noise", default="blend", choices=list(START_NOISES), help="how the two noises are mixed")
+
+
+def run(options: argparse.Namespace) -> None:
+    import torch
+
+    from ..files import load_embedding
+    from ..noise import mix
+    from ..sampling import random_noise
+    from ..video import write_video
+
+    embedding = load_embedding(options.motion) if options.motion else None
+    model = load(options)
+    if embedding is not None:
+        embedding.check_fits(model.denoiser.backbone, Path(options.motion).name)
+    fallback = model.defaults
+    frames = options.frames or fallback.frames
+    shape = model.latent_shape(frames, options.width or fallback.width, options.height or fallback.height)
+    noise = random_noise(shape, options.seed).to(model.device, model.dtype)
+    weight = noise_weight(options, embedding)
+    if weight:
+        clip = read_reference(options, options.reference, model)
+        if len(clip.frames) != frames:
+            found = len(clip.frames)
+            raise MotionError(f"{clip.source} has {found} frames, but {frames} are generated: give --frames {found}.")
+        inverted = invert_clip(model, model.encode_video(clip.frames), options.steps)
+        noise = mix(inverted, noise, weight, options.noise)
+    patches = [] if embedding is None else [patch_of(options, embedding)]
+    video = make(model, [options.prompt], noise, patches, steps=options.steps, guidance=options.guidance)[0]
+    fps = options.fps or (embedding.details.get("fps") if embedding else None) or fallback.fps
+    write_video(options.out, video, fps)
+    result = {"out": options.out, "frames": len(video), "fps": fps, "seed": options.seed, "noise_weight": weight}
+    result["device"] = str(torch.device(model.device))
+    show(result, options.json, [f"{options.out}: {len(video)} frames of {video.shape[2]}x{video.shape[1]}"])
+
+
+def patch_of(options: argparse.Namespace, embedding: MotionEmbedding) -> MotionPatch:
+    """How the file's own preset applies it, with what the options change."""
+    stored = embedding.details.get("apply", {})
+    usual = {name: stored[name] for name in APPLICATION if name in stored}
+    asked = {name: getattr(options, name) for name in APPLICATION if getattr(options, name) is not None}
+    return MotionPatch(embedding, **{"debias": PRESETS["object"].debias, **usual, **asked})
+
+
+def noise_weight(options: argparse.Namespace, embedding: MotionEmbedding | None) -> float:
+    """What was asked for; else what the file advises if there is a reference to invert, else none."""
+    if options.noise_weight is not None:
+        if options.noise_weight and not options.reference:
+            raise MotionError("--noise-weight needs the video the motion was learned from: give it with --reference.")
+        return options.noise_weight
+    if embedding is None or not options.reference:
+        return 0.0
+    return float(embedding.details.get("apply", {}).get("noise_weight", 0.5))
+
+
+REFINEMENTS = 2
+
+
+def invert_clip(model: VideoModel, latents: Tensor, steps: int | None = None) -> Tensor:
+    """The noise of the clip: empty prompt, no guidance, no motion."""
+    from ..inversion import invert
+
+    steps = steps or model.defaults.steps
+    progress = bar(steps, "Inverting the clip")
+    try:
+        return invert(
+            model.denoiser,
+            latents,
+            model.encode_prompt([""]),
+            steps=steps,
+            refinements=REFINEMENTS,
+            on_step=lambda *_: progress.update(1),
+        )
+    finally:
+        progress.close()
+
+
+def make(
+    model: VideoModel,
+    prompts: list[str],
+    noise: Tensor,
+    patches: list[MotionPatch],
+    *,
+    steps: int | None = None,
+    guidance: float | None = None,
+    what: str = "Generating",
+) -> list[Tensor]:
+    """Videos uint8 `[f, h, w, 3]`, one per prompt, from start noise `[b, c, f, h, w]`."""
+    from ..sampling import sample
+
+    steps = steps or model.defaults.steps
+    progress = bar(steps, what)
+    try:
+        latents = sample(
+            model.denoiser,
+            noise,
+            model.encode_prompt(prompts),
+            unconditional=model.encode_prompt([""] * len(prompts)),
+            guidance=model.defaults.guidance if guidance is None else guidance,
+            steps=steps,
+            patches=patches,
+            on_step=lambda *_: progress.update(1),
+        )
+    finally:
+        progress.close()
+    return [model.decode_video(part) for part in latents.split(1)]

@@ -1,0 +1,119 @@
+"""The commands, run as a user would on a small model."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from motion_lib import load_embedding
+from motion_lib.cli import COMMANDS, main
+from motion_lib.video import read_clip
+from tests.cli.conftest import SMALL
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_says_what_a_command_is_for_and_explains_every_option(command: str, capsys) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([command, "--help"])
+    text = capsys.readouterr().out
+    assert stop.value.code == 0 and "example" in text
+    parser = __import__("argparse").ArgumentParser()
+    COMMANDS[command].add_arguments(parser)
+    assert all(action.help for action in parser._actions)
+
+
+def test_module_runs_as_a_program() -> None:
+    done = subprocess.run([sys.executable, "-m", "motion_lib", "--version"], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.startswith("motion-inversion 0.")
+
+
+def test_training_writes_a_file_that_says_how_it_was_made(motion: str, clip: str) -> None:
+    embedding = load_embedding(motion)
+    details = embedding.details
+    assert embedding.frames == 4 and details["trained_steps"] == 4
+    assert details["prompt"] == "a bar" and details["source"] == Path(clip).name
+    assert (details["width"], details["height"], details["fps"]) == (16, 16, 8)
+    assert details["thumbnail"].startswith("data:image/jpeg;base64,")
+    assert any(bool(t.any()) for t in embedding.tensors.values())
+
+
+def test_inspect_prints_json_without_the_picture(motion: str, capsys) -> None:
+    assert main(["inspect", motion, "--json"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["frames"] == 4 and summary["preset"] == "object" and "thumbnail" not in summary
+    assert summary["bytes"] == Path(motion).stat().st_size
+
+
+def test_inspect_prints_lines(motion: str, capsys) -> None:
+    assert main(["inspect", motion]) == 0
+    assert "preset: object" in capsys.readouterr().out.splitlines()
+
+
+def _generate(folder: str, out: Path, *options: str) -> torch.Tensor:
+    common = ["--model", folder, "--prompt", "a star", "--steps", "2", "--guidance", "2", "--seed", "3", *SMALL]
+    assert main(["generate", "--out", str(out), *common, *options]) == 0
+    return read_clip(out).frames
+
+
+def test_motion_acts_and_strength_zero_is_no_motion_bit_for_bit(folder: str, motion: str, tmp_path: Path) -> None:
+    plain = _generate(folder, tmp_path / "plain.webm")
+    strong = ["--strength-qk", "3", "--strength-v", "3", "--debias", "vanilla", "--end", "1"]
+    moved = _generate(folder, tmp_path / "moved.webm", "--motion", motion, *strong)
+    none = _generate(folder, tmp_path / "none.webm", "--motion", motion, "--strength-qk", "0", "--strength-v", "0")
+    assert torch.equal(plain, none) and not torch.equal(plain, moved)
+    assert (tmp_path / "plain.webm").read_bytes() == (tmp_path / "none.webm").read_bytes()
+
+
+def test_inversion_noise_needs_and_uses_the_reference(folder: str, motion: str, clip: str, tmp_path: Path) -> None:
+    without = _generate(folder, tmp_path / "a.webm", "--motion", motion, "--reference", clip, "--noise-weight", "0")
+    advised = _generate(folder, tmp_path / "b.webm", "--motion", motion, "--reference", clip)
+    explicit = _generate(folder, tmp_path / "c.webm", "--motion", motion, "--reference", clip, "--noise-weight", "0.3")
+    assert torch.equal(advised, explicit) and not torch.equal(without, advised)
+
+
+def test_evaluate_compares_two_videos(tmp_path: Path, capsys) -> None:
+    from motion_lib.samples import SAMPLES
+
+    sample = SAMPLES["figure_eight"]
+    assert main(["evaluate", str(sample.path), str(sample.path), "--prompt", sample.prompt, "--json"]) == 0
+    scores = json.loads(capsys.readouterr().out)
+    assert scores["path_correlation"] == pytest.approx(1) and scores["motion_fidelity"] > 0.99
+    assert scores["caption"] == {"shape": True, "colour": True, "tone": True, "texture": True}
+
+
+def test_convert_writes_a_loadable_file(tmp_path: Path, capsys) -> None:
+    qk = torch.randn(1, 8, 1280)
+    v = torch.randn(40, 8, 1280)
+    qk[:, 6:] = 0
+    v[:, 6:] = 0
+    layer = "mid_block.temp_attentions.0.transformer_blocks.0"
+    pickled = {f"{layer}.attn1.qk": qk, f"{layer}.attn1.v": v, f"{layer}.attn2.v": v}
+    torch.save(pickled, tmp_path / "motion_embed.pt")
+    out = tmp_path / "out.safetensors"
+    assert main(["convert", str(tmp_path / "motion_embed.pt"), str(out), "--grid", "5x8", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["frames"] == 6
+    assert load_embedding(out).frames == 6
+
+
+def test_demo_writes_everything_it_promises(tmp_path: Path, capsys, all_cores) -> None:
+    out = tmp_path / "demo"
+    assert main(["demo", "--out", str(out), "--steps", "2", "--sampling-steps", "2", "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    report = json.loads((out / "report.json").read_text())
+    assert printed == report and len(report["prompts"]) == 3
+    for row in report["prompts"]:
+        for name in ("with", "without"):
+            # After two steps there may be no object, and then no path.
+            path = row[name]["path_correlation"]
+            assert path is None or -1 <= path <= 1
+            assert {f"{kind}_right" for kind in ("shape", "colour", "tone", "texture")} <= row[name].keys()
+    assert set(report["seconds"]) == {"load", "train", "invert", "generate_without", "generate_with", "measure"}
+    assert report["file_bytes"] == (out / "motion.safetensors").stat().st_size < 5_000_000
+    expected = {"reference.mp4", "without_motion.mp4", "with_motion.mp4", "comparison.webp", "motion.safetensors"}
+    assert {path.name for path in out.iterdir()} == expected | {"report.json"}
+    assert read_clip(out / "with_motion.mp4").frames.shape[0] == 16
