@@ -1,4 +1,4 @@
-"""What the nodes compute, inside ComfyUI's own process; `inside.py` measures, this file judges."""
+"""What the nodes compute, inside ComfyUI's own process; `inside` measures, this file judges."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def found(host: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> 
     base = tmp_path_factory.mktemp("inside")
     prepare_base(base)
     folder, python = host
-    script = Path(__file__).with_name("inside.py")
+    script = Path(__file__).with_name("inside")
     done = subprocess.run(
         [str(python), str(script), str(folder), str(base), *CHECKS],
         capture_output=True,

@@ -1,0 +1,104 @@
+"""Training and inversion under the host's memory management."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+from comfy_process import clip_pixels, embedding, inputs, largest, latents, library, model, pack, prediction
+
+
+def gradients(patcher, recompute: bool = False) -> torch.Tensor:
+    """Of the first training step, all of them in a row."""
+    training = pack("motion_lib.training")
+    start = embedding(4).with_tensors({k: torch.zeros_like(t) for k, t in embedding(4).tensors.items()})
+    session, denoisers = pack("nodes.host.session"), pack("nodes.host.denoiser")
+    with torch.inference_mode():  # as the executor does
+        given = latents(4)
+        words = model()[1].encode_from_tokens(model()[1].tokenize("a red star"))
+        with session.loaded(patcher, (4, 4, 16, 16)) as device:
+            state = training.TrainingState.start(start, training.TrainingSettings(steps=1, clip=0.0), device)
+            clip = denoisers.video_latents(patcher, {"samples": given}, device)
+            text = denoisers.text_embedding(patcher, [[words, {}]], device)
+            (state,) = training.train(denoisers.ModelDenoiser(patcher, recompute), clip, text, state)
+            return torch.cat([t.grad.flatten() for t in state.embedding.tensors.values()]).clone()
+
+
+def alike(a, b) -> float:
+    return float(torch.nn.functional.cosine_similarity(a.double(), b.double(), dim=0))
+
+
+def training_gradients() -> dict:
+    """The same through recomputation, half-precision weights that are cast, and weights that stay offloaded."""
+    from comfy.cli_args import args
+
+    patcher = model()[0]
+    x, context = inputs(4)
+    before = prediction(patcher, x, 500, context)
+    expected = gradients(patcher)
+    again = gradients(patcher, recompute=True)
+    args.fp16_unet = True
+    try:
+        half = pack("nodes.host.model").load_patcher(pack("nodes.host.folders").video_models()["sprite_t2v"])
+    finally:
+        args.fp16_unet = False
+    cast = gradients(half)
+    half.unpatch_model()
+    half.patch_model(lowvram_model_memory=1)
+    offloaded = prediction(half, x, 500, context)
+    return {
+        "size": float(expected.norm()),
+        "recomputed": largest(again, expected),
+        "cast_dtype": str(half.model.get_dtype()),
+        "cast": alike(cast, expected),
+        "offloaded": largest(offloaded, before),
+        "after": largest(prediction(patcher, x, 500, context), before),
+        "training_mode": any(m.training for m in patcher.model.modules()),
+    }
+
+
+def inversion_returns() -> dict:
+    """Sampling with KSampler from the inverted noise gives the clip back, with and without NOISE."""
+    noises, loader = pack("nodes.noise"), model()
+    with torch.inference_mode():
+        reference = loader[2].encode(clip_pixels())
+        node = noises.InvertVideoToNoise
+        inverted = node.execute(loader[0], {"samples": reference}, 8, None, 1)[0]
+        began = time.perf_counter()
+        again = node.execute(loader[0], {"samples": reference}, 8, None, 1)[0]
+        again_seconds = time.perf_counter() - began
+        mixed = noises.MixInversionNoise.execute(loader[0], inverted, 1.0, 0)
+        start = mixed[0].generate_noise({"samples": reference})
+    import comfy.sample
+
+    clip = loader[1]
+    empty = clip.encode_from_tokens_scheduled(clip.tokenize(""))
+    with torch.inference_mode():
+        arguments = (8, 1.0, "ddim", "simple", empty, empty)
+        zeros = torch.zeros_like(reference)
+        back = comfy.sample.sample(loader[0], start, *arguments, zeros, disable_pbar=True, seed=0)
+        noisy = mixed[1]["samples"]
+        other = comfy.sample.sample(
+            loader[0], zeros, *arguments, noisy, disable_noise=True, force_full_denoise=True, disable_pbar=True, seed=0
+        )
+    whole, empty_text = library(), library().encode_prompt([""])
+    whole.denoiser.schedule = pack("nodes.host.denoiser").schedule_of(loader[0])
+    video = (reference * whole.vae.config.scaling_factor).clone().movedim(0, 1)[None]
+    noise = pack("motion_lib.inversion").invert(whole.denoiser, video, empty_text, steps=8, refinements=1)
+    expected = pack("motion_lib.sampling").sample(whole.denoiser, noise, empty_text, steps=8)
+    return {
+        "error": float((back - reference).square().mean().sqrt() / reference.std()),
+        "library_error": float((expected - video).square().mean().sqrt() / video.std()),
+        "again_seconds": again_seconds,
+        "reused": largest(inverted["samples"], again["samples"]),
+        "latent_output": largest(other, back),
+        "spread": float(inverted["samples"].std()),
+    }
+
+
+def core_training_finds_the_model() -> dict:
+    """Newer core nodes (LoRA training, multi-GPU) reload a model from what its patcher remembers."""
+    factory, arguments = model()[0].cached_patcher_init
+    again = factory(*arguments, disable_dynamic=True)
+    x, context = inputs(4)
+    return {"difference": largest(prediction(again, x, 500, context), prediction(model()[0], x, 500, context))}
