@@ -12,7 +12,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from .presets import APPLICATION, Preset
+from .embedding import MotionEmbedding
+from .patch import MotionPatch
+from .presets import APPLICATION, PRESETS, Preset
 from .training import TrainingSettings
 
 THUMBNAIL = 96  # pixels of a frame's longer side
@@ -24,22 +26,29 @@ def clip_hash(frames: Tensor) -> str:
 
 
 def details_of(
-    *, frames: Tensor, fps: float, source: str, prompt: str, model: str, preset: str, chosen: Preset
+    *,
+    frames: Tensor | None,
+    fps: float | None,
+    source: str,
+    prompt: str | None,
+    model: str,
+    preset: str,
+    chosen: Preset,
 ) -> dict[str, Any]:
-    """Details of a motion that is about to be learned from frames uint8 `[f, h, w, 3]`."""
+    """Details of a motion that is about to be learned from frames uint8 `[f, h, w, 3]`. What is None is left out."""
     settings: TrainingSettings = chosen.settings
-    return {
+    details = {
         "title": f"{source} ({preset})",
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
-        "thumbnail": thumbnail(frames),
+        "thumbnail": None if frames is None else thumbnail(frames),
         "preset": preset,
         "model": model,
         "prompt": prompt,
         "source": source,
-        "clip_sha256": clip_hash(frames),
-        "fps": round(fps, 4),
-        "width": frames.shape[2],
-        "height": frames.shape[1],
+        "clip_sha256": None if frames is None else clip_hash(frames),
+        "fps": None if fps is None else round(fps, 4),
+        "width": None if frames is None else frames.shape[2],
+        "height": None if frames is None else frames.shape[1],
         "loss": settings.loss,
         "learning_rate": settings.learning_rate,
         "timesteps": list(settings.timesteps),
@@ -47,6 +56,25 @@ def details_of(
         "seed": settings.seed,
         "apply": {name: getattr(chosen, name) for name in APPLICATION} | {"noise_weight": chosen.noise_weight},
     }
+    return {name: value for name, value in details.items() if value is not None}
+
+
+def usual_patch(embedding: MotionEmbedding, strength: float = 1.0) -> MotionPatch:
+    """The embedding as its file says to apply it, or else as its preset does, with both strengths multiplied.
+
+    Raises MotionError when what the file says is out of range.
+    """
+    name = embedding.details.get("preset")
+    entry = PRESETS.get(name if isinstance(name, str) else "", next(iter(PRESETS.values())))
+    usual = {name: getattr(entry, name) for name in APPLICATION}
+    stored = embedding.details.get("apply")
+    for name, value in stored.items() if isinstance(stored, dict) else ():
+        # A file comes from anywhere: what is no number where one is needed is passed over.
+        if name in usual and isinstance(value, str if name == "debias" else (int, float)):
+            usual[name] = value
+    for name in ("strength_qk", "strength_v"):
+        usual[name] *= strength
+    return MotionPatch(embedding, **usual)
 
 
 def thumbnail(frames: Tensor, count: int = 4) -> str:

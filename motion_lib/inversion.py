@@ -26,7 +26,7 @@ def invert(
     *,
     steps: int = 50,
     refinements: int = 0,
-    on_step: Callable[[int, int], None] | None = None,
+    on_step: Callable[[int, int], object] | None = None,
 ) -> Tensor:
     """The noise `[b, c, f, h, w]` that DDIM sampling with the same number of steps turns back into `latents`.
 

@@ -23,7 +23,7 @@ def sample(
     guidance: float = 1.0,
     steps: int = 50,
     patches: Sequence[MotionPatch] = (),
-    on_step: Callable[[int, int], None] | None = None,
+    on_step: Callable[[int, int], object] | None = None,
 ) -> Tensor:
     """Latents `[b, c, f, h, w]` from start noise of that shape, by deterministic DDIM (Song et al. 2021).
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from .. import __version__
 from ..errors import MotionError
 from . import convert, demo, evaluate, generate, inspect, train
+from .memory import keep_freed_memory
 
 COMMANDS = {
     "demo": demo,
@@ -44,6 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit code: 0 done, 2 bad input (explained in one sentence), 130 interrupted."""
     options = build_parser().parse_args(arguments)
+    keep_freed_memory()
     try:
         options.run(options)
     except MotionError as error:
