@@ -10,7 +10,10 @@ from comfy_api.latest import io
 from PIL import Image, ImageDraw
 
 from ..motion_lib.errors import MotionError
+from ..motion_lib.metrics.camera import camera_error, camera_of_tracks
+from ..motion_lib.metrics.captions import object_path
 from ..motion_lib.metrics.fidelity import fidelity_of_tracks
+from ..motion_lib.metrics.paths import path_correlation
 from ..motion_lib.metrics.trackers import Tracks, track
 from ..motion_lib.video import side_by_side
 from .host.images import frames_of, images_of
@@ -28,7 +31,8 @@ class MotionReport(io.ComfyNode):
             "Report",
             display_name="Motion Report",
             description="Follows points through the reference and a generated clip, draws them over both, side by "
-            "side, and scores how alike they move. Needs OpenCV for the tracks (pip install opencv-python-headless).",
+            "side, and scores how alike points, camera and object move. Needs OpenCV for the tracks (pip install "
+            "opencv-python-headless).",
             search_aliases=["motion fidelity", "compare videos", "side by side", "tracks", "score"],
             is_output_node=True,
             hidden=[NODE_ID],
@@ -44,7 +48,7 @@ class MotionReport(io.ComfyNode):
             ],
             outputs=[
                 io.Image.Output(display_name="side_by_side", tooltip="Both clips with their tracks, for Create Video."),
-                io.String.Output(display_name="report", tooltip="The score, in words."),
+                io.String.Output(display_name="report", tooltip="The scores, in words."),
             ],
         )
 
@@ -58,23 +62,50 @@ class MotionReport(io.ComfyNode):
         try:
             tracks = [track(clip) for clip in clips]
         except MotionError as error:  # without OpenCV the clips can still be seen side by side
-            shown, text = clips, str(error)
+            shown, lines = clips, [str(error)]
         else:
-            text = verdict(*tracks)
+            lines = [*fidelity_lines(*tracks), camera_line(*tracks)]
             shown = [drawn(*pair) for pair in zip(clips, tracks, strict=True)] if draw_tracks else clips
+        text = "\n".join([*lines, path_line(*clips)])
         both = side_by_side(shown, ["reference", "generated"])
         return io.NodeOutput(images_of(both), text, ui=say(cls, text))
 
 
-def verdict(reference: Tracks, generated: Tracks) -> str:
+def score(name: str, value: float, meaning: str, reason: str) -> str:
+    """A line of the report; reason: why there is no value, where there is none."""
+    return f"{name} – ({reason})" if math.isnan(value) else f"{name} {value:.2f} ({meaning})"
+
+
+def fidelity_lines(reference: Tracks, generated: Tracks) -> list[str]:
     found = fidelity_of_tracks(reference, generated)
-    counts = (
+    return [
+        score(
+            "Motion fidelity",
+            found.score,
+            "1 moves the same way, 0 unrelated, -1 the opposite",
+            "too little moves in one of the clips",
+        ),
         f"{found.moving_reference} moving points in the reference, {found.moving_output} in the generated clip; "
-        f"{found.still_reference} and {found.still_output} stand still."
+        f"{found.still_reference} and {found.still_output} stand still.",
+    ]
+
+
+def camera_line(reference: Tracks, generated: Tracks) -> str:
+    found = camera_error(camera_of_tracks(reference), camera_of_tracks(generated))
+    reason = "one of the cameras stands still" if found.steps else "there is no background that could be followed"
+    return score("Camera correlation", found.correlation, f"over {found.steps} steps between frames", reason)
+
+
+def path_line(reference: torch.Tensor, generated: torch.Tensor) -> str:
+    """Of the vivid object, which clips of sprite_t2v have and most others have not."""
+    paths = [object_path(clip) for clip in (reference, generated)]
+    seen = all(path.missing < len(path.points) for path in paths)
+    return score(
+        "Path correlation",
+        path_correlation(paths[0].points, paths[1].points),
+        "of the most colourful thing",
+        "it stands still in one of the clips" if seen else "one of the clips shows no colourful thing",
     )
-    if math.isnan(found.score):
-        return f"Motion fidelity cannot be told: too little moves in one of the clips.\n{counts}"
-    return f"Motion fidelity {found.score:.2f} (1 moves the same way, 0 unrelated, -1 the opposite).\n{counts}"
 
 
 def drawn(clip: torch.Tensor, tracks: Tracks) -> torch.Tensor:
