@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from ..motion_lib.describe import usual_patch
 from ..motion_lib.embedding import MotionEmbedding
 from ..motion_lib.patch import DEBIAS, MotionPatch
 from ..motion_lib.presets import PRESETS
@@ -11,6 +12,7 @@ from .host.denoiser import backbone_of
 from .host.patch import AppliedPatch, with_patch
 from .schema import MotionEmbeddingType, advanced, schema
 
+USUAL = PRESETS["object"]  # whose way of applying the advanced node begins with
 STRENGTH = {"default": 1.0, "min": -4.0, "max": 4.0, "step": 0.05}
 MODEL_TIP = "A MODEL from Load Motion Video Model, with or without LoRA or other motion embeddings."
 EMBEDDING_TIP = "From Train Motion Embedding or Load Motion Embedding."
@@ -35,7 +37,7 @@ class ApplyMotionEmbedding(io.ComfyNode):
             "Apply",
             display_name="Apply Motion Embedding",
             description="Videos sampled with the resulting MODEL move like the clip that the embedding was trained on. "
-            "How the embedding acts follows the preset it was trained with.",
+            "How the embedding acts follows what its file says: the preset it was trained with.",
             search_aliases=["motion transfer", "motion inversion", "motion lora"],
             inputs=[
                 io.Model.Input("model", tooltip=MODEL_TIP),
@@ -51,11 +53,7 @@ class ApplyMotionEmbedding(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, motion_embedding: MotionEmbedding, strength: float) -> io.NodeOutput:
-        preset = PRESETS.get(motion_embedding.details.get("preset", ""), next(iter(PRESETS.values())))
-        patch = preset.patch(
-            motion_embedding, strength_qk=strength * preset.strength_qk, strength_v=strength * preset.strength_v
-        )
-        return io.NodeOutput(patched(model, patch))
+        return io.NodeOutput(patched(model, usual_patch(motion_embedding, strength)))
 
 
 class ApplyMotionEmbeddingAdvanced(io.ComfyNode):
@@ -77,15 +75,16 @@ class ApplyMotionEmbeddingAdvanced(io.ComfyNode):
                 io.Float.Input(
                     "strength_v",
                     **STRENGTH,
-                    tooltip="Of the value embedding: where things move. Lower it when the reference's look shows; "
-                    "0 for camera motion.",
+                    tooltip="Of the value embedding: where things move. Lower it when the reference's look shows; the "
+                    "preset camera uses 0.5. 0 leaves it out: no look can come along, and the motion is weaker.",
                 ),
                 io.Combo.Input(
                     "debias",
                     options=list(DEBIAS),
-                    default="difference" if "difference" in DEBIAS else next(iter(DEBIAS)),
-                    tooltip="What is taken out of the value embedding against leaking appearance. vanilla: nothing; "
-                    "normalize: its mean over frames; difference: all that does not change from frame to frame.",
+                    default=USUAL.debias,
+                    tooltip="What is taken out of the value embedding against leaking appearance. vanilla: nothing, as "
+                    "the preset camera does; normalize: its mean over frames; difference: all that does not change "
+                    "from frame to frame, as object and hybrid do.",
                 ),
                 io.Float.Input(
                     "start_percent",
@@ -97,11 +96,11 @@ class ApplyMotionEmbeddingAdvanced(io.ComfyNode):
                 ),
                 io.Float.Input(
                     "end_percent",
-                    default=1.0,
+                    default=USUAL.end,
                     min=0.0,
                     max=1.0,
                     step=0.01,
-                    tooltip="Where it stops. Below 1, the last steps are left to the prompt alone.",
+                    tooltip="Where it stops; the later steps are left to the prompt alone. The preset camera uses 1.",
                 ),
                 advanced(
                     io.String,

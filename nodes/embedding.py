@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import base64
-import io as bytes_io
+import hashlib
 import os
+import re
+from contextlib import suppress
 from dataclasses import replace
 
-import torch
 from comfy_api.latest import io
-from PIL import Image
 
+from ..motion_lib.describe import thumbnail, usual_patch
 from ..motion_lib.embedding import MotionEmbedding
+from ..motion_lib.errors import MotionError
 from ..motion_lib.files import load_embedding, save_embedding
 from .host.denoiser import backbone_of
 from .host.folders import EMBEDDINGS, embedding_names, embedding_path, new_embedding_path, temporary_path
@@ -19,7 +21,8 @@ from .host.images import frames_of
 from .host.shown import NODE_ID, say
 from .schema import MotionEmbeddingType, schema
 
-THUMBNAIL = (8, 96, "data:image/webp;base64,")  # frames, pixels of the longer side, how the text begins
+PREVIEW = re.compile(r"data:image/(?P<kind>jpeg|png|webp);base64,(?P<data>[A-Za-z0-9+/=]+)")
+SHOWN = ("preset", "trained_steps", "loss", "learning_rate", "seed", "model")
 NONE = "no embedding in models/" + EMBEDDINGS
 
 
@@ -42,7 +45,9 @@ class SaveMotionEmbedding(io.ComfyNode):
                 io.String.Input("author", default="", tooltip="Who made it, if you like to say."),
                 io.String.Input("license", default="", tooltip="Under which licence others may use it."),
                 io.Image.Input(
-                    "preview", optional=True, tooltip="Frames of the reference or of a result, kept small in the file."
+                    "preview",
+                    optional=True,
+                    tooltip="Frames to show of the reference or a result; empty keeps those given to training.",
                 ),
             ],
             outputs=[
@@ -58,7 +63,7 @@ class SaveMotionEmbedding(io.ComfyNode):
         details = {**motion_embedding.details, "title": title.strip() or path.stem}
         details |= {key: text.strip() for key, text in (("author", author), ("license", license)) if text.strip()}
         if preview is not None:
-            details["thumbnail"] = _thumbnail(frames_of(preview))
+            details["thumbnail"] = thumbnail(frames_of(preview))
         embedding = replace(motion_embedding, details=details)
         save_embedding(path, embedding)
         text = f"Saved {path.name}, {os.path.getsize(path) / 1e6:.1f} MB.\n{describe(embedding)}"
@@ -111,32 +116,34 @@ def describe(embedding: MotionEmbedding) -> str:
         known.get("title", ""),
         " · ".join(f"{k} {known[k]}" for k in ("author", "license", "date") if known.get(k)),
         f"{embedding.frames} frames, {len(embedding.layers)} layers of {embedding.backbone.describe()}, grids {size}",
-        " · ".join(
-            f"{k} {known[k]}" for k in ("preset", "steps", "loss", "learning_rate", "seed", "model") if k in known
-        ),
+        f"learned from: {known['prompt']}" if known.get("prompt") else "",
+        " · ".join(f"{name.replace('_', ' ')} {known[name]}" for name in SHOWN if name in known),
+        applied(embedding),
         known.get("description", ""),
     ]
-    return "\n".join(line for line in lines if line)
+    return "\n".join(str(line) for line in lines if line)
+
+
+def applied(embedding: MotionEmbedding) -> str:
+    """How Apply Motion Embedding will use it."""
+    try:
+        patch = usual_patch(embedding)
+    except MotionError as error:
+        return str(error)
+    return (
+        f"applied with strength qk {patch.strength_qk:g} · strength v {patch.strength_v:g} · debias {patch.debias} · "
+        f"from {patch.start:g} to {patch.end:g}"
+    )
 
 
 def _shown(node: type[io.ComfyNode], embedding: MotionEmbedding, text: str) -> dict:
     """What the node displays: text, and the preview that the file carries."""
     shown = say(node, text)
-    thumbnail = embedding.details.get("thumbnail", "")
-    if thumbnail.startswith(THUMBNAIL[2]):
-        name = f"motion_embedding_{abs(hash(thumbnail)):x}.webp"
-        temporary_path(name).write_bytes(base64.b64decode(thumbnail[len(THUMBNAIL[2]) :]))
-        shown |= {"images": [{"filename": name, "subfolder": "", "type": "temp"}], "animated": (True,)}
+    found = PREVIEW.fullmatch(str(embedding.details.get("thumbnail", "")))
+    if found:
+        with suppress(ValueError):  # the picture of a file from anywhere; the motion is good without it
+            picture = base64.b64decode(found["data"], validate=True)
+            name = f"motion_embedding_{hashlib.sha256(picture).hexdigest()[:16]}.{found['kind']}"
+            temporary_path(name).write_bytes(picture)
+            shown |= {"images": [{"filename": name, "subfolder": "", "type": "temp"}], "animated": (False,)}
     return shown
-
-
-def _thumbnail(frames: torch.Tensor) -> str:
-    """A small animated WebP as a data URL, for the file's header."""
-    count, side, prefix = THUMBNAIL
-    chosen = torch.linspace(0, len(frames) - 1, min(count, len(frames))).round().long()
-    pictures = [Image.fromarray(frames[i].numpy()) for i in chosen]
-    for picture in pictures:
-        picture.thumbnail((side, side))
-    buffer = bytes_io.BytesIO()
-    pictures[0].save(buffer, "WEBP", save_all=True, append_images=pictures[1:], duration=125, loop=0, quality=60)
-    return prefix + base64.b64encode(buffer.getvalue()).decode()

@@ -20,6 +20,7 @@ from .host.folders import INVERTED, result_path
 from .host.session import Progress, loaded
 from .schema import advanced, schema
 
+REFINEMENTS = 2  # as the command line, and as the presets' share of inversion noise was chosen with
 MOST_NOISE_DEVIATION = 2.0  # clean latents lie around 5, since ComfyUI keeps them unscaled
 
 
@@ -50,7 +51,7 @@ class InvertVideoToNoise(io.ComfyNode):
                 advanced(
                     io.Int,
                     "refinements",
-                    default=0,
+                    default=REFINEMENTS,
                     min=0,
                     max=10,
                     tooltip="Extra calls of the model per step, each of which removes most of the error that is left.",
@@ -60,7 +61,9 @@ class InvertVideoToNoise(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, model, latent: dict, steps: int, conditioning=None, refinements: int = 0) -> io.NodeOutput:
+    def execute(
+        cls, model, latent: dict, steps: int, conditioning=None, refinements: int = REFINEMENTS
+    ) -> io.NodeOutput:
         with torch.inference_mode(False):
             latents = video_latents(model, latent, torch.device("cpu"))
             text = text_embedding(model, conditioning, torch.device("cpu"))
@@ -104,7 +107,7 @@ class MixInversionNoise(io.ComfyNode):
                     max=1.0,
                     step=0.05,
                     tooltip="0 is fresh noise, 1 all of the clip's. Higher holds the motion, and the clip's "
-                    "layout with it.",
+                    "layout with it; the presets go with 0.5.",
                 ),
                 io.Int.Input(
                     "noise_seed",

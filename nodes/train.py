@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 import comfy.model_management as management
 from comfy_api.latest import io
 
 from ..motion_lib.checkpoints import load_checkpoint, save_checkpoint
+from ..motion_lib.describe import details_of
 from ..motion_lib.embedding import COMPONENTS, MotionEmbedding
 from ..motion_lib.errors import MotionError
 from ..motion_lib.files import load_embedding, save_embedding
@@ -19,6 +21,8 @@ from ..motion_lib.training import TrainingSettings, TrainingState, train
 from .host.denoiser import ModelDenoiser, backbone_of, text_embedding, video_latents
 from .host.fingerprint import fingerprint, model_state
 from .host.folders import EMBEDDINGS, TRAINED, result_path
+from .host.graph import clip_above, prompt_above
+from .host.images import frames_of
 from .host.session import RECOMPUTING_MEMORY, TRAINING_MEMORY, Progress, loaded
 from .host.shown import NODE_ID, say
 from .schema import LossMapType, MotionEmbeddingType, advanced, schema
@@ -36,7 +40,7 @@ class TrainMotionEmbedding(io.ComfyNode):
             description="Learns the motion of one clip. The result is written to disk and reused as long as the inputs "
             "stay the same; cancelling keeps what was learned so far, and queueing again carries on from there.",
             search_aliases=["motion inversion", "learn motion", "train motion lora"],
-            hidden=[NODE_ID],
+            hidden=[NODE_ID, io.Hidden.prompt],
             inputs=[
                 io.Model.Input("model", tooltip="A MODEL from Load Motion Video Model; it is not changed."),
                 io.Conditioning.Input(
@@ -61,6 +65,18 @@ class TrainMotionEmbedding(io.ComfyNode):
                     tooltip="Of the noise and the order of timesteps that are drawn while learning.",
                 ),
                 io.Vae.Input("vae", optional=True, tooltip="Shows a live preview of what the model makes of the clip."),
+                io.Image.Input(
+                    "frames",
+                    optional=True,
+                    tooltip="The frames that were encoded: the file keeps a small picture of them. Leave it out if "
+                    "they are not yours to share.",
+                ),
+                io.Float.Input(
+                    "frame_rate",
+                    optional=True,
+                    force_input=True,
+                    tooltip="From Prepare Reference Clip: the file says at which rate the motion has its own speed.",
+                ),
                 advanced(
                     io.Float,
                     "learning_rate",
@@ -126,6 +142,8 @@ class TrainMotionEmbedding(io.ComfyNode):
         steps: int,
         seed: int,
         vae=None,
+        frames=None,
+        frame_rate: float | None = None,
         learning_rate: float = 0.0,
         loss: str = AS_PRESET,
         components: str = AS_PRESET,
@@ -142,14 +160,14 @@ class TrainMotionEmbedding(io.ComfyNode):
         key = fingerprint(model_state(model), latents, text, settings, chosen.sites, chosen.components)
         name = f"{preset}_{key[:16]}"
         finished, unfinished = result_path(TRAINED, f"{name}.safetensors"), result_path(TRAINED, f"{name}.checkpoint")
+        details = _details(cls, frames, frame_rate, model.model.folder.name, preset, chosen)
         if reuse and finished.is_file():
-            return _output(
-                cls, load_embedding(finished), f"Reused {TRAINED}/{finished.name}, trained from the same inputs."
-            )
+            kept = load_embedding(finished)
+            # What it was learned from may have been connected later, and the advice be that of a newer version.
+            kept = replace(kept, details={**kept.details, **details, "date": kept.details.get("date", "")})
+            return _output(cls, kept, f"Reused {TRAINED}/{finished.name}, trained from the same inputs.")
         began = time.monotonic()
         recompute = save_memory == "on" or (save_memory == "auto" and model.load_device.type != "cpu")
-        details = {"preset": preset, "loss": settings.loss, "learning_rate": settings.learning_rate, "seed": seed}
-        details |= {"source": fingerprint(latents)[:16], "model": model.model.folder.name}
         shape = (latents.shape[2], latents.shape[1], *latents.shape[3:])
         with loaded(model, shape, RECOMPUTING_MEMORY if recompute else TRAINING_MEMORY, vae) as device:
             state = _begin(unfinished if reuse else None, start, settings, device)
@@ -197,12 +215,29 @@ def _begin(checkpoint, start: MotionEmbedding, settings: TrainingSettings, devic
     return TrainingState.start(start, settings, device)
 
 
-def _described(state: TrainingState, details: dict) -> MotionEmbedding:
-    losses = [float(f"{loss:.5g}") for loss in state.losses]
-    return replace(
-        state.embedding.detached(),
-        details={**details, "steps": state.step, "losses": losses, "date": time.strftime("%Y-%m-%d")},
+def _details(
+    node: type[io.ComfyNode], frames, frame_rate: float | None, model: str, name: str, chosen: Preset
+) -> dict[str, Any]:
+    """What the file will say about itself. Neither LATENT nor CONDITIONING knows the clip's name and the words: these
+    are read from the graph."""
+    hidden = getattr(node, "hidden", None)
+    graph, number = (hidden.prompt, hidden.unique_id) if hidden is not None else (None, None)
+    return details_of(
+        frames=None if frames is None else frames_of(frames),
+        fps=frame_rate,
+        source=clip_above(graph, number, "latent") or "clip",
+        prompt=prompt_above(graph, number, "positive"),
+        model=model,
+        preset=name,
+        chosen=chosen,
     )
+
+
+def _described(state: TrainingState, details: dict[str, Any]) -> MotionEmbedding:
+    losses = [float(f"{loss:.5g}") for loss in state.losses]
+    last = losses[-20:]
+    found = {"trained_steps": state.step, "final_loss": round(sum(last) / max(1, len(last)), 5), "losses": losses}
+    return replace(state.embedding.detached(), details={**details, **found})
 
 
 def _output(node: type[io.ComfyNode], embedding: MotionEmbedding, message: str) -> io.NodeOutput:

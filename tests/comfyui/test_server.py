@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import shutil
 import time
 import urllib.request
@@ -81,6 +82,8 @@ def test_quickstart_reports_progress_previews_and_a_score(quickstart):
     assert "Trained 12 steps" in run.outputs[train]["text"][0]
     report = run.outputs[node_of(graph, "MotionInversionReport")]["text"][0]
     assert "Motion fidelity" in report or "OpenCV" in report
+    assert "Camera correlation – (" in report or "OpenCV" in report  # a plain background, which nobody can follow
+    assert float(re.search(r"Path correlation (\S+)", report)[1]) > 0.8
 
 
 def test_a_second_queue_executes_nothing(server, quickstart):
@@ -94,6 +97,9 @@ def test_another_workflow_in_between_trains_and_inverts_nothing_again(server, qu
     graph, _ = quickstart
     between = server.run(workflow("2_use_a_shared_embedding", KSampler={"steps": 2}))
     assert between.outcome == "execution_success", between.error
+    loaded = next(output for output in between.outputs.values() if "applied with" in str(output.get("text")))
+    assert "learned from: a red circle" in loaded["text"][0]
+    assert server.file(loaded["images"][0]).read_bytes()[:2] == b"\xff\xd8"  # the preview, a JPEG
     graph = copy.deepcopy(graph)  # as another graph, since the host would otherwise take all of it from its own cache
     graph[node_of(graph, "MotionInversionMixNoise")]["inputs"]["noise_seed"] += 1
     graph[node_of(graph, "BasicScheduler")]["inputs"]["steps"] = 2
@@ -143,11 +149,11 @@ def test_cancel_stops_within_a_second_and_keeps_what_was_learned(server, base):
     trained = base / "models" / "motion_embeddings" / "trained"
     (partial,) = trained.glob("object_*_step*.safetensors")
     embedding = load_embedding(partial)
-    assert embedding.details["steps"] >= 3
+    assert embedding.details["trained_steps"] >= 3
     assert max(float(t.abs().max()) for t in embedding.tensors.values()) > 0
     (checkpoint,) = trained.glob("*.checkpoint")
 
-    reached = embedding.details["steps"]
+    reached = embedding.details["trained_steps"]
     graph[train]["inputs"]["steps"] = 5000
     for run, _ in server.follow(graph):  # carries on where it was
         if run.progress.get(train):
@@ -182,8 +188,13 @@ def test_saved_embedding_carries_preview_and_facts(server, base, quickstart):
     assert server.file(shown["images"][0]).stat().st_size > 100
     embedding = load_embedding(base / "models" / "motion_embeddings" / "shared" / "eight.safetensors")
     assert embedding.details["title"] == "An eight"
-    assert embedding.details["thumbnail"].startswith("data:image/webp;base64,")
     assert len(embedding.details["losses"]) == 12
+    by_command_line = load_embedding(SAMPLE.with_suffix(".safetensors")).details
+    assert embedding.details.keys() >= by_command_line.keys()
+    alike = ("preset", "model", "prompt", "source", "fps", "width", "height", "apply", "timesteps", "learning_rate")
+    assert {k: embedding.details[k] for k in alike} == {k: by_command_line[k] for k in alike}
+    assert embedding.details["thumbnail"].startswith("data:image/jpeg;base64,")
+    assert embedding.details["trained_steps"] == 12
 
     names = server.get("/object_info/MotionInversionLoadEmbedding")["MotionInversionLoadEmbedding"]
     listed = names["input"]["required"]["name"]

@@ -1,0 +1,39 @@
+"""What the queued graph says about an input of a running node: words that its type does not carry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import PurePath
+from typing import Any
+
+VIDEOS = {".mp4", ".webm", ".mov", ".mkv", ".avi", ".gif", ".webp"}
+
+
+def values_above(graph: dict[str, Any] | None, node: str | None, name: str) -> Iterator[tuple[str, Any]]:
+    """(input name, value) of every widget of the nodes that lead to this input, the nearest first.
+
+    graph: in ComfyUI's API format, None where it is not known.
+    """
+    graph = graph or {}
+    seen: set[str] = set()
+    waiting = [graph.get(str(node), {}).get("inputs", {}).get(name)]
+    while waiting:
+        link = waiting.pop(0)
+        if not isinstance(link, list) or not link or link[0] in seen:
+            continue
+        seen.add(link[0])
+        inputs = graph.get(link[0], {}).get("inputs", {})
+        yield from ((key, value) for key, value in inputs.items() if not isinstance(value, list))
+        waiting += inputs.values()
+
+
+def prompt_above(graph: dict[str, Any] | None, node: str | None, name: str) -> str | None:
+    """The text of the nearest text encoder, None when none is found."""
+    texts = (value for key, value in values_above(graph, node, name) if key == "text" and isinstance(value, str))
+    return next(texts, None)
+
+
+def clip_above(graph: dict[str, Any] | None, node: str | None, name: str) -> str | None:
+    """The file name of the nearest video, None when none is found."""
+    files = (value.partition(" [")[0] for _, value in values_above(graph, node, name) if isinstance(value, str))
+    return next((PurePath(file).name for file in files if PurePath(file).suffix.lower() in VIDEOS), None)
