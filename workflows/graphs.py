@@ -89,16 +89,18 @@ class Parts(Graph):
     def prompt(self, model: Node, text: str, position: tuple[int, int], title: str) -> Node:
         return self.add("CLIPTextEncode", position, title, TEXT, clip=model[CLIP], text=text)
 
-    def train(self, model: Node, latent: Node, text: str, preset: str, position: tuple[int, int] = (760, 200)) -> Node:
+    def train(self, model: Node, clip: Node, latent: Node, text: str, preset: str) -> Node:
         words = self.prompt(model, text, (380, 180), "What the reference shows")
         return self.add(
             "MotionInversionTrain",
-            position,
-            size=(360, 480),
+            (760, 200),
+            size=(360, 520),
             model=model[MODEL],
             positive=words[0],
             latent=latent[0],
             vae=model[VAE],
+            frames=clip[0],
+            frame_rate=clip[1],
             preset=preset,
         )
 
@@ -185,7 +187,7 @@ class Parts(Graph):
         )
 
 
-WEIGHT = 0.3  # of inversion noise in the preset `object`
+WEIGHT = 0.5  # of inversion noise, as the presets advise
 RED_CIRCLE = "a red circle on a grey plain background"
 BLUE_STAR = "a blue star on a beige plain background"
 
@@ -195,7 +197,7 @@ def quickstart() -> Graph:
     model = graph.load()
     clip = graph.reference(model, "figure_eight.mp4")
     latent = graph.encode(model, clip)
-    trained = graph.train(model, latent, RED_CIRCLE, "object")
+    trained = graph.train(model, clip, latent, RED_CIRCLE, "object")
     applied = graph.add(
         "MotionInversionApply", (1180, 320), model=model[MODEL], motion_embedding=trained[0], strength=1.0
     )
@@ -231,12 +233,12 @@ def camera() -> Graph:
     model = graph.load()
     clip = graph.reference(model, "camera_pan.mp4")
     latent = graph.encode(model, clip)
-    trained = graph.train(model, latent, "a yellow ring on a navy checkered background", "camera")
+    trained = graph.train(model, clip, latent, "a yellow ring on a navy checkered background", "camera")
     applied = graph.add(
         "MotionInversionApply", (1180, 320), model=model[MODEL], motion_embedding=trained[0], strength=1.0
     )
     inverted = graph.inverted(model, latent)
-    frames = graph.sample_mixed(model, applied, inverted, "a red heart on a brown checkered background", 0.5)
+    frames = graph.sample_mixed(model, applied, inverted, "a red heart on a brown checkered background", WEIGHT)
     graph.save(frames, 0, (2340, 0), "camera")
     graph.note((0, -340), (680, 280))
     return graph
@@ -247,7 +249,7 @@ def strengths() -> Graph:
     model = graph.load()
     clip = graph.reference(model, "figure_eight.mp4")
     latent = graph.encode(model, clip)
-    trained = graph.train(model, latent, RED_CIRCLE, "object")
+    trained = graph.train(model, clip, latent, RED_CIRCLE, "object")
     texts = (
         graph.prompt(model, BLUE_STAR, (760, -180), "What the video should show"),
         graph.prompt(model, "", (760, 40), "Negative prompt"),
@@ -279,7 +281,7 @@ def zeroscope() -> Graph:
     model = graph.load("zeroscope_v2_576w")
     clip = graph.reference(model, "figure_eight.mp4", frames_wanted, size)
     latent = graph.encode(model, clip)
-    trained = graph.train(model, latent, "a red ball on a grey background", "object")
+    trained = graph.train(model, clip, latent, "a red ball on a grey background", "object")
     applied = graph.add(
         "MotionInversionApply", (1180, 320), model=model[MODEL], motion_embedding=trained[0], strength=1.0
     )
