@@ -44,7 +44,7 @@ PRESETS: dict[str, Preset] = {
     "object": Preset(
         about="an object's own motion: its path, speed and growth",
         settings=replace(_QUICK, steps=100, learning_rate=0.18, timesteps=(300, 999)),
-        end=0.6,  # the look is decided late: there the prompt is left alone
+        end=0.4,  # the path is decided early, the look late: there the prompt is left alone
     ),
     "camera": Preset(
         about="how the camera moves: pan, tilt, zoom",
