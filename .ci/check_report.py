@@ -1,4 +1,4 @@
-"""The demo on a short setting: everything is there, and already the motion is nearer with the embedding than without."""
+"""The demo on a short setting: everything is there, and the motion is already nearer than without the embedding."""
 
 import json
 import sys
