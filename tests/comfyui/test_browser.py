@@ -95,7 +95,7 @@ def test_the_help_page_of_a_node_opens(page):
 def test_running_the_quickstart_shows_progress_and_a_playing_video(page):
     open_template(page, "1_quickstart")
     train = "window.app.graph.nodes.find(n => n.type === 'MotionInversionTrain')"
-    page.evaluate(f"{train}.widgets.find(w => w.name === 'steps').value = 12")
+    page.evaluate(f"{train}.widgets.find(w => w.name === 'steps').value = 10")
     page.evaluate("window.app.queuePrompt(0)")
     page.wait_for_function(f"{train}.progress > 0", timeout=300_000)
     page.wait_for_function(
