@@ -188,6 +188,7 @@ class Parts(Graph):
 
 
 WEIGHT = 0.5  # of inversion noise, as the presets advise
+END = 0.4  # where the preset `object` leaves sampling to the prompt
 RED_CIRCLE = "a red circle on a grey plain background"
 BLUE_STAR = "a blue star on a beige plain background"
 
@@ -266,7 +267,7 @@ def strengths() -> Graph:
             motion_embedding=trained[0],
             strength_qk=strength,
             strength_v=strength,
-            end_percent=0.6,
+            end_percent=END,
         )
         frames = graph.sample(model, applied, texts, empty, row * 780 + 280)
         grid = graph.add("ImageStitch", (1800, row * 780 + 280), image1=grid[0], image2=frames[0], direction="right")

@@ -17,7 +17,7 @@ from typing import Any
 
 PACK = Path(__file__).resolve().parents[2]
 TEXT_EVENT = 3  # of binary messages; the others are previews
-START_SECONDS, STOP_SECONDS = 180, 20
+START_SECONDS, STOP_SECONDS, HISTORY_SECONDS = 180, 20, 20
 
 
 def find_host() -> tuple[Path, Path] | str:
@@ -146,7 +146,16 @@ class Server:
         finally:
             connection.close()
         run.seconds = time.monotonic() - began
-        run.outputs = self.get(f"/history/{run.prompt_id}").get(run.prompt_id, {}).get("outputs", {})
+        run.outputs = self.outputs(run.prompt_id)
+
+    def outputs(self, prompt_id: str) -> dict[str, dict[str, Any]]:
+        """From the history, which is written a moment after the end has been announced."""
+        deadline = time.monotonic() + HISTORY_SECONDS
+        while prompt_id not in (history := self.get(f"/history/{prompt_id}")):
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"The history never had {prompt_id}.")
+            time.sleep(0.05)
+        return history[prompt_id]["outputs"]
 
     def file(self, entry: dict[str, str]) -> Path:
         """On disk, of an entry of a node's output."""
