@@ -16,6 +16,7 @@ from .schedule import CLEAN
 # error of a clip after 0, 1, 2, 3 refinements is .24, .39, .13, .38 with full corrections and .24, .14, .10, .08 with
 # half ones.
 DAMPING = 0.5
+REFINEMENTS = 2  # what command line and nodes use
 
 
 @torch.no_grad()

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..motion_lib import files
 from ..motion_lib.errors import MotionError
-from ..motion_lib.inversion import invert
+from ..motion_lib.inversion import REFINEMENTS, invert
 from ..motion_lib.noise import START_NOISES
 from .host.denoiser import ModelDenoiser, schedule_of, text_embedding, video_latents
 from .host.fingerprint import fingerprint, model_state
@@ -20,7 +20,6 @@ from .host.folders import INVERTED, result_path
 from .host.session import Progress, loaded
 from .schema import advanced, schema
 
-REFINEMENTS = 2  # as the command line, and as the presets' share of inversion noise was chosen with
 MOST_NOISE_DEVIATION = 2.0  # clean latents lie around 5, since ComfyUI keeps them unscaled
 
 

@@ -10,13 +10,15 @@ example:
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..describe import usual_patch
 from ..errors import MotionError
 from ..noise import START_NOISES
 from ..patch import DEBIAS, MotionPatch
-from ..presets import APPLICATION, PRESETS
+from ..presets import APPLICATION
 from .common import add_clip_arguments, add_json, add_model_arguments, add_seed, bar, load, read_reference, show
 
 if TYPE_CHECKING:
@@ -87,10 +89,8 @@ def run(options: argparse.Namespace) -> None:
 
 def patch_of(options: argparse.Namespace, embedding: MotionEmbedding) -> MotionPatch:
     """How the file's own preset applies it, with what the options change."""
-    stored = embedding.details.get("apply", {})
-    usual = {name: stored[name] for name in APPLICATION if name in stored}
     asked = {name: getattr(options, name) for name in APPLICATION if getattr(options, name) is not None}
-    return MotionPatch(embedding, **{"debias": PRESETS["object"].debias, **usual, **asked})
+    return replace(usual_patch(embedding), **asked)
 
 
 def noise_weight(options: argparse.Namespace, embedding: MotionEmbedding | None) -> float:
@@ -101,15 +101,13 @@ def noise_weight(options: argparse.Namespace, embedding: MotionEmbedding | None)
         return options.noise_weight
     if embedding is None or not options.reference:
         return 0.0
-    return float(embedding.details.get("apply", {}).get("noise_weight", 0.5))
-
-
-REFINEMENTS = 2
+    stored = embedding.details.get("apply")
+    return float(stored.get("noise_weight", 0.5)) if isinstance(stored, dict) else 0.5
 
 
 def invert_clip(model: VideoModel, latents: Tensor, steps: int | None = None) -> Tensor:
     """The noise of the clip: empty prompt, no guidance, no motion."""
-    from ..inversion import invert
+    from ..inversion import REFINEMENTS, invert
 
     steps = steps or model.defaults.steps
     progress = bar(steps, "Inverting the clip")
