@@ -7,7 +7,7 @@ two temporal attentions.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from typing import Any, Literal
@@ -205,7 +205,3 @@ def _resize_grid(tensor: Tensor, old: tuple[int, int], new: tuple[int, int]) -> 
         return tensor
     planes = rearrange(tensor, "(h w) f c -> f c h w", h=old[0])
     return rearrange(F.interpolate(planes, size=new, mode="bilinear", align_corners=False), "f c h w -> (h w) f c")
-
-
-def total_bytes(tensors: Iterable[Tensor]) -> int:
-    return sum(t.numel() * t.element_size() for t in tensors)

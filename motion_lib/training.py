@@ -127,7 +127,9 @@ def train(denoiser: Denoiser, latents: Tensor, conditioning: Any, state: Trainin
             state.optimizer.zero_grad(set_to_none=True)
             loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(parameters, settings.clip or math.inf)
-        for what, value in (("loss", loss.item()), ("gradient", norm.item())):
+        # Both at once, because reading from a GPU waits for it.
+        read = torch.stack([loss.detach(), norm.to(loss)]).tolist()
+        for what, value in zip(("loss", "gradient"), read, strict=True):
             if not math.isfinite(value):
                 raise MotionError(
                     f"The {what} became {value} at step {state.step + 1}: "
@@ -137,7 +139,7 @@ def train(denoiser: Denoiser, latents: Tensor, conditioning: Any, state: Trainin
             group["lr"] = settings.rate(state.step)
         state.optimizer.step()
         state.step += 1
-        state.losses.append(loss.item())
+        state.losses.append(read[0])
         yield state
 
 
