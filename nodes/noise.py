@@ -13,7 +13,7 @@ from torch import Tensor
 from ..motion_lib import files
 from ..motion_lib.errors import MotionError
 from ..motion_lib.inversion import REFINEMENTS, invert
-from ..motion_lib.noise import START_NOISES
+from ..motion_lib.noise import START_NOISES, mix
 from .host.denoiser import ModelDenoiser, schedule_of, text_embedding, video_latents
 from .host.fingerprint import fingerprint, model_state
 from .host.folders import INVERTED, result_path
@@ -154,7 +154,7 @@ class MixedNoise:
                 f"inverted_noise has a standard deviation of {spread:.2f}, but noise has about 1: connect Invert Video "
                 f"to Noise, not the clip's own LATENT."
             )
-        self.inverted, self.weight, self.seed, self.mix = inverted, weight, seed, START_NOISES[method]
+        self.inverted, self.weight, self.seed, self.method = inverted, weight, seed, method
 
     def generate_noise(self, input_latent: dict[str, Any]) -> Tensor:
         samples = input_latent["samples"]
@@ -165,4 +165,4 @@ class MixedNoise:
             )
         fresh = comfy.sample.prepare_noise(samples, self.seed, input_latent.get("batch_index"))
         as_video = [rearrange(noise.float(), "f c h w -> 1 c f h w") for noise in (self.inverted.cpu(), fresh)]
-        return rearrange(self.mix(*as_video, self.weight), "1 c f h w -> f c h w").to(samples.dtype)
+        return rearrange(mix(*as_video, self.weight, self.method), "1 c f h w -> f c h w").to(samples.dtype)

@@ -96,7 +96,7 @@ def run(options: argparse.Namespace) -> None:
         of = f" {start + 1}–{start + len(part)} of {len(jobs)}"
         with stage("generate_without"):
             without += make(model, prompts, fresh, [], steps=steps, what=f"Without the motion{of}")
-        noise = fresh if inverted is None else mix(inverted, fresh, weight, options.noise)
+        noise = fresh if inverted is None else mix(inverted, fresh, weight, options.noise, options.renormalise)
         with stage("generate_with"):
             moved += make(model, prompts, noise, [patch], steps=steps, what=f"With the motion{of}")
 

@@ -10,7 +10,7 @@ example:
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,14 +51,23 @@ def add_application_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--start", type=float, help="part of sampling at which the motion sets in: 0 is pure noise")
     group.add_argument("--end", type=float, help="part of sampling at which it stops: 1 is the finished video")
     group.add_argument("--noise-weight", type=float, help="share of inversion noise in the start noise, 0 to 1")
-    group.add_argument("--noise", default="blend", choices=list(START_NOISES), help="how the two noises are mixed")
+    group.add_argument(
+        "--noise",
+        default="blend",
+        choices=list(START_NOISES),
+        help="how inversion noise and fresh noise are mixed; --noise-weight counts for blend and blend_high_frequency, "
+        "the others take all of it or, at 0, none (default: blend)",
+    )
+    group.add_argument(
+        "--renormalise", action="store_true", help="bring the mixed noise to mean 0 and standard deviation 1"
+    )
 
 
 def run(options: argparse.Namespace) -> None:
     import torch
 
     from ..files import load_embedding
-    from ..noise import mix
+    from ..noise import mix, statistics
     from ..sampling import random_noise
     from ..video import write_video
 
@@ -77,14 +86,16 @@ def run(options: argparse.Namespace) -> None:
             found = len(clip.frames)
             raise MotionError(f"{clip.source} has {found} frames, but {frames} are generated: give --frames {found}.")
         inverted = invert_clip(model, model.encode_video(clip.frames), options.steps)
-        noise = mix(inverted, noise, weight, options.noise)
+        noise = mix(inverted, noise, weight, options.noise, options.renormalise)
     patches = [] if embedding is None else [patch_of(options, embedding)]
     video = make(model, [options.prompt], noise, patches, steps=options.steps, guidance=options.guidance)[0]
     fps = options.fps or (embedding.details.get("fps") if embedding else None) or fallback.fps
     write_video(options.out, video, fps)
+    start = statistics(noise)
     result = {"out": options.out, "frames": len(video), "fps": fps, "seed": options.seed, "noise_weight": weight}
-    result["device"] = str(torch.device(model.device))
-    show(result, options.json, [f"{options.out}: {len(video)} frames of {video.shape[2]}x{video.shape[1]}"])
+    result |= {"noise_statistics": asdict(start), "device": str(torch.device(model.device))}
+    lines = [f"{options.out}: {len(video)} frames of {video.shape[2]}x{video.shape[1]}", f"start noise: {start}"]
+    show(result, options.json, lines)
 
 
 def patch_of(options: argparse.Namespace, embedding: MotionEmbedding) -> MotionPatch:

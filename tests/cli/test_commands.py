@@ -12,6 +12,7 @@ import torch
 
 from motion_lib import load_embedding
 from motion_lib.cli import COMMANDS, main
+from motion_lib.noise import START_NOISES
 from motion_lib.video import read_clip
 from tests.cli.conftest import SMALL
 
@@ -74,6 +75,20 @@ def test_inversion_noise_needs_and_uses_the_reference(folder: str, motion: str, 
     advised = _generate(folder, tmp_path / "b.webm", "--motion", motion, "--reference", clip)
     explicit = _generate(folder, tmp_path / "c.webm", "--motion", motion, "--reference", clip, "--noise-weight", "0.5")
     assert torch.equal(advised, explicit) and not torch.equal(without, advised)
+
+
+@pytest.mark.parametrize("noise", START_NOISES)
+def test_every_start_noise_says_how_white_it_is(
+    noise: str, folder: str, motion: str, clip: str, tmp_path: Path, capsys
+) -> None:
+    options = ["--motion", motion, "--reference", clip, "--noise-weight", "0.5", "--noise", noise, "--json"]
+    plain = _generate(folder, tmp_path / "plain.webm", *options)
+    seen = json.loads(capsys.readouterr().out)["noise_statistics"]
+    assert 1e-4 < abs(seen["deviation"] - 1) < 1
+    normal = _generate(folder, tmp_path / "normal.webm", *options, "--renormalise")
+    seen = json.loads(capsys.readouterr().out)["noise_statistics"]
+    assert abs(seen["mean"]) < 1e-5 and seen["deviation"] == pytest.approx(1, abs=1e-5)
+    assert not torch.equal(plain, normal)
 
 
 def test_evaluate_compares_two_videos(tmp_path: Path, capsys) -> None:
