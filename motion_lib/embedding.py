@@ -2,7 +2,8 @@
 
 Motion Inversion (Wang et al., arXiv 2403.20193) learns for every temporal transformer a query-key embedding `[1, f,
 c]`, which has no spatial axes and so cannot carry appearance, and one value embedding `[h·w, f, c]` for each of its
-two temporal attentions.
+two temporal attentions. Which of them there are, on which spatial axes and how they join the layer's input can be
+chosen (COMPONENTS, QK_AXES, V_AXES, INTEGRATIONS); every tensor keeps to its own grid.
 """
 
 from __future__ import annotations
@@ -13,14 +14,20 @@ from fnmatch import fnmatch
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
-from einops import rearrange
 from torch import Tensor
 
 from .errors import MotionError
+from .integration import EXTRA_CHANNELS, INTEGRATIONS
+from .resample import resize_grid, resize_time
 
 ATTENTIONS = ("attn1", "attn2")
-COMPONENTS = ("both", "qk", "v")
+PARTS = ("qk", *(f"{attention}.v" for attention in ATTENTIONS))
+# What is learned, by the kinds of tensors; `none` stands for the unmodified model in comparisons.
+COMPONENTS: dict[str, tuple[str, ...]] = {"both": ("qk", "v"), "qk": ("qk",), "v": ("v",), "none": ()}
+# The grid that a tensor lives on, where None is the layer's own.
+QK_AXES: dict[str, tuple[int, int] | None] = {"none": (1, 1), "partial": (4, 4), "full": None}
+V_AXES: dict[str, tuple[int, int] | None] = {"2d": None, "1d": (1, 1)}
+MAP = ".map"  # ends the name of the linear map `[k, c]` of a concatenated tensor `[n, f, k]`
 COARSE = 200  # positions of a feature grid
 
 
@@ -94,42 +101,101 @@ def coarse(grids: Mapping[TemporalLayer, tuple[int, int]]) -> tuple[TemporalLaye
     return tuple(layer for layer, (h, w) in grids.items() if h * w <= limit)
 
 
+def layer_of(key: str) -> str:
+    """The layer that a tensor belongs to, by its name."""
+    name = key.removesuffix(MAP)
+    return next(name.removesuffix(f".{part}") for part in PARTS if name.endswith(f".{part}"))
+
+
 @dataclass(frozen=True)
 class MotionEmbedding:
-    """tensors: `<layer>.qk` `[1, f, c]`, `<layer>.attn1.v` and `<layer>.attn2.v` `[h·w, f, c]`; either kind may be
-    absent. grids: (h, w) per layer. frames: f. details: how it was made, for the file's header."""
+    """tensors: `<layer>.qk`, `<layer>.attn1.v` and `<layer>.attn2.v`, each `[positions, f, c]` on its own grid (see
+    `grid_of`): by default one position for qk and h·w for v; either kind may be absent. Concatenated ones are
+    `[positions, f, k]` and have a map `[k, c]` beside them, `<tensor>.map`. grids: (h, w) per layer. frames: f.
+    details: how it was made, for the file's header."""
 
     tensors: dict[str, Tensor]
     grids: dict[str, tuple[int, int]]
     frames: int
     backbone: Backbone
     details: dict[str, Any] = field(default_factory=dict)
+    integration: str = "add"
+    qk_axes: str = "none"
+    v_axes: str = "2d"
+
+    def __post_init__(self) -> None:
+        for name, value, known in (
+            ("integration", self.integration, INTEGRATIONS),
+            ("qk_axes", self.qk_axes, QK_AXES),
+            ("v_axes", self.v_axes, V_AXES),
+        ):
+            if value not in known:
+                raise MotionError(f"{name} is '{value}', but it must be one of {', '.join(known)}.")
 
     @classmethod
     def zeros(
-        cls, backbone: Backbone, sites: str, frames: int, latent_size: tuple[int, int], components: str = "both"
+        cls,
+        backbone: Backbone,
+        sites: str,
+        frames: int,
+        latent_size: tuple[int, int],
+        components: str = "both",
+        *,
+        integration: str = "add",
+        qk_axes: str = "none",
+        v_axes: str = "2d",
+        seed: int = 0,
     ) -> MotionEmbedding:
         """The embedding that changes nothing, where training begins.
 
-        Raises MotionError for unknown sites or components, or fewer than one frame.
+        Of a concatenated one only the maps are zero: its extra channels are Gaussian of variance 1/k, drawn from
+        `seed`, since two zero factors would have no gradient.
+        Raises MotionError for an unknown choice, or fewer than one frame.
         """
         if frames < 1:
             raise MotionError(f"frames is {frames}, but an embedding needs at least 1.")
         if components not in COMPONENTS:
             raise MotionError(f"components is '{components}', but it must be one of {', '.join(COMPONENTS)}.")
-        tensors, grids = {}, {}
-        for layer in backbone.select(sites, latent_size):
-            grids[layer.name] = h, w = layer.grid(latent_size)
-            if components != "v":
-                tensors[f"{layer.name}.qk"] = torch.zeros(1, frames, layer.channels)
-            if components != "qk":
-                for attention in ATTENTIONS:
-                    tensors[f"{layer.name}.{attention}.v"] = torch.zeros(h * w, frames, layer.channels)
-        return cls(tensors, grids, frames, backbone)
+        grids = {layer.name: layer.grid(latent_size) for layer in backbone.select(sites, latent_size)}
+        empty = cls({}, grids, frames, backbone, {}, integration, qk_axes, v_axes)
+        shapes = {k: s for k, s in empty.shapes().items() if k.removesuffix(MAP).endswith(COMPONENTS[components])}
+        tensors = {key: torch.zeros(shape) for key, shape in shapes.items()}
+        if integration == "concatenate":
+            generator = torch.Generator().manual_seed(seed)
+            for key, tensor in tensors.items():
+                if not key.endswith(MAP):
+                    tensor.normal_(std=tensor.shape[2] ** -0.5, generator=generator)
+        return empty.with_tensors(tensors)
 
     @property
     def layers(self) -> tuple[str, ...]:
         return tuple(self.grids)
+
+    def grid_of(self, key: str) -> tuple[int, int]:
+        """(h, w) of the grid that a tensor of this name lives on."""
+        fixed = QK_AXES[self.qk_axes] if key.endswith("qk") else V_AXES[self.v_axes]
+        return fixed or self.grids[layer_of(key)]
+
+    def shapes(self, extra_channels: int = EXTRA_CHANNELS) -> dict[str, tuple[int, ...]]:
+        """The shape of every tensor there can be, by name."""
+        found: dict[str, tuple[int, ...]] = {}
+        widths = self.backbone.signature()
+        for key in (f"{layer}.{part}" for layer in self.layers for part in PARTS):
+            (h, w), width = self.grid_of(key), widths[layer_of(key)]
+            found[key] = (h * w, self.frames, width)
+            if self.integration == "concatenate":
+                found |= {key: (h * w, self.frames, extra_channels), key + MAP: (extra_channels, width)}
+        return found
+
+    def holds(self) -> str:
+        """In words: 'query-key and value embeddings', with what is unusual about them."""
+        names = {"qk": "query-key", "v": "value"}
+        kinds = [text for kind, text in names.items() if any(key.endswith(f".{kind}") for key in self.tensors)]
+        words = [f"{' and '.join(kinds) or 'no'} embeddings"]
+        words += [] if self.integration == "add" else [f"integration {self.integration}"]
+        words += [] if self.qk_axes == "none" else [f"spatial axes of the query-key embeddings: {self.qk_axes}"]
+        words += [] if self.v_axes == "2d" else ["value embeddings without spatial axes"]
+        return ", ".join(words)
 
     def numel(self) -> int:
         return sum(t.numel() for t in self.tensors.values())
@@ -155,7 +221,7 @@ class MotionEmbedding:
         else:
             chosen = trained.select(sites)
         names = {layer.name for layer in chosen}
-        kept = {k: t for k, t in self.tensors.items() if k.removesuffix(".v").rpartition(".")[0] in names}
+        kept = {key: tensor for key, tensor in self.tensors.items() if layer_of(key) in names}
         return self.with_tensors(kept, grids={name: grid for name, grid in self.grids.items() if name in names})
 
     def check_fits(self, backbone: Backbone, what: str = "The motion embedding") -> None:
@@ -178,30 +244,17 @@ class MotionEmbedding:
         """
         if frames < 1:
             raise MotionError(f"frames is {frames}, but an embedding needs at least 1.")
-        grids = {name: self.backbone[name].grid(latent_size) for name in self.layers}
+        return self.regrid(frames, {name: self.backbone[name].grid(latent_size) for name in self.layers})
+
+    def regrid(self, frames: int, grids: Mapping[str, tuple[int, int]]) -> MotionEmbedding:
+        """The same with the grid (h, w) of every layer given."""
         if frames == self.frames and grids == self.grids:
             return self
-        tensors = {}
-        for key, tensor in self.tensors.items():
-            layer, _, kind = key.rpartition(".")
-            if kind == "v":
-                layer = layer.rpartition(".")[0]
-                tensor = _resize_grid(tensor, self.grids[layer], grids[layer])
-            tensors[key] = _resize_time(tensor, frames)
-        return self.with_tensors(tensors, grids=grids, frames=frames)
-
-
-def _resize_time(tensor: Tensor, frames: int) -> Tensor:
-    """Linear along the frames of `[n, f, c]`."""
-    if tensor.shape[1] == frames:
-        return tensor
-    moved = rearrange(tensor, "n f c -> n c f")
-    return rearrange(F.interpolate(moved, size=frames, mode="linear", align_corners=True), "n c f -> n f c")
-
-
-def _resize_grid(tensor: Tensor, old: tuple[int, int], new: tuple[int, int]) -> Tensor:
-    """Bilinear on the grid of `[h·w, f, c]`."""
-    if old == new:
-        return tensor
-    planes = rearrange(tensor, "(h w) f c -> f c h w", h=old[0])
-    return rearrange(F.interpolate(planes, size=new, mode="bilinear", align_corners=False), "f c h w -> (h w) f c")
+        empty = replace(self, tensors={}, grids=dict(grids), frames=frames)
+        tensors = {
+            key: tensor
+            if key.endswith(MAP)
+            else resize_time(resize_grid(tensor, self.grid_of(key), empty.grid_of(key)), frames)
+            for key, tensor in self.tensors.items()
+        }
+        return empty.with_tensors(tensors)

@@ -2,6 +2,8 @@
 
 Tensors are `<layer>.qk`, `<layer>.attn1.v` and `<layer>.attn2.v`. The header's strings (JSON where structured) are
 `format`, `format_version`, `backbone`, `grids`, `frames`, `details`, and `modelspec.*` keys that model browsers show.
+Version 2 adds `integration`, `qk_axes` and `v_axes`, and `<tensor>.map` for concatenated tensors; it is written only
+where they are needed, so that plain files stay readable for version 1.
 Reading trusts nothing: sizes, shapes, names and values are checked, and every complaint names file and field.
 """
 
@@ -21,20 +23,24 @@ from torch import Tensor
 
 from . import __version__
 from .atomic import replacing
-from .embedding import ATTENTIONS, Backbone, MotionEmbedding, TemporalLayer
+from .embedding import MAP, Backbone, MotionEmbedding, TemporalLayer
 from .errors import MotionError
+from .integration import EXTRA_CHANNELS
 
 FORMAT = "motion_embedding"
-VERSION = 1
+VERSION = 2  # the newest that can be read
 LARGEST_HEADER = 8 << 20  # bytes; a header with a preview is well below 200 kB
 MODELSPEC = ("title", "author", "description", "license", "date", "thumbnail")
+CHOICES = {"integration": "add", "qk_axes": "none", "v_axes": "2d"}  # fields of version 2, and what version 1 means
 
 
 def save_embedding(path: str | Path, embedding: MotionEmbedding, dtype: torch.dtype = torch.float16) -> None:
     """Write an embedding, whole or not at all.
 
-    Raises MotionError when it holds values that are not finite in `dtype`, or when the file cannot be written.
+    Raises MotionError when it holds nothing, or values that are not finite in `dtype`, or cannot be written.
     """
+    if not embedding.tensors:
+        raise MotionError(f"The embedding holds no tensors (components none): there is nothing to write to {path}.")
     tensors = {k: t.detach().to("cpu", dtype).contiguous() for k, t in embedding.tensors.items()}
     for key, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
@@ -54,15 +60,17 @@ def load_embedding(path: str | Path) -> MotionEmbedding:
 def header_of(embedding: MotionEmbedding, format: str = FORMAT) -> dict[str, str]:
     details = dict(embedding.details)
     spec = {f"modelspec.{k}": str(details.pop(k)) for k in MODELSPEC if details.get(k)}
+    chosen = {name: getattr(embedding, name) for name, usual in CHOICES.items() if getattr(embedding, name) != usual}
     return {
         "format": format,
-        "format_version": str(VERSION),
+        "format_version": "2" if chosen else "1",
         "library_version": __version__,
         "backbone": json.dumps(
             {"family": embedding.backbone.family, "layers": [asdict(layer) for layer in embedding.backbone.layers]}
         ),
         "grids": json.dumps(embedding.grids),
         "frames": str(embedding.frames),
+        **chosen,
         "details": json.dumps(details),
         "modelspec.sai_model_spec": "1.0.0",
         "modelspec.architecture": f"{embedding.backbone.family}/motion-embedding",
@@ -91,7 +99,12 @@ def embedding_from(
     frames = header_value(name, header, "frames", int)
     details = {**header_value(name, header, "details", dict)}
     details |= {k: header[f"modelspec.{k}"] for k in MODELSPEC if f"modelspec.{k}" in header}
-    embedding = MotionEmbedding({k: t.float() for k, t in tensors.items()}, grids, frames, backbone, details)
+    chosen = {field: header.get(field, usual) for field, usual in CHOICES.items()}
+    try:
+        embedding = MotionEmbedding({}, grids, frames, backbone, details, **chosen)
+    except MotionError as error:
+        raise MotionError(f"{name}: the header field {error}") from error
+    embedding = embedding.with_tensors({k: t.float() for k, t in tensors.items()})
     _check_tensors(name, embedding)
     return embedding
 
@@ -106,18 +119,16 @@ def _layer(name: str, channels: int, depth: int, block: Literal["in", "down", "m
 
 def _check_tensors(name: str, embedding: MotionEmbedding) -> None:
     widths = embedding.backbone.signature()
-    expected: dict[str, tuple[int, int, int]] = {}
-    for layer, (h, w) in embedding.grids.items():
+    for layer in embedding.grids:
         if layer not in widths:
             raise MotionError(f"{name}: the header field grids names {layer}, which the field backbone does not have.")
-        expected[f"{layer}.qk"] = (1, embedding.frames, widths[layer])
-        for attention in ATTENTIONS:
-            expected[f"{layer}.{attention}.v"] = (h * w, embedding.frames, widths[layer])
+    maps = [tensor for key, tensor in embedding.tensors.items() if key.endswith(MAP) and tensor.ndim]
+    expected = embedding.shapes(len(maps[0]) if maps else EXTRA_CHANNELS)
     if not embedding.tensors:
         raise MotionError(f"{name} holds no tensors.")
-    kinds = {key.rpartition(".")[2] for key in embedding.tensors}
+    kinds = {_kind(key) for key in embedding.tensors}
     for key in expected:
-        if key.rpartition(".")[2] in kinds and key not in embedding.tensors:
+        if _kind(key) in kinds and key not in embedding.tensors:
             raise MotionError(f"{name}: the tensor {key} is missing, which the header field grids promises.")
     for key, tensor in embedding.tensors.items():
         if key not in expected:
@@ -127,6 +138,10 @@ def _check_tensors(name: str, embedding: MotionEmbedding) -> None:
             raise MotionError(f"{name}: {key} has the shape {shape}, but {list(expected[key])} is expected.")
         if not torch.isfinite(tensor).all():
             raise MotionError(f"{name}: {key} contains NaN or infinity; the file is damaged or its training failed.")
+
+
+def _kind(key: str) -> str:
+    return key.removesuffix(MAP).rpartition(".")[2]
 
 
 def write(path: str | Path, tensors: dict[str, Tensor], header: dict[str, str]) -> None:

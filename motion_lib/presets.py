@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .embedding import MotionEmbedding
+from .embedding import Backbone, MotionEmbedding
 from .errors import MotionError
 from .patch import MotionPatch
 from .training import TrainingSettings
@@ -14,13 +14,16 @@ from .training import TrainingSettings
 
 @dataclass(frozen=True)
 class Preset:
-    """sites and components: what is learned. strength_qk to end: how it is applied (see MotionPatch). noise_weight: how
-    much inversion noise the start noise holds."""
+    """sites to v_axes: what is learned (see MotionEmbedding.zeros). strength_qk to end: how it is applied (see
+    MotionPatch). noise_weight: how much inversion noise the start noise holds."""
 
     about: str
     settings: TrainingSettings
     sites: str = "coarse"
     components: str = "both"
+    integration: str = "add"
+    qk_axes: str = "none"
+    v_axes: str = "2d"
     strength_qk: float = 1.0
     strength_v: float = 1.0
     debias: str = "difference"
@@ -28,12 +31,30 @@ class Preset:
     end: float = 1.0
     noise_weight: float = 0.5
 
+    def empty(self, backbone: Backbone, frames: int, latent_size: tuple[int, int]) -> MotionEmbedding:
+        """The embedding that training begins with, for latents of this size (height, width).
+
+        Raises MotionError for an unknown choice.
+        """
+        return MotionEmbedding.zeros(
+            backbone,
+            self.sites,
+            frames,
+            latent_size,
+            self.components,
+            integration=self.integration,
+            qk_axes=self.qk_axes,
+            v_axes=self.v_axes,
+            seed=self.settings.seed,
+        )
+
     def patch(self, embedding: MotionEmbedding, **overrides: Any) -> MotionPatch:
         """The embedding as this preset applies it; overrides are fields of MotionPatch, None keeps the preset's."""
         usual = {name: getattr(self, name) for name in APPLICATION}
         return MotionPatch(embedding, **usual | {k: v for k, v in overrides.items() if v is not None})
 
 
+LEARNED = ("sites", "components", "integration", "qk_axes", "v_axes")
 APPLICATION = ("strength_qk", "strength_v", "debias", "start", "end")
 
 # Motion is decided where noise is high. Learning there, faster and at fewer layers than published, takes 100 to

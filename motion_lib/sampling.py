@@ -46,7 +46,8 @@ def sample(
     for i, (t, below) in enumerate(zip(timesteps, [*timesteps[1:], CLEAN], strict=True)):
         if on_step is not None:
             on_step(i, steps)
-        active = [ready for patch, ready in prepared if patch.acts_at(schedule.progress(t))]
+        acting = (patch.at(ready, schedule.progress(t)) for patch, ready in prepared)
+        active = [patch for patch in acting if patch is not None]
         batch = torch.cat([x, x]) if guided else x
         prediction = denoiser(batch, torch.full((len(batch),), t, device=x.device), conditioning, active)
         if guided:

@@ -76,6 +76,8 @@ class TrainingState:
 
     @classmethod
     def start(cls, embedding: MotionEmbedding, settings: TrainingSettings, device: torch.device | str) -> TrainingState:
+        if not embedding.tensors:
+            raise MotionError("The embedding holds no tensors (components none): there is nothing to learn.")
         live = {k: t.detach().to(device, torch.float32).clone().requires_grad_() for k, t in embedding.tensors.items()}
         optimizer = torch.optim.AdamW(
             list(live.values()),

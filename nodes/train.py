@@ -16,7 +16,7 @@ from ..motion_lib.embedding import COMPONENTS, MotionEmbedding
 from ..motion_lib.errors import MotionError
 from ..motion_lib.files import load_embedding, save_embedding
 from ..motion_lib.losses import LOSSES
-from ..motion_lib.presets import PRESETS, Preset, preset
+from ..motion_lib.presets import LEARNED, PRESETS, Preset, preset
 from ..motion_lib.training import TrainingSettings, TrainingState, train
 from .host.denoiser import ModelDenoiser, backbone_of, text_embedding, video_latents
 from .host.fingerprint import fingerprint, model_state
@@ -156,8 +156,9 @@ class TrainMotionEmbedding(io.ComfyNode):
         latents = video_latents(model, latent, management.intermediate_device())
         text = text_embedding(model, positive, management.intermediate_device())
         settings = chosen.settings
-        start = MotionEmbedding.zeros(backbone, chosen.sites, latents.shape[2], latents.shape[3:], chosen.components)
-        key = fingerprint(model_state(model), latents, text, settings, chosen.sites, chosen.components)
+        start = chosen.empty(backbone, latents.shape[2], latents.shape[3:])
+        learned = [getattr(chosen, name) for name in LEARNED]
+        key = fingerprint(model_state(model), latents, text, settings, *learned)
         name = f"{preset}_{key[:16]}"
         finished, unfinished = result_path(TRAINED, f"{name}.safetensors"), result_path(TRAINED, f"{name}.checkpoint")
         details = _details(cls, frames, frame_rate, model.model.folder.name, preset, chosen)

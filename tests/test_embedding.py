@@ -70,11 +70,13 @@ def test_zeros_have_the_shapes_of_the_paper() -> None:
     assert not any(t.any() for t in m.tensors.values())
 
 
-@pytest.mark.parametrize(("components", "kinds"), [("both", {"qk", "v"}), ("qk", {"qk"}), ("v", {"v"})])
+@pytest.mark.parametrize(
+    ("components", "kinds"), [("both", {"qk", "v"}), ("qk", {"qk"}), ("v", {"v"}), ("none", set())]
+)
 def test_components(components: str, kinds: set[str]) -> None:
     m = MotionEmbedding.zeros(tiny_backbone(), "all", 3, (5, 6), components)
     assert {key.rpartition(".")[2] for key in m.tensors} == kinds
-    assert len(m.tensors) == len(m.layers) * {"both": 3, "qk": 1, "v": 2}[components]
+    assert len(m.tensors) == len(m.layers) * {"both": 3, "qk": 1, "v": 2, "none": 0}[components]
 
 
 @pytest.mark.parametrize(
@@ -93,7 +95,10 @@ def test_sites_by_name(sites: str, expected: list[str]) -> None:
     ("options", "message"),
     [
         ({"sites": "nowhere"}, "sites is 'nowhere', which matches no temporal layer: use all, deep, coarse or names"),
-        ({"components": "q"}, "components is 'q', but it must be one of both, qk, v"),
+        ({"components": "q"}, "components is 'q', but it must be one of both, qk, v, none"),
+        ({"integration": "mix"}, "integration is 'mix', but it must be one of add, concatenate, multiply"),
+        ({"qk_axes": "2d"}, "qk_axes is '2d', but it must be one of none, partial, full"),
+        ({"v_axes": "full"}, "v_axes is 'full', but it must be one of 2d, 1d"),
         ({"frames": 0}, "frames is 0"),
     ],
 )
@@ -221,3 +226,52 @@ def test_coarse_sites_are_those_with_few_positions() -> None:
     assert MODELSCOPE.select("coarse", (400, 640)) == deep
     embedding = MotionEmbedding.zeros(tiny_backbone(), "all", 2, (20, 20))
     assert embedding.only("coarse").layers == tuple(layer.name for layer in tiny_backbone().select("coarse", (20, 20)))
+
+
+@pytest.mark.parametrize(("qk_axes", "positions"), [("none", 1), ("partial", 16), ("full", 30)])
+@pytest.mark.parametrize(("v_axes", "v_positions"), [("2d", 30), ("1d", 1)])
+def test_every_tensor_lives_on_its_own_grid(qk_axes: str, positions: int, v_axes: str, v_positions: int) -> None:
+    m = MotionEmbedding.zeros(tiny_backbone(), SITE, 3, (5, 6), qk_axes=qk_axes, v_axes=v_axes)
+    assert {k.removeprefix(f"{SITE}."): tuple(t.shape) for k, t in m.tensors.items()} == {
+        "qk": (positions, 3, 8),
+        "attn1.v": (v_positions, 3, 8),
+        "attn2.v": (v_positions, 3, 8),
+    }
+    moved = m.resample(4, (7, 8))
+    assert moved.tensors[f"{SITE}.qk"].shape == ({"none": 1, "partial": 16, "full": 56}[qk_axes], 4, 8)
+    assert moved.tensors[f"{SITE}.attn1.v"].shape == ({"2d": 56, "1d": 1}[v_axes], 4, 8)
+
+
+def test_concatenated_tensors_have_a_map_that_is_zero_at_the_start() -> None:
+    m = MotionEmbedding.zeros(tiny_backbone(), "all", 3, (5, 6), integration="concatenate", seed=3)
+    assert m.tensors[f"{SITE}.attn1.v"].shape == (30, 3, 32) and m.tensors[f"{SITE}.attn1.v.map"].shape == (32, 8)
+    maps = {k: t for k, t in m.tensors.items() if k.endswith(".map")}
+    assert len(maps) == 3 * len(m.layers) and not any(t.any() for t in maps.values())
+    drawn = torch.cat([t.flatten() for k, t in m.tensors.items() if k not in maps])
+    assert abs(float(drawn.mean())) < 0.01 and float(drawn.std()) == pytest.approx(32**-0.5, rel=0.02)
+    again = MotionEmbedding.zeros(tiny_backbone(), "all", 3, (5, 6), integration="concatenate", seed=3)
+    other = MotionEmbedding.zeros(tiny_backbone(), "all", 3, (5, 6), integration="concatenate", seed=4)
+    assert all(torch.equal(t, again.tensors[k]) for k, t in m.tensors.items())
+    assert not torch.equal(m.tensors[f"{SITE}.qk"], other.tensors[f"{SITE}.qk"])
+    moved = m.resample(5, (7, 8))
+    assert moved.tensors[f"{SITE}.qk.map"] is m.tensors[f"{SITE}.qk.map"]
+    assert moved.tensors[f"{SITE}.attn2.v"].shape == (56, 5, 32)
+    assert m.only("deep").layers == MotionEmbedding.zeros(tiny_backbone(), "deep", 3, (5, 6)).layers
+
+
+def test_what_it_holds_in_words() -> None:
+    backbone = tiny_backbone()
+    assert random_embedding(backbone).holds() == "query-key and value embeddings"
+    assert random_embedding(backbone, components="none").holds() == "no embeddings"
+    odd = random_embedding(backbone, integration="multiply", qk_axes="partial", v_axes="1d").holds()
+    assert odd == (
+        "query-key and value embeddings, integration multiply, spatial axes of the query-key embeddings: partial, "
+        "value embeddings without spatial axes"
+    )
+
+
+def test_size_of_five_sites_at_512_by_320() -> None:
+    """Two bytes a value, and a header of a few kilobytes: below 70 MB."""
+    with torch.device("meta"):
+        m = MotionEmbedding.zeros(modelscope(), "deep", 16, (40, 64))
+    assert 2 * m.numel() == 65_740_800

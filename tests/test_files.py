@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import struct
 from collections.abc import Callable
@@ -17,9 +18,11 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from motion_lib import __version__
-from motion_lib.embedding import MotionEmbedding
+from motion_lib.convert import MODELSCOPE
+from motion_lib.embedding import QK_AXES, V_AXES, MotionEmbedding
 from motion_lib.errors import MotionError
 from motion_lib.files import load_embedding, save_embedding
+from motion_lib.integration import INTEGRATIONS
 from tests.tiny import random_embedding, tiny_backbone
 
 DATA = Path(__file__).parent / "data"
@@ -78,6 +81,66 @@ def test_the_header_says_everything(good: Path, embedding: MotionEmbedding) -> N
 
 def test_size_is_half_precision_and_a_small_header(good: Path, embedding: MotionEmbedding) -> None:
     assert good.stat().st_size - 2 * embedding.numel() < 5000
+
+
+def test_a_camera_file_of_zeroscope_is_below_a_megabyte(tmp_path: Path) -> None:
+    """Query-key embeddings alone, all 15 sites, 24 frames."""
+    embedding = MotionEmbedding.zeros(MODELSCOPE, "all", 24, (40, 72), "qk")
+    save_embedding(tmp_path / "camera.safetensors", embedding)
+    assert len(embedding.layers) == 15 and (tmp_path / "camera.safetensors").stat().st_size < 550_000
+
+
+def counted(shapes: dict[str, tuple[int, ...]]) -> dict[str, torch.Tensor]:
+    """What the files of version 1 hold: values that count up in steps of 1/64 from -4, tensors alphabetically."""
+    tensors, start = {}, 0
+    for key in sorted(shapes):
+        count = math.prod(shapes[key])
+        tensors[key] = (torch.arange(start, start + count) % 512).reshape(shapes[key]) / 64 - 4
+        start += count
+    return tensors
+
+
+@pytest.mark.parametrize(
+    ("file", "sites", "frames", "size", "components", "title"),
+    [
+        ("embedding_v1_qk", "all", 5, (5, 6), "qk", "Version 1, query-key only"),
+        ("embedding_v1_v_float32", "up_blocks.1.*", 2, (3, 4), "v", "Version 1, value only"),
+    ],
+)
+def test_more_files_of_version_1(
+    file: str, sites: str, frames: int, size: tuple[int, int], components: str, title: str
+) -> None:
+    found = load_embedding(DATA / f"{file}.safetensors")
+    like = MotionEmbedding.zeros(tiny_backbone(), sites, frames, size, components)
+    expected = counted({key: like.shapes()[key] for key in like.tensors})
+    assert (found.integration, found.qk_axes, found.v_axes) == ("add", "none", "2d")
+    assert (found.backbone, found.grids, found.frames) == (tiny_backbone(), like.grids, frames)
+    assert found.details["title"] == title and found.tensors.keys() == expected.keys()
+    assert all(torch.equal(tensor, expected[key]) for key, tensor in found.tensors.items())
+
+
+@pytest.mark.parametrize("integration", INTEGRATIONS)
+@pytest.mark.parametrize("qk_axes", QK_AXES)
+@pytest.mark.parametrize("v_axes", V_AXES)
+def test_every_kind_of_embedding_is_kept(tmp_path: Path, integration: str, qk_axes: str, v_axes: str) -> None:
+    """Only what version 1 does not know is written as version 2."""
+    before = random_embedding(tiny_backbone(), "deep", integration=integration, qk_axes=qk_axes, v_axes=v_axes)
+    save_embedding(tmp_path / "a.safetensors", before, torch.float32)
+    after = load_embedding(tmp_path / "a.safetensors")
+    for name in ("integration", "qk_axes", "v_axes", "grids", "frames", "backbone"):
+        assert getattr(after, name) == getattr(before, name)
+    assert after.tensors.keys() == before.tensors.keys()
+    assert all(torch.equal(tensor, before.tensors[key]) for key, tensor in after.tensors.items())
+    header = contents(tmp_path / "a.safetensors")[1]
+    plain = (integration, qk_axes, v_axes) == ("add", "none", "2d")
+    assert header["format_version"] == ("1" if plain else "2")
+    assert {"integration", "qk_axes", "v_axes"}.isdisjoint(header) == plain
+
+
+def test_nothing_is_not_written(tmp_path: Path) -> None:
+    with pytest.raises(MotionError, match="holds no tensors"):
+        save_embedding(tmp_path / "a.safetensors", random_embedding(tiny_backbone(), components="none"))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_file_of_version_1_still_reads() -> None:
@@ -210,7 +273,11 @@ def described(header: dict[str, str], **changes) -> None:
     [
         (lambda t, h: h.update(format="lora"), "is a lora file, not a motion_embedding file"),
         (lambda t, h: h.pop("format"), "safetensors file of another kind"),
-        (lambda t, h: h.update(format_version="2"), "format_version 2, newer than 1: update"),
+        (lambda t, h: h.update(format_version="3"), "format_version 3, newer than 2: update"),
+        (lambda t, h: h.update(integration="mix"), "the header field integration is 'mix', but it must be one of add"),
+        (lambda t, h: h.update(qk_axes="full"), r"shape \[1, 3, 16\], but \[\d+, 3, 16\] is expected"),
+        (lambda t, h: h.update(integration="concatenate"), "qk.map is missing"),
+        (lambda t, h: t.update({f"{SITE}.qk.map": torch.zeros(4, 16)}), "a tensor .*map, which belongs to no layer"),
         (lambda t, h: h.update(format_version="one"), "field format_version is not JSON"),
         (lambda t, h: h.update(format_version="true"), "field format_version should be a int"),
         (lambda t, h: h.pop("backbone"), "field backbone is missing"),

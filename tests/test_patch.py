@@ -6,10 +6,13 @@ import math
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from motion_lib.embedding import MotionEmbedding
 from motion_lib.errors import MotionError
-from motion_lib.patch import DEBIAS, MotionPatch, PreparedPatch
+from motion_lib.integration import INTEGRATIONS
+from motion_lib.patch import DEBIAS, MotionPatch, PreparedPatch, windowed_difference
 from tests.tiny import randn, random_embedding, tiny_backbone
 
 SITE = "up_blocks.1.temp_attentions.0"
@@ -19,6 +22,8 @@ BY_HAND = {
     "vanilla": [3.0, 5.0, 4.0, 0.0],
     "normalize": [0.0, 2.0, 1.0, -3.0],
     "difference": [3.0, 2.0, -1.0, -4.0],
+    "difference3": [3.0, 2.0, 0.0, -4.5],  # 4 − (3 + 5)/2 and 0 − (5 + 4)/2
+    "difference5": [3.0, 2.0, 0.0, -4.0],  # 0 − (3 + 5 + 4)/3
 }
 
 
@@ -55,11 +60,24 @@ def test_debias_and_gamma_act_on_the_value_embedding_only(name: str) -> None:
     assert torch.equal(ready.query_key[SITE], 0.5 * embedding.tensors[f"{SITE}.qk"])
     for attention in ("attn1", "attn2"):
         m = embedding.tensors[f"{SITE}.{attention}.v"]
-        expected = {"vanilla": m, "normalize": m - m.mean(1, keepdim=True), "difference": m.clone()}[name]
-        if name == "difference":
+        expected = m - m.mean(1, keepdim=True) if name == "normalize" else m.clone()
+        if window := {"difference": 2, "difference3": 3, "difference5": 5}.get(name):
             for j in range(1, 3):
-                expected[:, j] = m[:, j] - m[:, j - 1]
+                expected[:, j] = m[:, j] - m[:, max(0, j - window + 1) : j].mean(dim=1)
         torch.testing.assert_close(ready.value[SITE, attention], 3 * expected)
+
+
+@given(frames=st.integers(1, 9), window=st.integers(2, 9))
+def test_windowed_difference_of_any_length(frames: int, window: int) -> None:
+    m = randn(4, frames, 3, dtype=torch.float64)
+    found = windowed_difference(m, window)
+    assert torch.equal(found[:, 0], m[:, 0])
+    for j in range(1, frames):
+        torch.testing.assert_close(found[:, j], m[:, j] - m[:, max(0, j - window + 1) : j].mean(dim=1))
+    if window == 2:
+        torch.testing.assert_close(found, DEBIAS["difference"](m))
+    constant = m[:, :1].expand(-1, frames, -1)
+    assert windowed_difference(constant, window)[:, 1:].abs().sum() < 1e-12
 
 
 def test_preparing_resamples_before_debiasing() -> None:
@@ -104,6 +122,43 @@ def test_when_it_acts(start: float, end: float, acting: list[float]) -> None:
     assert [p for p in (0, 0.5, 1) if patch.acts_at(p)] == acting
 
 
+def test_curves_over_frames_multiply_what_acts_there() -> None:
+    embedding = random_embedding(tiny_backbone(), SITE, frames=5)
+    curve = ((0.0, 1.0), (0.5, 0.0), (1.0, -2.0))
+    plain = MotionPatch(embedding, 0.5, 2.0, "difference").prepare(5, (5, 6), "cpu", torch.float32)
+    curved = MotionPatch(embedding, 0.5, 2.0, "difference", frame_curve=curve).prepare(5, (5, 6), "cpu", torch.float32)
+    factors = torch.tensor([1.0, 0.5, 0.0, -1.0, -2.0])[:, None]
+    torch.testing.assert_close(curved.query_key[SITE], factors * plain.query_key[SITE])
+    for key, m in plain.value.items():
+        torch.testing.assert_close(curved.value[key], factors * m)
+
+
+def test_curves_over_sampling_scale_both_strengths() -> None:
+    embedding = random_embedding(tiny_backbone(), SITE)
+    patch = MotionPatch(embedding, end=0.8, curve=((0.2, 1.0), (0.4, 0.5), (0.6, 0.0)))
+    ready = patch.prepare(3, (5, 6), "cpu", torch.float32)
+    assert patch.at(ready, 0.1) is ready and patch.at(ready, 0.6) is None and patch.at(ready, 0.9) is None
+    half = patch.at(ready, 0.4)
+    assert half is not None and half.integration == ready.integration
+    assert torch.equal(half.query_key[SITE], 0.5 * ready.query_key[SITE])
+    assert all(torch.equal(half.value[key], 0.5 * m) for key, m in ready.value.items())
+    assert not patch.constant and MotionPatch(embedding).constant
+    always = MotionPatch(embedding)
+    assert all(always.at(ready, p) is ready for p in (0.0, 0.5, 1.0))
+
+
+@pytest.mark.parametrize("integration", INTEGRATIONS)
+def test_a_window_takes_the_rows_of_its_frames(integration: str) -> None:
+    """As ComfyUI's context windows do: the motion is prepared for the whole video."""
+    embedding = random_embedding(tiny_backbone(), SITE, integration=integration, qk_axes="full")
+    whole = MotionPatch(embedding).prepare(8, (5, 6), "cpu", torch.float32)
+    rows = [5, 6, 7, 0]
+    part = whole.window(torch.tensor(rows))
+    assert part.integration == integration
+    assert torch.equal(part.query_key[SITE], whole.query_key[SITE][:, rows])
+    assert all(torch.equal(part.value[key], m[:, rows]) for key, m in whole.value.items())
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -113,6 +168,11 @@ def test_when_it_acts(start: float, end: float, acting: list[float]) -> None:
         ({"end": math.nan}, "end nan"),
         ({"strength_qk": math.inf}, "strength_qk is inf"),
         ({"strength_v": math.nan}, "strength_v is nan"),
+        (
+            {"curve": ((0.5, 1.0), (0.5, 2.0))},
+            r"curve has the positions \[0.5, 0.5\], but they must ascend from 0 to 1",
+        ),
+        ({"frame_curve": ((0.0, math.nan),)}, r"frame_curve has the factors \[nan\]"),
     ],
 )
 def test_bad_options(options: dict, message: str) -> None:

@@ -72,8 +72,9 @@ def random_embedding(
     components: str = "both",
     seed: int = 1,
     dtype: torch.dtype = torch.float32,
+    **choices: str,
 ) -> MotionEmbedding:
-    """Every tensor Gaussian, each with its own seed."""
-    zeros = MotionEmbedding.zeros(backbone, sites, frames, size, components)
+    """Every tensor Gaussian, each with its own seed. choices: integration, qk_axes, v_axes."""
+    zeros = MotionEmbedding.zeros(backbone, sites, frames, size, components, **choices)
     tensors = {k: randn(*t.shape, seed=1000 * seed + i, dtype=dtype) for i, (k, t) in enumerate(zeros.tensors.items())}
     return zeros.with_tensors(tensors)

@@ -29,7 +29,6 @@ def describe(path: str | Path) -> dict[str, Any]:
     from ..files import load_embedding
 
     embedding = load_embedding(path)
-    kinds = sorted({key.rsplit(".", 1)[-1] for key in embedding.tensors})
     details = {k: v for k, v in embedding.details.items() if k != "thumbnail"}
     return {
         "file": str(path),
@@ -37,7 +36,7 @@ def describe(path: str | Path) -> dict[str, Any]:
         "fits": embedding.backbone.describe(),
         "frames": embedding.frames,
         "layers": len(embedding.layers),
-        "holds": " and ".join({"qk": "query-key", "v": "value"}[kind] for kind in kinds) + " embeddings",
+        "holds": embedding.holds(),
         "values": embedding.numel(),
         **details,
         "grids": {name: f"{h}x{w}" for name, (h, w) in embedding.grids.items()},

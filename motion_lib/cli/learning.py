@@ -92,9 +92,7 @@ def _begin(
     if resume:
         say(f"There is no unfinished run {checkpoint}: starting anew.")
     size = (latents.shape[3], latents.shape[4])
-    empty = MotionEmbedding.zeros(
-        model.denoiser.backbone, chosen.sites, latents.shape[2], size, components=chosen.components
-    )
+    empty = chosen.empty(model.denoiser.backbone, latents.shape[2], size)
     return TrainingState.start(empty.with_tensors(empty.tensors, details=details), chosen.settings, model.device)
 
 

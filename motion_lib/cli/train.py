@@ -14,8 +14,10 @@ import argparse
 from dataclasses import fields, replace
 from pathlib import Path
 
+from ..embedding import COMPONENTS, QK_AXES, V_AXES
+from ..integration import INTEGRATIONS
 from ..losses import LOSSES
-from ..presets import PRESETS, Preset, preset
+from ..presets import LEARNED, PRESETS, Preset, preset
 from ..training import TrainingSettings
 from .common import add_clip_arguments, add_json, add_model_arguments, add_seed, load, read_reference, show, working
 
@@ -47,7 +49,10 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
         help="noise levels to learn at, 0 to 999; motion is decided at the high ones",
     )
     group.add_argument("--sites", help="layers: all, deep, coarse, or names such as up_blocks.1.*")
-    group.add_argument("--components", choices=("both", "qk", "v"), help="which embeddings to learn")
+    group.add_argument("--components", choices=list(COMPONENTS), help="which embeddings to learn")
+    group.add_argument("--integration", choices=list(INTEGRATIONS), help="how they join a layer's input")
+    group.add_argument("--qk-axes", choices=list(QK_AXES), help="grid of the query-key embedding; partial: 4×4")
+    group.add_argument("--v-axes", choices=list(V_AXES), help="grid of the value embedding; 1d: none")
 
 
 def chosen_preset(options: argparse.Namespace) -> Preset:
@@ -60,8 +65,7 @@ def chosen_preset(options: argparse.Namespace) -> Preset:
     return replace(
         entry,
         settings=replace(entry.settings, **changes),
-        sites=options.sites or entry.sites,
-        components=options.components or entry.components,
+        **{name: getattr(options, name) or getattr(entry, name) for name in LEARNED},
     )
 
 

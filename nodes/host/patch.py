@@ -33,7 +33,9 @@ class AppliedPatch:
         return self  # called when a model is loaded; tensors are moved at use
 
     def at(self, call: Call) -> PreparedPatch | None:
-        if (self.patch.start, self.patch.end) != (0.0, 1.0) and not self.patch.acts_at(call.progress()):
+        # Reading the timestep waits for the GPU.
+        progress = 0.0 if self.patch.constant else call.progress()
+        if not self.patch.acts_at(progress):
             return None
         key = (call.total_frames, call.size, call.device, call.dtype)
         prepared = self._prepared.get(key)
@@ -44,7 +46,8 @@ class AppliedPatch:
             with torch.inference_mode(False), torch.no_grad():
                 prepared = self.patch.prepare(call.total_frames, call.size, call.device, call.dtype)
             self._prepared[key] = prepared
-        return call.windowed(prepared)
+        acting = self.patch.at(prepared, progress)
+        return None if acting is None else call.windowed(acting)
 
 
 @dataclass(frozen=True)
@@ -94,13 +97,7 @@ class Call:
 
     def windowed(self, prepared: PreparedPatch) -> PreparedPatch:
         """The rows of a context window: of the motion of the whole video, those of the window's frames."""
-        if self.window is None:
-            return prepared
-        rows = torch.tensor(self.window, device=self.device)
-        return PreparedPatch(
-            {key: m.index_select(1, rows) for key, m in prepared.query_key.items()},
-            {key: m.index_select(1, rows) for key, m in prepared.value.items()},
-        )
+        return prepared if self.window is None else prepared.window(torch.tensor(self.window, device=self.device))
 
 
 def with_patch(options: dict, patch: AppliedPatch | ReadyPatch) -> dict:
