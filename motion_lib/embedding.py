@@ -29,6 +29,7 @@ QK_AXES: dict[str, tuple[int, int] | None] = {"none": (1, 1), "partial": (4, 4),
 V_AXES: dict[str, tuple[int, int] | None] = {"2d": None, "1d": (1, 1)}
 MAP = ".map"  # ends the name of the linear map `[k, c]` of a concatenated tensor `[n, f, k]`
 COARSE = 200  # positions of a feature grid
+COARSE_SITES = ("coarse", "coarse_up")
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,8 @@ class Backbone:
 
         `all`: every down and up block (15 in ModelScope). `deep`: the widest of those (5 in ModelScope, 1280 channels).
         `coarse`: those with at most 200 positions at this latent size (height, width), where motion is coarse and files
-        stay small: in ModelScope at 512×320 the same 5, in a smaller model or picture more.
+        stay small: in ModelScope at 512×320 the same 5, in a smaller model or picture more. `coarse_up`: those of them
+        in up blocks.
         Otherwise a comma-separated list of names or patterns such as `up_blocks.1.*`.
         Raises MotionError when nothing matches.
         """
@@ -80,8 +82,8 @@ class Backbone:
             raise MotionError(f"{self.describe()} has no temporal layers in its down and up blocks.")
         if sites == "all":
             return usual
-        if sites == "coarse" and latent_size is not None:
-            return coarse({layer: layer.grid(latent_size) for layer in usual})
+        if sites in COARSE_SITES and latent_size is not None:
+            return coarse({layer: layer.grid(latent_size) for layer in usual}, sites)
         if sites == "deep":
             widest = max(layer.channels for layer in usual)
             return tuple(layer for layer in usual if layer.channels == widest)
@@ -90,15 +92,25 @@ class Backbone:
         if not chosen:
             names = ", ".join(layer.name for layer in usual)
             raise MotionError(
-                f"sites is '{sites}', which matches no temporal layer: use all, deep, coarse or names such as {names}."
+                f"sites is '{sites}', which matches no temporal layer: "
+                f"use all, deep, coarse, coarse_up or names such as {names}."
             )
         return chosen
 
 
-def coarse(grids: Mapping[TemporalLayer, tuple[int, int]]) -> tuple[TemporalLayer, ...]:
-    """The layers with at most COARSE positions, or those with the fewest if all have more."""
+def coarse(grids: Mapping[TemporalLayer, tuple[int, int]], sites: str) -> tuple[TemporalLayer, ...]:
+    """The layers with at most COARSE positions, or those with the fewest if all have more; for the sites `coarse_up`
+    only those in up blocks.
+
+    Raises MotionError when none is left.
+    """
     limit = max(COARSE, min(h * w for h, w in grids.values()))
-    return tuple(layer for layer, (h, w) in grids.items() if h * w <= limit)
+    chosen = tuple(
+        layer for layer, (h, w) in grids.items() if h * w <= limit and (sites == "coarse" or layer.block == "up")
+    )
+    if not chosen:
+        raise MotionError(f"sites is '{sites}', but there is no such layer in an up block: use coarse.")
+    return chosen
 
 
 def layer_of(key: str) -> str:
@@ -216,8 +228,8 @@ class MotionEmbedding:
         Raises MotionError when none of its layers is among them.
         """
         trained = Backbone(self.backbone.family, tuple(self.backbone[name] for name in self.layers))
-        if sites == "coarse":
-            chosen = coarse({layer: self.grids[layer.name] for layer in trained.layers})
+        if sites in COARSE_SITES:
+            chosen = coarse({layer: self.grids[layer.name] for layer in trained.layers}, sites)
         else:
             chosen = trained.select(sites)
         names = {layer.name for layer in chosen}

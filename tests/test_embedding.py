@@ -94,7 +94,7 @@ def test_sites_by_name(sites: str, expected: list[str]) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"sites": "nowhere"}, "sites is 'nowhere', which matches no temporal layer: use all, deep, coarse or names"),
+        ({"sites": "nowhere"}, "sites is 'nowhere', which matches no temporal layer: use all, deep, coarse"),
         ({"components": "q"}, "components is 'q', but it must be one of both, qk, v, none"),
         ({"integration": "mix"}, "integration is 'mix', but it must be one of add, concatenate, multiply"),
         ({"qk_axes": "2d"}, "qk_axes is '2d', but it must be one of none, partial, full"),
@@ -226,6 +226,18 @@ def test_coarse_sites_are_those_with_few_positions() -> None:
     assert MODELSCOPE.select("coarse", (400, 640)) == deep
     embedding = MotionEmbedding.zeros(tiny_backbone(), "all", 2, (20, 20))
     assert embedding.only("coarse").layers == tuple(layer.name for layer in tiny_backbone().select("coarse", (20, 20)))
+
+
+def test_coarse_up_sites_are_the_coarse_ones_of_up_blocks() -> None:
+    wide = MODELSCOPE.select("coarse", (40, 64))
+    up = MODELSCOPE.select("coarse_up", (40, 64))
+    assert up == tuple(layer for layer in wide if layer.block == "up") and len(up) == 3
+    embedding = MotionEmbedding.zeros(tiny_backbone(), "all", 3, (20, 20))
+    kept = embedding.only("coarse_up")
+    assert kept.layers == tuple(layer.name for layer in tiny_backbone().select("coarse_up", (20, 20)))
+    down = embedding.only("down_blocks.*")
+    with pytest.raises(MotionError, match="no such layer in an up block"):
+        down.only("coarse_up")
 
 
 @pytest.mark.parametrize(("qk_axes", "positions"), [("none", 1), ("partial", 16), ("full", 30)])
