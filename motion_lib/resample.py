@@ -29,7 +29,8 @@ def rows_at(tensor: Tensor, positions: Tensor) -> Tensor:
     position that falls on a frame gives that frame, bit for bit."""
     last = tensor.shape[1] - 1
     at = (positions.double() * last).clamp(0, last)
-    before = at.round() if last == 0 else at.floor().clamp(max=last - 1)
-    share = (at - before).to(tensor)[:, None]
-    low = before.long().to(tensor.device)
+    at = torch.where((at - at.round()).abs() < 1e-9, at.round(), at)
+    low = at.floor()
+    share = (at - low).to(tensor)[:, None]
+    low = low.long().to(tensor.device)
     return torch.lerp(tensor[:, low], tensor[:, (low + 1).clamp(max=last)], share)

@@ -1,0 +1,76 @@
+"""A reference that goes along with an edited embedding: the same edits on latents or inversion noise."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+
+from .algebra import MIRRORS, retimed, there_and_back
+from .embedding import MotionEmbedding
+from .errors import MotionError
+
+
+def mirror(latents: Tensor, axis: str = "horizontal") -> Tensor:
+    """`[b, c, f, h, w]` with left and right exchanged, or top and bottom."""
+    return latents.flip(3 + MIRRORS[axis])
+
+
+def reverse(latents: Tensor) -> Tensor:
+    """`[b, c, f, h, w]` with the last frame first."""
+    return latents.flip(2)
+
+
+def retime(latents: Tensor, speed: float = 1.0) -> Tensor:
+    """Every frame is the one of `[b, c, f, h, w]` that is nearest in the motion: never a mixture of two, which would
+    fade in a clip and lose variance in noise."""
+    return _nearest(latents, retimed(latents.shape[2], speed))
+
+
+def loop(latents: Tensor, how: str = "there_and_back") -> Tensor:
+    """Forwards and backwards again; `close` leaves frames where they are."""
+    return _nearest(latents, there_and_back(latents.shape[2])) if how == "there_and_back" else latents
+
+
+def follow(embedding: MotionEmbedding, latents: Tensor) -> Tensor:
+    """Clean latents of the reference clip, before they are inverted, or inversion noise, `[b, c, f, h, w]`, with those
+    edits of the embedding that move things in time or on the grid.
+
+    Without them mixed noise would pull towards the motion as it was before. Of joined embeddings the first's edits
+    count. Raises MotionError when the file's account of its edits is malformed.
+    """
+    steps = embedding.details.get("made_from", [])
+    try:
+        for step in steps:
+            latents = FOLLOWED.get(step["edit"], _stay)(latents, step)
+    except (KeyError, TypeError, ValueError) as error:
+        raise MotionError(
+            f"The embedding's field made_from is malformed ({error!r}): edit the original anew."
+        ) from error
+    return latents
+
+
+def _retime(latents: Tensor, step: dict[str, Any]) -> Tensor:
+    speed = float(step["speed"])
+    if not (math.isfinite(speed) and speed > 0):
+        raise ValueError(f"speed {speed}")
+    return retime(latents, speed)
+
+
+def _stay(latents: Tensor, step: dict[str, Any]) -> Tensor:
+    return latents
+
+
+FOLLOWED: dict[str, Callable[[Tensor, dict[str, Any]], Tensor]] = {
+    "mirror": lambda latents, step: mirror(latents, step["axis"]),
+    "reverse": lambda latents, step: reverse(latents),
+    "retime": _retime,
+    "loop": lambda latents, step: loop(latents, step["how"]),
+}
+
+
+def _nearest(latents: Tensor, positions: Tensor) -> Tensor:
+    rows = (positions * (latents.shape[2] - 1)).round().long()
+    return latents.index_select(2, rows.to(latents.device))

@@ -1,0 +1,310 @@
+"""The algebra of motions: identities that hold exactly, values by hand, and what does not fit."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from motion_lib import algebra
+from motion_lib.describe import usual_patch
+from motion_lib.embedding import MAP, QK_AXES, V_AXES, Backbone, MotionEmbedding, TemporalLayer
+from motion_lib.errors import MotionError
+from motion_lib.integration import INTEGRATIONS
+from motion_lib.patch import DEBIAS, MotionPatch, PreparedPatch
+from tests.tiny import randn, random_embedding, tiny_backbone
+
+SITE = "down_blocks.0.temp_attentions.0"
+V = f"{SITE}.attn1.v"
+KINDS = st.fixed_dictionaries(
+    {
+        "integration": st.sampled_from(list(INTEGRATIONS)),
+        "qk_axes": st.sampled_from(list(QK_AXES)),
+        "v_axes": st.sampled_from(list(V_AXES)),
+    }
+)
+SIZES = st.tuples(st.integers(1, 6), st.integers(1, 6))
+
+
+def motion(frames: int = 3, size: tuple[int, int] = (5, 6), seed: int = 1, **choices) -> MotionEmbedding:
+    return random_embedding(tiny_backbone(), SITE, frames, size, seed=seed, **choices)
+
+
+def rows(*values: float) -> MotionEmbedding:
+    """One position, whose value embedding is `values` over the frames, in every channel."""
+    zeros = MotionEmbedding.zeros(tiny_backbone(), SITE, len(values), (1, 1), "v")
+    return zeros.with_tensors(
+        {k: torch.tensor(values)[None, :, None].expand(t.shape) for k, t in zeros.tensors.items()}
+    )
+
+
+def values(embedding: MotionEmbedding) -> list[float]:
+    return embedding.tensors[V][0, :, 0].tolist()
+
+
+def same(a: MotionEmbedding, b: MotionEmbedding) -> bool:
+    return a.tensors.keys() == b.tensors.keys() and all(torch.equal(m, b.tensors[k]) for k, m in a.tensors.items())
+
+
+def close(a: MotionEmbedding, b: MotionEmbedding) -> None:
+    torch.testing.assert_close(a.tensors, b.tensors, rtol=1e-4, atol=1e-5)
+
+
+def acting(embedding: MotionEmbedding, frames: int = 3, size: tuple[int, int] = (5, 6)) -> PreparedPatch:
+    return usual_patch(embedding).prepare(frames, size, "cpu", torch.float32)
+
+
+@given(frames=st.integers(1, 5), size=SIZES, choices=KINDS, axis=st.sampled_from(list(algebra.MIRRORS)))
+def test_mirroring_and_reversing_twice_are_the_identity(frames, size, choices, axis) -> None:
+    m = motion(frames, size, **choices)
+    assert same(algebra.reverse(algebra.reverse(m)), m)
+    if any(len(t) > 1 for k, t in m.tensors.items() if not k.endswith(MAP)):
+        assert same(algebra.mirror(algebra.mirror(m, axis), axis), m)
+        assert same(algebra.mirror(algebra.reverse(m), axis), algebra.reverse(algebra.mirror(m, axis)))
+
+
+def test_mirrored_grids_by_hand() -> None:
+    m = MotionEmbedding.zeros(tiny_backbone(), SITE, 1, (2, 3), "v")
+    m = m.with_tensors({k: torch.arange(6.0)[:, None, None].expand(t.shape) for k, t in m.tensors.items()})
+    assert algebra.mirror(m).tensors[V][:, 0, 0].tolist() == [2, 1, 0, 5, 4, 3]
+    assert algebra.mirror(m, "vertical").tensors[V][:, 0, 0].tolist() == [3, 4, 5, 0, 1, 2]
+
+
+@given(frames=st.integers(1, 6), size=SIZES, to=st.integers(2, 9), to_size=SIZES, choices=KINDS)
+def test_mirror_and_reverse_commute_with_resampling(frames, size, to, to_size, choices) -> None:
+    """A single frame is the first one, so there are two or more."""
+    m = motion(frames, size, **choices)
+    close(algebra.reverse(m).resample(to, to_size), algebra.reverse(m.resample(to, to_size)))
+    wide = {"qk_axes": "full", "v_axes": "2d"}
+    if min(*size, *to_size) > 1:
+        m = motion(frames, size, **{**choices, **wide})
+        close(algebra.mirror(m).resample(to, to_size), algebra.mirror(m.resample(to, to_size)))
+
+
+def test_reversed_differences_point_backwards_and_baked_ones_do_not() -> None:
+    """Debias does not commute with reverse: the two ways differ by the sign of the steps and by which frame is kept."""
+    m = rows(3.0, 5.0, 4.0, 0.0)
+    difference = DEBIAS["difference"]
+    assert difference(algebra.reverse(m).tensors[V])[0, :, 0].tolist() == [0, 4, 1, -2]
+    assert values(algebra.reverse(algebra.baked(m, "difference"))) == [-4, -1, 2, 3]
+
+
+def test_retime_by_hand() -> None:
+    m = rows(0.0, 3.0, 12.0, 6.0, 9.0)
+    assert values(algebra.retime(m, 2.0)) == [0, 12, 9, 9, 9]
+    assert values(algebra.retime(m, 0.5)) == [0, 1.5, 3, 7.5, 12]
+    assert values(algebra.retime(m, frames=9)) == [0, 1.5, 3, 7.5, 12, 9, 6, 7.5, 9]
+    assert values(algebra.retime(m, 2.0, frames=3)) == [0, 9, 9]
+    assert algebra.retime(m, frames=9).frames == 9
+
+
+@given(frames=st.integers(1, 9), choices=KINDS, to=st.integers(1, 9))
+def test_speed_one_is_the_identity_and_frames_are_those_of_resampling(frames, choices, to) -> None:
+    m = motion(frames, **choices)
+    assert same(algebra.retime(m, 1.0), m)
+    close(algebra.retime(m, frames=to), m.resample(to, (5, 6)))
+
+
+@given(frames=st.integers(1, 9), choices=KINDS, how=st.sampled_from(algebra.LOOPS), to=st.integers(1, 9))
+def test_loops_end_where_they_began(frames, choices, how, to) -> None:
+    """At every length that a video may have; the frame they begin with is the motion's own."""
+    m = motion(frames, **choices)
+    looped = algebra.loop(m, how)
+    for key, tensor in looped.tensors.items():
+        if not key.endswith(MAP):
+            assert torch.equal(tensor[:, 0], m.tensors[key][:, 0]) and torch.equal(tensor[:, -1], tensor[:, 0])
+            longer = looped.resample(to, (5, 6)).tensors[key]
+            torch.testing.assert_close(longer[:, 0], longer[:, -1])
+    if how == "there_and_back":
+        assert same(algebra.reverse(looped), looped)
+    else:
+        close(algebra.loop(looped, how), looped)
+
+
+def test_loops_by_hand() -> None:
+    assert values(algebra.loop(rows(0.0, 1.0, 4.0, 9.0, 16.0))) == [0, 4, 16, 4, 0]
+    assert values(algebra.loop(rows(1.0, 5.0, 7.0, 4.0, 3.0), "close")) == [1, 4.5, 6, 2.5, 1]
+
+
+@given(choices=KINDS, frames=st.integers(1, 4), other=st.integers(1, 5), size=SIZES)
+def test_sum_and_difference_undo_each_other(choices, frames, other, size) -> None:
+    """Also of embeddings of other lengths and sizes; the result has the first's."""
+    a, b = motion(frames, **choices), motion(other, size, seed=2, **choices)
+    close(algebra.subtract(algebra.add(a, b), b), algebra.formed(a))
+    assert not any(t.any() for t in algebra.subtract(a, a).tensors.values())
+    total = algebra.add(a, b)
+    assert (total.frames, total.grids) == (a.frames, a.grids)
+    if choices["integration"] == "add" and len(a.tensors[V]) == 30:
+        torch.testing.assert_close(total.tensors[V], a.tensors[V] + b.resample(frames, (5, 6)).tensors[V])
+
+
+@given(choices=KINDS)
+def test_blend_begins_with_one_and_ends_with_the_other(choices) -> None:
+    a, b = motion(**choices), motion(seed=2, **choices)
+    if choices["integration"] != "concatenate":
+        assert same(algebra.blend(a, b, 0.0), a) and same(algebra.blend(a, b, 1.0), b)
+    for whole, weight in ((a, 0.0), (b, 1.0)):
+        assert same(algebra.blend(a, b, weight), algebra.formed(whole))
+    close(algebra.blend(a, b, 0.25), algebra.add(algebra.scale(a, 0.75), algebra.scale(b, 0.25)))
+    close(algebra.blend(a, b, 0.3), algebra.blend(b, a, 0.7))
+
+
+@given(choices=KINDS, qk=st.floats(-3, 3), v=st.floats(-3, 3))
+def test_scaling_is_strength(choices, qk, v) -> None:
+    m = motion(**choices)
+    found = MotionPatch(algebra.scale(m, qk=qk, v=v)).prepare(3, (5, 6), "cpu", torch.float32)
+    expected = MotionPatch(m, qk, v).prepare(3, (5, 6), "cpu", torch.float32)
+    torch.testing.assert_close(found.query_key, expected.query_key)
+    torch.testing.assert_close(found.value, expected.value)
+
+
+def test_negative_and_zero_factors() -> None:
+    m = motion()
+    assert same(algebra.scale(algebra.scale(m, -2.0), -0.5), m)
+    assert set(algebra.scale(m, v=0.0).tensors) == {f"{SITE}.qk"}
+    assert algebra.scale(m, 0.0).tensors == {}
+
+
+@given(choices=KINDS, name=st.sampled_from(list(DEBIAS)), frames=st.integers(1, 6))
+def test_baked_acts_as_what_it_was_baked_from(choices, name, frames) -> None:
+    """At the number of frames it was baked at."""
+    apply = {"strength_qk": 0.5, "strength_v": -2.0, "debias": name, "end": 0.7}
+    m = replace(motion(frames, **choices), details={"apply": apply})
+    baked = algebra.baked(m)
+    assert usual_patch(baked).debias == "vanilla" and usual_patch(baked).end == 0.7
+    found, expected = acting(baked, frames), acting(m, frames)
+    torch.testing.assert_close(found.query_key, expected.query_key)
+    torch.testing.assert_close(found.value, expected.value)
+
+
+def test_baked_differences_keep_their_size_in_longer_videos() -> None:
+    ramp = replace(rows(0.0, 1.0, 2.0), details={"apply": {"debias": "difference"}})
+    assert acting(ramp, 5, (1, 1)).value[SITE, "attn1"][0, :, 0].tolist() == [0, 0.5, 0.5, 0.5, 0.5]
+    assert acting(algebra.baked(ramp), 5, (1, 1)).value[SITE, "attn1"][0, :, 0].tolist() == [0, 0.5, 1, 1, 1]
+
+
+@given(choices=KINDS, height=st.integers(1, 40), width=st.integers(1, 40))
+def test_masks(choices, height, width) -> None:
+    """All of the picture changes nothing that acts, none of it leaves nothing; a mask and the rest make the whole."""
+    m = motion(**choices)
+    whole = acting(algebra.masked(m, torch.ones(height, width)))
+    expected = acting(m)
+    for key, value in expected.query_key.items():
+        torch.testing.assert_close(whole.query_key[key], value.expand(30, -1, -1))
+    for key, value in expected.value.items():
+        torch.testing.assert_close(whole.value[key], value.expand(30, -1, -1))
+    mask = randn(height, width).sigmoid()
+    parts = algebra.add(algebra.masked(m, mask), algebra.masked(m, 1 - mask))
+    close(parts, algebra.formed(algebra.on_axes(m, "full", "2d")))
+    assert not any(t.any() for t in algebra.masked(m, torch.zeros(3, 3)).tensors.values() if t.shape[0] == 30)
+
+
+def test_masked_cells_by_hand() -> None:
+    """The share of each cell that the mask covers; nothing outside, in the query-key embedding either."""
+    m = MotionEmbedding.zeros(tiny_backbone(), SITE, 1, (2, 2))
+    m = m.with_tensors({k: torch.ones_like(t) for k, t in m.tensors.items()})
+    mask = torch.zeros(4, 4)
+    mask[:3, :2] = 1
+    found = algebra.masked(m, mask)
+    assert found.qk_axes == "full"
+    for tensor in found.tensors.values():
+        assert tensor[:, 0, 0].tolist() == [1, 0, 0.5, 0]
+
+
+@pytest.mark.parametrize("integration", INTEGRATIONS)
+def test_combine_takes_each_part_from_one(integration: str) -> None:
+    a = replace(
+        motion(5, integration=integration, qk_axes="partial"),
+        details={"title": "camera", "apply": {"strength_qk": 0.5, "debias": "vanilla", "end": 1.0}},
+    )
+    b = replace(
+        motion(3, (4, 4), seed=2, integration=integration, v_axes="1d"),
+        details={"title": "object", "apply": {"strength_v": 0.3, "debias": "difference", "end": 0.4}},
+    )
+    both = algebra.combine(a, b)
+    assert (both.qk_axes, both.v_axes, both.frames, both.grids) == ("partial", "1d", 5, a.grids)
+    patch = usual_patch(both)
+    assert (patch.strength_qk, patch.strength_v, patch.debias, patch.end) == (0.5, 0.3, "difference", 0.4)
+    found = acting(both, 5)
+    torch.testing.assert_close(found.query_key, acting(a, 5).query_key)
+    expected = MotionPatch(b.resample(5, (5, 6)), strength_v=0.3, debias="difference")
+    torch.testing.assert_close(found.value, expected.prepare(5, (5, 6), "cpu", torch.float32).value)
+    assert both.details["made_from"] == [{"edit": "combine", "v_of": {"title": "object"}}]
+
+
+def test_concatenated_and_added_embeddings_join_as_added_ones() -> None:
+    a, b = motion(integration="concatenate"), motion(seed=2)
+    total = algebra.add(a, b)
+    assert total.integration == "add"
+    torch.testing.assert_close(total.tensors[V], a.tensors[V] @ a.tensors[V + MAP] + b.tensors[V])
+
+
+def test_what_only_one_has_is_kept() -> None:
+    """Layers and kinds; spatial axes are the richer ones."""
+    a = random_embedding(tiny_backbone(), "up_blocks.1.*", components="qk", qk_axes="partial")
+    b = random_embedding(tiny_backbone(), "deep", components="v", seed=2)
+    total = algebra.add(a, b)
+    assert set(total.layers) == {*a.layers, *b.layers} and total.qk_axes == "partial"
+    assert total.tensors.keys() == a.tensors.keys() | b.tensors.keys()
+    assert all(torch.equal(m, total.tensors[k]) for e in (a, b) for k, m in e.tensors.items())
+    assert total.numel() == a.numel() + b.numel()
+
+
+def test_details_say_what_was_done() -> None:
+    a = replace(motion(), details={"title": "wave", "thumbnail": "data:", "fps": 8.0})
+    b = replace(motion(seed=2), details={"title": "jump", "seed": 3})
+    found = algebra.blend(algebra.reverse(a), algebra.mirror(b), 0.25)
+    assert found.details == {
+        "title": "wave",
+        "fps": 8.0,
+        "made_from": [
+            {"edit": "reverse"},
+            {
+                "edit": "blend",
+                "weight": 0.25,
+                "other": {"title": "jump", "made_from": [{"edit": "mirror", "axis": "horizontal"}]},
+            },
+        ],
+    }
+    assert "made_from" not in a.details
+
+
+OTHER = Backbone("unet3d", (TemporalLayer(SITE, 99, 0, "down"),))
+
+
+@pytest.mark.parametrize(
+    ("act", "message"),
+    [
+        (lambda m: algebra.mirror(m, "diagonal"), "axis to mirror is 'diagonal', but it must be one of horizontal"),
+        (lambda m: algebra.mirror(motion(components="qk")), r"has no spatial axes \(query-key embeddings\)"),
+        (lambda m: algebra.retime(m, 0.0), "speed is 0.0"),
+        (lambda m: algebra.retime(m, -1.0), "see also reverse"),
+        (lambda m: algebra.retime(m, math.nan), "speed is nan"),
+        (lambda m: algebra.retime(m, frames=0), "frames 0"),
+        (lambda m: algebra.loop(m, "round"), "way to loop is 'round', but it must be one of there_and_back, close"),
+        (lambda m: algebra.scale(m, math.inf), "must be finite"),
+        (lambda m: algebra.blend(m, m, math.nan), "weight to blend with is nan"),
+        (lambda m: algebra.baked(m, "blur"), "debias is 'blur'"),
+        (lambda m: algebra.masked(m, torch.ones(3)), r"mask of shape \[3\]"),
+        (lambda m: algebra.masked(m, torch.full((2, 2), 2.0)), "values from 0 to 1"),
+        (lambda m: algebra.masked(m, torch.full((2, 2), math.nan)), "values from 0 to 1"),
+        (lambda m: algebra.combine(motion(components="v"), m), "holds no query-key embeddings, only value embeddings"),
+        (lambda m: algebra.combine(m, motion(components="qk")), "holds no value embeddings"),
+        (
+            lambda m: algebra.add(m, random_embedding(OTHER)),
+            "trained for different models .*8-16-32.* and .*99 channels",
+        ),
+        (
+            lambda m: algebra.add(m, motion(integration="multiply")),
+            "integration add, .* multiply: .*apply both instead",
+        ),
+    ],
+)
+def test_what_does_not_work_is_said(act, message: str) -> None:
+    with pytest.raises(MotionError, match=message) as caught:
+        act(motion())
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,57 @@
+"""Latents and noise that go along with an edited embedding."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from motion_lib import algebra
+from motion_lib.errors import MotionError
+from motion_lib.follow import follow, loop, mirror, retime, reverse
+from tests.tiny import randn, random_embedding, tiny_backbone
+
+LATENTS = randn(2, 4, 5, 3, 6)
+
+
+def frames(*rows: int) -> torch.Tensor:
+    return LATENTS[:, :, list(rows)]
+
+
+def test_by_hand() -> None:
+    assert torch.equal(mirror(LATENTS), LATENTS[..., [5, 4, 3, 2, 1, 0]])
+    assert torch.equal(mirror(LATENTS, "vertical"), LATENTS[:, :, :, [2, 1, 0]])
+    assert torch.equal(reverse(LATENTS), frames(4, 3, 2, 1, 0))
+    assert torch.equal(retime(LATENTS, 2.0), frames(0, 2, 4, 4, 4))
+    assert torch.equal(retime(LATENTS, 0.5), frames(0, 0, 1, 2, 2))
+    assert torch.equal(loop(LATENTS), frames(0, 2, 4, 2, 0))
+    assert torch.equal(loop(LATENTS, "close"), LATENTS)
+
+
+def test_edits_are_repeated_in_their_order() -> None:
+    embedding = random_embedding(tiny_backbone())
+    assert follow(embedding, LATENTS) is LATENTS
+    edited = algebra.scale(algebra.retime(algebra.reverse(algebra.mirror(embedding)), 2.0), 0.5)
+    assert torch.equal(follow(edited, LATENTS), retime(reverse(mirror(LATENTS)), 2.0))
+    assert torch.equal(
+        follow(algebra.loop(algebra.mirror(embedding, "vertical")), LATENTS), loop(mirror(LATENTS, "vertical"))
+    )
+    twice = algebra.reverse(algebra.reverse(embedding))
+    assert torch.equal(follow(twice, LATENTS), LATENTS)
+
+
+def test_of_joined_embeddings_the_first_counts() -> None:
+    a, b = random_embedding(tiny_backbone()), random_embedding(tiny_backbone(), seed=2)
+    assert torch.equal(follow(algebra.add(algebra.reverse(a), algebra.mirror(b)), LATENTS), reverse(LATENTS))
+
+
+@pytest.mark.parametrize(
+    "made_from",
+    [3, ["mirror"], [{}], [{"edit": "mirror", "axis": "up"}], [{"edit": "retime", "speed": "fast"}],
+     [{"edit": "retime", "speed": 0}], [{"edit": "retime", "speed": float("nan")}], [{"edit": ["mirror"]}]],
+)  # fmt: skip
+def test_accounts_that_make_no_sense(made_from) -> None:
+    embedding = replace(random_embedding(tiny_backbone()), details={"made_from": made_from})
+    with pytest.raises(MotionError, match="made_from is malformed"):
+        follow(embedding, LATENTS)
