@@ -171,6 +171,23 @@ def combine(qk_of: MotionEmbedding, v_of: MotionEmbedding) -> MotionEmbedding:
     )
 
 
+def region(left: float, top: float, right: float, bottom: float, size: int = 256) -> Tensor:
+    """A mask `[size, size]` that is 1 inside a box; all in 0..1 of the picture, from its upper left corner.
+
+    Raises MotionError for a box without an inside.
+    """
+    if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
+        raise MotionError(
+            f"The region {left},{top},{right},{bottom} is no box: left < right and top < bottom in 0 to 1 are needed."
+        )
+    edges = torch.arange(size, dtype=torch.float64) / size
+    across, down = (
+        ((high - edges).clamp(0, 1 / size) - (low - edges).clamp(0, 1 / size)) * size
+        for low, high in ((left, right), (top, bottom))
+    )
+    return (down[:, None] * across).float()
+
+
 def retimed(frames: int, speed: float) -> Tensor:
     """Where in the motion, from 0 to 1, each frame is."""
     return (torch.arange(frames, dtype=torch.float64) / max(1, frames - 1) * speed).clamp(max=1)

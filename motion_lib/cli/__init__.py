@@ -1,4 +1,4 @@
-"""The command line: `motion-inversion demo | train | generate | inspect | convert | evaluate`."""
+"""The command line: `motion-inversion demo | train | generate | edit | inspect | convert | evaluate | benchmark`."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import MotionError
-from . import convert, demo, evaluate, generate, inspect, train
+from . import benchmark, convert, demo, edit, evaluate, generate, inspect, train
 from .memory import keep_freed_memory
 
 COMMANDS = {
     "demo": demo,
     "train": train,
     "generate": generate,
+    "edit": edit,
     "inspect": inspect,
     "convert": convert,
     "evaluate": evaluate,
+    "benchmark": benchmark,
 }
 
 

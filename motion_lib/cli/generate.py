@@ -14,12 +14,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..curves import parse_curve
 from ..describe import usual_patch
 from ..errors import MotionError
+from ..limits import far_from_learned
 from ..noise import START_NOISES
 from ..patch import DEBIAS, MotionPatch
 from ..presets import APPLICATION
-from .common import add_clip_arguments, add_json, add_model_arguments, add_seed, bar, load, read_reference, show
+from .common import add_clip_arguments, add_json, add_model_arguments, add_seed, bar, load, read_reference, say, show
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--reference", metavar="VIDEO", help="what the motion was learned from, for --noise-weight")
     add_model_arguments(parser)
     add_application_arguments(parser)
+    add_curve_arguments(parser)
     parser.add_argument("--steps", type=int, help="sampling steps")
     parser.add_argument("--guidance", type=float, help="how closely to follow the prompt")
     parser.add_argument("--fps", type=float, help="frames per second of the video")
@@ -63,10 +66,19 @@ def add_application_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_curve_arguments(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group(
+        "strength along the way (POSITION:FACTOR,… with positions from 0 to 1, as 0:1,1:0)"
+    )
+    group.add_argument("--curve", metavar="PAIRS", help="factors on both strengths over sampling; 0 is pure noise")
+    group.add_argument("--frame-curve", metavar="PAIRS", help="factors on both strengths over the frames of the video")
+
+
 def run(options: argparse.Namespace) -> None:
     import torch
 
     from ..files import load_embedding
+    from ..follow import follow
     from ..noise import mix, statistics
     from ..sampling import random_noise
     from ..video import write_video
@@ -85,9 +97,16 @@ def run(options: argparse.Namespace) -> None:
         if len(clip.frames) != frames:
             found = len(clip.frames)
             raise MotionError(f"{clip.source} has {found} frames, but {frames} are generated: give --frames {found}.")
-        inverted = invert_clip(model, model.encode_video(clip.frames), options.steps)
+        latents = model.encode_video(clip.frames)
+        if embedding is not None:
+            latents = follow(embedding, latents)
+        inverted = invert_clip(model, latents, options.steps)
         noise = mix(inverted, noise, weight, options.noise, options.renormalise)
-    patches = [] if embedding is None else [patch_of(options, embedding)]
+    patches = []
+    if embedding is not None:
+        patches = [patch_of(options, embedding)]
+        if sentence := far_from_learned(embedding, frames, (shape[3], shape[4])):
+            say(sentence)
     video = make(model, [options.prompt], noise, patches, steps=options.steps, guidance=options.guidance)[0]
     fps = options.fps or (embedding.details.get("fps") if embedding else None) or fallback.fps
     write_video(options.out, video, fps)
@@ -101,6 +120,8 @@ def run(options: argparse.Namespace) -> None:
 def patch_of(options: argparse.Namespace, embedding: MotionEmbedding) -> MotionPatch:
     """How the file's own preset applies it, with what the options change."""
     asked = {name: getattr(options, name) for name in APPLICATION if getattr(options, name) is not None}
+    curves = {name: getattr(options, name) or "" for name in ("curve", "frame_curve")}
+    asked |= {name: parse_curve(f"--{name.replace('_', '-')}", text) for name, text in curves.items()}
     return replace(usual_patch(embedding), **asked)
 
 

@@ -6,6 +6,7 @@ torch.compile and gradient checkpointing, and leave the model bit-identical when
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...motion_lib.limits import far_from_learned
 from ...motion_lib.patch import MotionPatch, PreparedPatch
 
 KEY = "motion_inversion"  # in transformer_options["patches"]
@@ -46,6 +48,8 @@ class AppliedPatch:
             with torch.inference_mode(False), torch.no_grad():
                 prepared = self.patch.prepare(call.total_frames, call.size, call.device, call.dtype)
             self._prepared[key] = prepared
+            if sentence := far_from_learned(self.patch.embedding, call.total_frames, call.size):
+                logging.warning(sentence)
         acting = self.patch.at(prepared, progress)
         return None if acting is None else call.windowed(acting)
 

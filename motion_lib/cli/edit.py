@@ -1,0 +1,166 @@
+"""Make new motions of learned ones: mirror, reverse, retime, blend, …
+
+Operations run in the order in which they are given. With two files, those before the one that joins them (--blend,
+--add, --subtract, --combine) act on both, those after it on the result. Nothing is learned, so it takes no time.
+What each does to videos is measured in docs/edits.md.
+
+examples:
+  motion-inversion edit dance.safetensors --mirror horizontal --out mirrored.safetensors
+  motion-inversion edit pan.safetensors dance.safetensors --combine --out both.safetensors
+  motion-inversion edit pan.safetensors dance.safetensors --bake advised --blend 0.3 --out between.safetensors"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from .. import algebra
+from ..describe import usual_patch
+from ..embedding import MotionEmbedding
+from ..errors import MotionError
+from ..files import load_embedding, save_embedding
+from ..patch import DEBIAS
+from ..video.masks import read_mask
+from .common import add_json, say, show
+from .inspect import describe
+
+ADVISED = "advised"  # by the file itself
+
+
+@dataclass(frozen=True)
+class Operation:
+    """about: the option's help. act: takes one embedding, or two if it joins, and the option's value. kind: how
+    argparse reads the value."""
+
+    about: str
+    act: Callable[..., MotionEmbedding]
+    joins: bool = False
+    kind: dict[str, Any] = field(default_factory=dict)
+
+
+def _number(name: str, read: type = float) -> dict[str, Any]:
+    return {"metavar": name, "type": read}
+
+
+def _box(text: str) -> tuple[float, float, float, float]:
+    try:
+        left, top, right, bottom = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"'{text}' is not LEFT,TOP,RIGHT,BOTTOM, as in 0,0,0.5,1") from error
+    return left, top, right, bottom
+
+
+OPERATIONS: dict[str, Operation] = {
+    "mirror": Operation(
+        "exchange left and right, or top and bottom", algebra.mirror, kind={"choices": list(algebra.MIRRORS)}
+    ),
+    "reverse": Operation("the last frame first", lambda e, _: algebra.reverse(e), kind={"nargs": 0}),
+    "retime": Operation(
+        "2 is twice as fast and then holds, 0.5 shows the first half", algebra.retime, kind=_number("SPEED")
+    ),
+    "frames": Operation(
+        "how many frames the motion has (in any case it fits itself to the video)",
+        lambda e, frames: algebra.retime(e, frames=frames),
+        kind=_number("N", int),
+    ),
+    "loop": Operation(
+        "end where it began: forwards and backwards, or by taking out the drift",
+        algebra.loop,
+        kind={"choices": algebra.LOOPS},
+    ),
+    "scale": Operation("strength to keep; a negative one turns the motion around", algebra.scale, kind=_number("X")),
+    "scale-qk": Operation(
+        "the same for the query-key embedding; 0 drops it", lambda e, x: algebra.scale(e, qk=x), kind=_number("X")
+    ),
+    "scale-v": Operation(
+        "the same for the value embedding; 0 drops it", lambda e, x: algebra.scale(e, v=x), kind=_number("X")
+    ),
+    "region": Operation(
+        "keep the motion inside LEFT,TOP,RIGHT,BOTTOM, each 0 to 1",
+        lambda e, box: algebra.masked(e, algebra.region(*box)),
+        kind={"metavar": "BOX", "type": _box},
+    ),
+    "mask": Operation(
+        "keep it where this picture is white; grey is in between",
+        lambda e, path: algebra.masked(e, read_mask(path)),
+        kind={"metavar": "PICTURE"},
+    ),
+    "bake": Operation(
+        "write strengths and this debias into the tensors",
+        lambda e, debias: algebra.baked(e, None if debias == ADVISED else debias),
+        kind={"choices": [ADVISED, *DEBIAS]},
+    ),
+    "blend": Operation("between the first (0) and the second (1)", algebra.blend, True, _number("WEIGHT")),
+    "add": Operation("both motions at once", lambda a, b, _: algebra.add(a, b), True, {"nargs": 0}),
+    "subtract": Operation("the first without the second", lambda a, b, _: algebra.subtract(a, b), True, {"nargs": 0}),
+    "combine": Operation(
+        'query-key of the first, value of the second: "camera of A, object of B"',
+        lambda a, b, _: algebra.combine(a, b),
+        True,
+        {"nargs": 0},
+    ),
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("files", metavar="FILE", nargs="+", help="one motion embedding, or two to join")
+    parser.add_argument("--out", type=Path, required=True, help="the .safetensors file to write")
+    parser.add_argument("--title", help="what the new file is called")
+    add_json(parser)
+    one = parser.add_argument_group("operations on a motion")
+    two = parser.add_argument_group("operations that join two files")
+    for name, operation in OPERATIONS.items():
+        (two if operation.joins else one).add_argument(
+            f"--{name}", action=_Next, default=argparse.SUPPRESS, help=operation.about, **operation.kind
+        )
+
+
+class _Next(argparse.Action):
+    """Keeps operations in the order in which they are given."""
+
+    def __call__(self, parser, namespace, values, option_string=None) -> None:
+        name = self.option_strings[0].removeprefix("--")
+        namespace.operations = [*getattr(namespace, "operations", ()), (name, values)]
+
+
+def run(options: argparse.Namespace) -> None:
+    embeddings = [_titled(load_embedding(path), path) for path in options.files]
+    for name, value in getattr(options, "operations", ()):
+        embeddings = apply(embeddings, name, value)
+    if len(embeddings) > 1:
+        raise MotionError(
+            f"{len(embeddings)} files need an operation that joins them: --blend, --add, --subtract or --combine."
+        )
+    result = embeddings[0]
+    if options.title:
+        result = replace(result, details={**result.details, "title": options.title})
+    save_embedding(options.out, result)
+    summary = describe(options.out)
+    show(summary, options.json, (f"{key}: {value}" for key, value in summary.items()))
+
+
+def apply(embeddings: Sequence[MotionEmbedding], name: str, value: Any) -> list[MotionEmbedding]:
+    """One operation: on every embedding, or joining two into one.
+
+    Raises MotionError for an operation that joins another number of embeddings than two.
+    """
+    operation = OPERATIONS[name]
+    if not operation.joins:
+        return [operation.act(embedding, value) for embedding in embeddings]
+    if len(embeddings) != 2:
+        raise MotionError(f"--{name} joins two files, but there are {len(embeddings)} here.")
+    ways = [(patch.debias, patch.strength_qk, patch.strength_v) for patch in map(usual_patch, embeddings)]
+    if name != "combine" and ways[0] != ways[1]:
+        say(
+            "The two files are applied in different ways (debias, strengths), and the result as the first advises: "
+            "--bake advised before joining keeps what each one does."
+        )
+    return [operation.act(*embeddings, value)]
+
+
+def _titled(embedding: MotionEmbedding, path: str) -> MotionEmbedding:
+    """With the file's name where it has no title, for messages and the account of what was done."""
+    return replace(embedding, details={"title": Path(path).stem, **embedding.details})
