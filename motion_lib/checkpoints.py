@@ -3,30 +3,38 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from . import files
 from .errors import MotionError
-from .training import TrainingSettings, TrainingState
+from .losses import SPATIAL
+from .settings import TrainingSettings
+from .spatial_lora import SpatialLoRA
+from .training import TrainingState
 
 FORMAT = "motion_checkpoint"
 MOMENTS = ("exp_avg", "exp_avg_sq")
+PREFIXES = ("optimizer/", "spatial/", "spatial_optimizer/")
 
 
 def save_checkpoint(path: str | Path, state: TrainingState) -> None:
-    """Write embedding (float32), optimiser moments and random state; raises MotionError when that fails."""
+    """Write embedding (float32), spatial LoRA, optimiser moments and random state; raises MotionError when that
+    fails."""
     tensors = {k: t.detach().cpu().contiguous() for k, t in state.embedding.tensors.items()}
-    for key, tensor in state.embedding.tensors.items():
-        for moment, value in state.optimizer.state.get(tensor, {}).items():
-            if moment in MOMENTS:
-                tensors[f"optimizer/{moment}/{key}"] = value.cpu().contiguous()
-    tensors["generator"] = state.generator.get_state()
-    tensors["losses"] = torch.tensor(state.losses, dtype=torch.float64)
+    tensors |= _moments("optimizer/", state.optimizer, state.embedding.tensors)
     header = files.header_of(state.embedding, FORMAT)
     header |= {"step": str(state.step), "settings": json.dumps(asdict(state.settings))}
+    if state.spatial is not None:
+        tensors |= {f"spatial/{k}": t.detach().cpu().contiguous() for k, t in state.spatial.tensors.items()}
+        tensors |= _moments("spatial_optimizer/", state.spatial.optimizer, state.spatial.tensors)
+        header["spatial_step"] = str(_steps_of(state.spatial.optimizer))
+    tensors["generator"] = state.generator.get_state()
+    tensors["losses"] = torch.tensor(state.losses, dtype=torch.float64)
     files.write(path, tensors, header)
 
 
@@ -37,19 +45,23 @@ def load_checkpoint(path: str | Path, settings: TrainingSettings, device: torch.
     """
     name = Path(path).name
     tensors, header = files.read(path)
-    extra = {k: tensors.pop(k) for k in list(tensors) if k in ("generator", "losses") or k.startswith("optimizer/")}
+    extra = {k: tensors.pop(k) for k in list(tensors) if k in ("generator", "losses") or k.startswith(PREFIXES)}
     embedding = files.embedding_from(path, tensors, header, FORMAT)
     _check_settings(name, files.header_value(name, header, "settings", dict), settings)
     state = TrainingState.start(embedding, settings, device)
     state.step = files.header_value(name, header, "step", int)
+    look = {k.removeprefix("spatial/"): t for k, t in extra.items() if k.startswith("spatial/")}
+    term = SPATIAL.get(settings.loss)
     try:
         state.generator.set_state(extra["generator"])
         state.losses = extra["losses"].tolist()
-        for key, tensor in state.embedding.tensors.items() if state.step else ():
-            moments = {m: extra[f"optimizer/{m}/{key}"].to(device) for m in MOMENTS}
-            if any(value.shape != tensor.shape for value in moments.values()):
-                raise KeyError(f"the moments of {key} have another shape than it has")
-            state.optimizer.state[tensor] = {"step": torch.tensor(float(state.step)), **moments}
+        _restore("optimizer/", state.optimizer, state.embedding.tensors, extra, state.step)
+        if term and state.step:
+            if not look:
+                raise KeyError("the spatial LoRA")
+            state.spatial = SpatialLoRA.of(look, term, settings, device)
+            done = files.header_value(name, header, "spatial_step", int)
+            _restore("spatial_optimizer/", state.spatial.optimizer, state.spatial.tensors, extra, done)
     except (KeyError, RuntimeError, TypeError) as error:
         raise MotionError(f"{name} is an incomplete checkpoint ({error}): train again without resuming.") from error
     if len(state.losses) != state.step:
@@ -59,10 +71,34 @@ def load_checkpoint(path: str | Path, settings: TrainingSettings, device: torch.
     return state
 
 
+def _moments(prefix: str, optimizer: torch.optim.AdamW, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {
+        f"{prefix}{moment}/{key}": optimizer.state[tensor][moment].cpu().contiguous()
+        for key, tensor in parameters.items()
+        for moment in MOMENTS
+        if tensor in optimizer.state
+    }
+
+
+def _steps_of(optimizer: torch.optim.AdamW) -> int:
+    return max((int(entry["step"]) for entry in optimizer.state.values()), default=0)
+
+
+def _restore(
+    prefix: str, optimizer: torch.optim.AdamW, parameters: Mapping[str, Tensor], extra: Mapping[str, Tensor], step: int
+) -> None:
+    for key, tensor in parameters.items() if step else ():
+        moments = {m: extra[f"{prefix}{m}/{key}"].to(tensor.device) for m in MOMENTS}
+        if any(value.shape != tensor.shape for value in moments.values()):
+            raise KeyError(f"the moments of {key} have another shape than it has")
+        optimizer.state[tensor] = {"step": torch.tensor(float(step)), **moments}
+
+
 def _check_settings(name: str, stored: dict, settings: TrainingSettings) -> None:
     for entry in fields(settings):
-        before, now = stored.get(entry.name), getattr(settings, entry.name)
-        if before != (list(now) if isinstance(now, tuple) else now):
+        # A setting that did not exist when the file was written had the effect of today's default.
+        before, now = stored.get(entry.name, entry.default), getattr(settings, entry.name)
+        if (list(before) if isinstance(before, tuple) else before) != (list(now) if isinstance(now, tuple) else now):
             raise MotionError(
                 f"{name} was trained with {entry.name} {before}, but {now} is asked for: "
                 f"resume with the same value, or train anew."

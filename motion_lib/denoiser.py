@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from .embedding import Backbone
 from .patch import PreparedPatch
@@ -26,3 +26,8 @@ class Denoiser(Protocol):
     def __call__(
         self, latents: Tensor, timesteps: Tensor, conditioning: Any, patches: Sequence[PreparedPatch] = ()
     ) -> Tensor: ...
+
+    def spatial_linears(self) -> Mapping[str, nn.Linear]:
+        """The linear layers in attention and feed-forward of the spatial transformers, by module name: where the
+        spatial LoRA of some losses acts while training. Empty for a family that has none."""
+        ...

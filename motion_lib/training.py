@@ -1,71 +1,34 @@
-"""Learning a motion embedding from one clip. `train` is a generator that yields its state after every step: progress,
-preview, checkpoints and stopping are a few lines of the caller's."""
+"""Learning a motion embedding from one clip, or several of one motion. `train` is a generator that yields its state
+after every step: progress, preview, checkpoints and stopping are a few lines of the caller's."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .denoiser import Denoiser
 from .embedding import MotionEmbedding
 from .errors import MotionError
-from .losses import LOSSES
-from .patch import MotionPatch
+from .losses import LOSSES, SPATIAL, mse
+from .patch import MotionPatch, PreparedPatch
 from .schedule import NoiseSchedule
-
-
-@dataclass(frozen=True)
-class TrainingSettings:
-    """How to train; the defaults are the published ones except where the field says otherwise.
-
-    learning_rate falls linearly to final_rate times itself. timesteps: lowest and highest that are drawn, where 999 is
-    pure noise; motion is decided at high noise. velocity_weight: weigh an ε-loss by 1/ᾱ_t (at most `velocity_cap`),
-    which makes it the loss of v; models that predict v have it already. clip: gradient norm, 0 for no limit.
-    """
-
-    steps: int = 400
-    learning_rate: float = 2e-2
-    final_rate: float = 1.0
-    loss: str = "mse"
-    timesteps: tuple[int, int] = (0, 999)
-    velocity_weight: bool = False
-    velocity_cap: float = 50.0
-    betas: tuple[float, float] = (0.9, 0.999)
-    weight_decay: float = 1e-2
-    eps: float = 1e-8
-    clip: float = 1.0
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise MotionError(f"steps is {self.steps}, but training needs at least 1.")
-        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
-            raise MotionError(f"learning_rate is {self.learning_rate}, but it must be a positive number.")
-        if self.loss not in LOSSES:
-            raise MotionError(f"loss is '{self.loss}', but it must be one of {', '.join(LOSSES)}.")
-        for name in ("final_rate", "clip", "weight_decay"):
-            if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
-                raise MotionError(f"{name} is {getattr(self, name)}, but it must be a number that is not negative.")
-        if not self.velocity_cap > 0:
-            raise MotionError(f"velocity_cap is {self.velocity_cap}, but it must be positive.")
-        low, high = self.timesteps
-        if not 0 <= low <= high:
-            raise MotionError(f"timesteps are {low} to {high}, but they must satisfy 0 ≤ lowest ≤ highest.")
-
-    def rate(self, step: int) -> float:
-        """The learning rate of a step, counted from 0."""
-        done = step / max(1, self.steps - 1)
-        return self.learning_rate * (1 + (self.final_rate - 1) * done)
+from .settings import TrainingSettings
+from .spatial_lora import SpatialLoRA
 
 
 @dataclass
 class TrainingState:
-    """Everything training continues from. `embedding` is live: take `embedding.detached()` to keep it."""
+    """Everything training continues from. `embedding` is live: take `embedding.detached()` to keep it.
+
+    spatial: the LoRA of a loss with a spatial term, from the first step on. losses: of the embedding, per step; what
+    the LoRA learns by is not in them.
+    """
 
     embedding: MotionEmbedding
     settings: TrainingSettings
@@ -73,6 +36,7 @@ class TrainingState:
     generator: torch.Generator
     step: int = 0
     losses: list[float] = field(default_factory=list)
+    spatial: SpatialLoRA | None = None
 
     @classmethod
     def start(cls, embedding: MotionEmbedding, settings: TrainingSettings, device: torch.device | str) -> TrainingState:
@@ -99,39 +63,48 @@ class TrainingState:
         return self.step >= self.settings.steps
 
 
-def train(denoiser: Denoiser, latents: Tensor, conditioning: Any, state: TrainingState) -> Iterator[TrainingState]:
+def train(
+    denoiser: Denoiser, latents: Tensor, conditioning: Any, state: TrainingState, mask: Tensor | None = None
+) -> Iterator[TrainingState]:
     """Learn the motion of clean latents `[b, c, f, h, w]` under a text conditioning for b videos.
 
     Objective: E‖y − model(x_t, t)‖² over random timesteps and noise with the backbone frozen (arXiv 2403.20193, sec.
-    3.2), through the value and query-key embeddings as trained: strengths 1 and no debias. Timesteps and noise are
-    drawn on the CPU, so that a seed means the same on every device.
-    Raises MotionError for latents of another shape than the embedding's, for an embedding made for another backbone,
-    or when loss or gradient are not finite; the state then is that of the last good step.
+    3.2), through the value and query-key embeddings as trained: strengths 1 and no debias. Of several clips every step
+    draws one, so that time and memory of a step do not grow with them. Timesteps and noise are drawn on the CPU, so
+    that a seed means the same on every device.
+    mask: how much each place counts, not negative, of any shape that broadcasts to that of the latents, such as
+    `[f, h, w]` or `[h, w]`; only what is not 0 is learned from.
+    Raises MotionError for latents of another shape than the embedding's, for an embedding made for another backbone, a
+    mask that does not suit, or when loss or gradient are not finite; the state then is that of the last good step.
     """
-    schedule, settings = denoiser.schedule, state.settings
+    settings, device = state.settings, latents.device
     state.embedding.check_fits(denoiser.backbone)
-    _check(latents, state.embedding, schedule, settings)
-    loss_of = LOSSES[settings.loss]
-    parameters = list(state.embedding.tensors.values())
+    _check(latents, state.embedding, denoiser.schedule, settings)
+    if len(latents) > 1 and len(conditioning) != len(latents):
+        raise MotionError(f"There are {len(latents)} clips and {len(conditioning)} texts: give one text for each clip.")
+    scale = None if mask is None else _root_mask(mask, latents)
+    term = SPATIAL.get(settings.loss)
+    layers = denoiser.spatial_linears() if term else {}
+    if term:
+        state.spatial = state.spatial or SpatialLoRA.start(layers, term, settings, device)
+        state.spatial.check_fits(layers)
     frames, size = latents.shape[2], (latents.shape[3], latents.shape[4])
-    low, high = settings.timesteps[0], min(settings.timesteps[1], len(schedule) - 1)
     while not state.done:
-        timesteps = torch.randint(low, high + 1, (len(latents),), generator=state.generator)
-        noise = torch.randn(latents.shape, generator=state.generator).to(latents)
-        at = timesteps.to(latents.device)
+        draw = _Draw(denoiser, latents, conditioning, scale, state)
+        skip = term is None or float(torch.rand((), generator=state.generator)) < term.skipped
+        lora = None if skip else state.spatial
         with torch.enable_grad():
+            read = {} if lora is None else _look(draw, lora, layers, state)
             # A plain patch: what is learned is the embedding itself, not its debiased form.
-            patch = MotionPatch(state.embedding, debias="vanilla").prepare(frames, size, latents.device, latents.dtype)
-            prediction = denoiser(schedule.noisy(latents, noise, at), at, conditioning, [patch])
-            target = schedule.target(latents, noise, at)
-            weight = _root_weight(schedule, settings, at, prediction)
-            loss = loss_of(weight * prediction.float(), weight * target.float(), state.generator)
-            state.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(parameters, settings.clip or math.inf)
-        # Both at once, because reading from a GPU waits for it.
-        read = torch.stack([loss.detach(), norm.to(loss)]).tolist()
-        for what, value in zip(("loss", "gradient"), read, strict=True):
+            patch = MotionPatch(state.embedding, debias="vanilla").prepare(frames, size, device, latents.dtype)
+            with nullcontext() if lora is None else lora.acting(layers, learning=False):
+                loss = LOSSES[settings.loss](*draw.compare([patch]), state.generator)
+                state.optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+        read |= {"loss": loss.detach(), "gradient": _clip(state.embedding.tensors, settings)}
+        # All at once, because reading from a GPU waits for it.
+        values = dict(zip(read, torch.stack([value.to(loss) for value in read.values()]).tolist(), strict=True))
+        for what, value in values.items():
             if not math.isfinite(value):
                 raise MotionError(
                     f"The {what} became {value} at step {state.step + 1}: "
@@ -140,9 +113,70 @@ def train(denoiser: Denoiser, latents: Tensor, conditioning: Any, state: Trainin
         for group in state.optimizer.param_groups:
             group["lr"] = settings.rate(state.step)
         state.optimizer.step()
+        if lora is not None:
+            lora.optimizer.step()
         state.step += 1
-        state.losses.append(read[0])
+        state.losses.append(values["loss"])
         yield state
+
+
+class _Draw:
+    """The clip, timestep and noise of one step."""
+
+    def __init__(
+        self, denoiser: Denoiser, latents: Tensor, conditioning: Any, scale: Tensor | None, state: TrainingState
+    ):
+        if len(latents) > 1:
+            clip = int(torch.randint(len(latents), (), generator=state.generator))
+            latents, conditioning = latents[clip : clip + 1], conditioning[clip : clip + 1]
+            scale = scale if scale is None or len(scale) == 1 else scale[clip : clip + 1]
+        self.denoiser, self.clean, self.conditioning, self.scale = denoiser, latents, conditioning, scale
+        drawn = state.settings.draw_timesteps(1, len(denoiser.schedule) - 1, state.generator)
+        self.timesteps = drawn.to(latents.device)
+        self.noise = torch.randn(latents.shape, generator=state.generator).to(latents)
+        self.weight = _root_weight(denoiser.schedule, state.settings, self.timesteps, latents)
+
+    def compare(self, patches: Sequence[PreparedPatch], frames: slice = slice(None)) -> tuple[Tensor, Tensor]:
+        """Prediction and target for these frames, as a loss should see them."""
+        clean, noise, schedule = self.clean[:, :, frames], self.noise[:, :, frames], self.denoiser.schedule
+        noisy = schedule.noisy(clean, noise, self.timesteps)
+        prediction = self.denoiser(noisy, self.timesteps, self.conditioning, patches)
+        target = schedule.target(clean, noise, self.timesteps)
+        scale = self.weight if self.scale is None else self.weight * self.scale[:, :, frames]
+        return scale * prediction.float(), scale * target.float()
+
+
+def _look(draw: _Draw, lora: SpatialLoRA, layers: Mapping[str, nn.Linear], state: TrainingState) -> dict[str, Tensor]:
+    """The spatial LoRA's gradients, by mse of one random frame without the embedding; loss and norm, still on the
+    device."""
+    frame = int(torch.randint(draw.clean.shape[2], (), generator=state.generator))
+    with lora.acting(layers, learning=True):
+        loss = mse(*draw.compare((), slice(frame, frame + 1)), state.generator)
+        lora.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+    return {"spatial loss": loss.detach(), "spatial gradient": _clip(lora.tensors, state.settings)}
+
+
+def _clip(tensors: Mapping[str, Tensor], settings: TrainingSettings) -> Tensor:
+    """The norm of all gradients, before they are brought down to the largest that is allowed."""
+    return torch.nn.utils.clip_grad_norm_(list(tensors.values()), settings.clip or math.inf)
+
+
+def _root_mask(mask: Tensor, latents: Tensor) -> Tensor:
+    """√(m / mean m) `[1 or b, c, f, h, w]`, so that scaling prediction and target makes a mean over the clip the mean
+    over the region."""
+    shape = latents.shape if mask.ndim == 5 else (1, *latents.shape[1:])
+    try:
+        whole = mask.to(latents.device, torch.float32).broadcast_to(shape)
+    except RuntimeError as error:
+        raise MotionError(
+            f"The mask has the shape {list(mask.shape)}, which does not fit latents {list(latents.shape)}: "
+            f"use [f, h, w] or [h, w] of the latents."
+        ) from error
+    mean = whole.mean(dim=(1, 2, 3, 4), keepdim=True)
+    if not bool((whole >= 0).all()) or not bool((mean > 0).all()) or not bool(mean.isfinite().all()):
+        raise MotionError("The mask must hold finite numbers that are not negative, and some that are not 0.")
+    return (whole / mean).sqrt()
 
 
 def _root_weight(schedule: NoiseSchedule, settings: TrainingSettings, at: Tensor, like: Tensor) -> Tensor:

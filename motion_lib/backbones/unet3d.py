@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from diffusers.models.transformers.transformer_temporal import TransformerTemporalModel
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..attention import TemporalAttention, unaware
 from ..embedding import ATTENTIONS, Backbone, TemporalLayer
@@ -63,6 +64,20 @@ class UNet3DDenoiser:
         return self.unet(
             latents, timesteps, conditioning, cross_attention_kwargs={"motion": tuple(patches)}, return_dict=False
         )[0]
+
+    def spatial_linears(self) -> dict[str, nn.Linear]:
+        return spatial_linears(self.unet)
+
+
+def spatial_linears(unet: Any) -> dict[str, nn.Linear]:
+    """See Denoiser."""
+    transformers = {name: m for name, m in unet.named_modules() if isinstance(m, Transformer2DModel)}
+    return {
+        f"{name}.transformer_blocks.{part}": module
+        for name, transformer in transformers.items()
+        for part, module in transformer.transformer_blocks.named_modules()
+        if isinstance(module, nn.Linear)
+    }
 
 
 def install_processors(unet: Any, backbone: Backbone) -> None:

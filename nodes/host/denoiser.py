@@ -90,6 +90,12 @@ class ModelDenoiser:
             return (latents - signal * clean) / spread
         return (signal * latents - clean) / spread
 
+    def spatial_linears(self) -> dict[str, torch.nn.Linear]:
+        """Where a loss with a spatial term has its LoRA while training."""
+        from ...motion_lib.backbones.unet3d import spatial_linears  # needs diffusers
+
+        return spatial_linears(self.model.model.diffusion_model)
+
 
 def video_latents(model: ModelPatcher, latent: dict[str, Any], device: torch.device) -> Tensor:
     """`[1, c, f, h, w]` as the model sees them, of a LATENT `[f, c, h, w]`; raises MotionError for another shape."""
