@@ -7,10 +7,11 @@ shorter side. A step moves the background's points by the similarity x' = zoom Â
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import MotionError
@@ -20,6 +21,7 @@ from .trackers import Tracker, Tracks, track
 
 TOLERANCE = 0.012  # half frames: about 0.8 pixels at 128
 LEAST_POINTS = 6
+BESIDE = 0.1  # of the shorter side: half of the window in which the default tracker compares
 LEAST_SPREAD = 0.3  # of the frame's area, spanned by points that move as one: less is an object, not a background
 
 
@@ -80,6 +82,17 @@ def camera_of_tracks(tracks: Tracks) -> CameraMotion:
         steps.append(_similarity(points[both, i], points[both, i + 1], LEAST_SPREAD * area))
     values = torch.tensor(steps, dtype=torch.float32).reshape(-1, 4)
     return CameraMotion(values[:, :2], values[:, 2], values[:, 3])
+
+
+def beside(tracks: Tracks, objects: Tensor) -> Tracks:
+    """The same tracks, hidden where they come so close to an object, bool masks `[f, h, w]`, that its edges drag them
+    along: in a slow zoom an object at rest differs from its background by less than the tolerance."""
+    reach = round(BESIDE * min(tracks.size))
+    near = F.max_pool2d(objects[:, None].float(), 2 * reach + 1, stride=1, padding=reach)[:, 0] > 0
+    x, y = tracks.points.round().long().unbind(-1)
+    height, width = tracks.size
+    hit = near[torch.arange(len(near)), y.clamp(0, height - 1), x.clamp(0, width - 1)]
+    return replace(tracks, visible=tracks.visible & ~hit)
 
 
 def true_camera(scenes: Scenes, i: int) -> CameraMotion:

@@ -45,6 +45,7 @@ POINTS_PER_CELL = 4
 LEAST_STRENGTH = 1e-6  # smaller eigenvalue below which a corner is noise of compression
 EDGE_RATIO = 0.05  # of the two eigenvalues over the window, below which it shows one direction only
 WINDOW = 0.2  # of the shorter side: wide enough to see that the edge of a disc is curved
+LEVELS = (1, 3)  # of the pyramid, beyond the first: steps of up to about a fifth and most of the shorter side
 RETURN = 0.004  # of the shorter side: how far a point may be off when a step is tracked back
 LEAST_VISIBLE = 0.5  # of the frames, or a track is dropped
 
@@ -112,7 +113,6 @@ def _follow(
     window = max(5, round(side * WINDOW)) | 1
     options: dict[str, Any] = {
         "winSize": (window, window),
-        "maxLevel": 3,
         "criteria": (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 0.003),
         "minEigThreshold": 1e-5,
     }
@@ -122,14 +122,20 @@ def _follow(
     for step in (1, -1):
         for i in range(start + step, len(images) if step > 0 else -1, step):
             before = tracks[:, i - step]
-            now, found, _ = cv2.calcOpticalFlowPyrLK(images[i - step], images[i], before[:, None], None, **options)
-            back, found_back, _ = cv2.calcOpticalFlowPyrLK(images[i], images[i - step], now, None, **options)
-            now, back = now[:, 0], back[:, 0]
-            inside = ((now >= 0) & (now < images[i].shape[1::-1])).all(axis=1)
-            good = (found[:, 0] & found_back[:, 0]).astype(bool) & inside
-            good &= np.linalg.norm(back - before, axis=1) < RETURN * side
-            visible[:, i] = visible[:, i - step] & good
-            tracks[:, i] = np.where(visible[:, i, None], now, before)
+            tracks[:, i] = before
+            # Short steps first: on a texture that repeats itself, a long one may fit as well.
+            for levels in LEVELS:
+                lost = (visible[:, i - step] & ~visible[:, i]).nonzero()[0]
+                if not len(lost):
+                    break
+                old, pair = before[lost, None], (images[i - step], images[i])
+                now, found, _ = cv2.calcOpticalFlowPyrLK(*pair, old, None, maxLevel=levels, **options)
+                back, found_back, _ = cv2.calcOpticalFlowPyrLK(*pair[::-1], now, None, maxLevel=levels, **options)
+                now, back = now[:, 0], back[:, 0]
+                inside = ((now >= 0) & (now < images[i].shape[1::-1])).all(axis=1)
+                good = (found[:, 0] & found_back[:, 0]).astype(bool) & inside
+                good &= np.linalg.norm(back - before[lost], axis=1) < RETURN * side
+                tracks[lost[good], i], visible[lost[good], i] = now[good], True
     return tracks, visible
 
 

@@ -4,7 +4,7 @@ One coloured shape moves on a muted background; the camera may move too. The cli
 `sprite_t2v`, serve as references whose path is known exactly, and give every caption a verifiable meaning.
 """
 
-from .checker import FrameVerdict, check_frames, object_path
+from .checker import SYMMETRY, FrameVerdict, check_frames, object_angle, object_area, object_path
 from .render import render
 from .scene import Scenes, concatenate, random_scenes
 from .vocabulary import COLOURS, SHAPES, TEXTURES, TONES, Words, caption, parse_caption
@@ -12,6 +12,7 @@ from .vocabulary import COLOURS, SHAPES, TEXTURES, TONES, Words, caption, parse_
 __all__ = [
     "COLOURS",
     "SHAPES",
+    "SYMMETRY",
     "TEXTURES",
     "TONES",
     "FrameVerdict",
@@ -20,6 +21,8 @@ __all__ = [
     "caption",
     "check_frames",
     "concatenate",
+    "object_angle",
+    "object_area",
     "object_path",
     "parse_caption",
     "random_scenes",

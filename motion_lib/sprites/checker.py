@@ -69,6 +69,32 @@ def object_path(frames: Tensor) -> Tensor:
     return path
 
 
+def object_area(frames: Tensor) -> Tensor:
+    """How much of every frame `[n, 3, h, w]` the object covers: `[n]`, NaN where there is no object."""
+    area = _cover(frames.float()).mean(dim=(1, 2))
+    return torch.where(area > SMALLEST_OBJECT, area, math.nan)
+
+
+# Turns after which a shape looks the same again; round shapes cannot be seen to turn.
+SYMMETRY = {"square": 4, "triangle": 3, "star": 5, "heart": 1, "cross": 4, "moon": 1}
+
+
+def object_angle(frames: Tensor, shape: str) -> Tensor:
+    """How far a `shape` of SYMMETRY is turned in every frame `[n, 3, h, w]`: `[n]` radians clockwise on the screen, in
+    [0, 2π / symmetry); NaN where there is no object."""
+    cover = _cover(frames.float())
+    area = cover.mean(dim=(1, 2))
+    windows = _windows(cover, _centre(cover), area.clamp(min=1e-4), torch.zeros_like(area)).flatten(1)[:, None]
+    silhouettes = _silhouettes()[SHAPES.index(shape)].to(frames.device)
+    overlap = torch.minimum(windows, silhouettes).sum(-1) / torch.maximum(windows, silhouettes).sum(-1)
+    best = overlap.argmax(dim=1)
+    before, at, after = (overlap.gather(1, ((best + i) % TURNS)[:, None])[:, 0] for i in (-1, 0, 1))
+    # The summit of two straight flanks, which is what an overlap of silhouettes has.
+    between = 0.5 * (after - before) / (at - torch.minimum(before, after)).clamp(min=1e-6)
+    angle = -(best + between) * (math.tau / TURNS) % (math.tau / SYMMETRY[shape])
+    return torch.where(area > SMALLEST_OBJECT, angle, math.nan)
+
+
 def _chroma(frames: Tensor) -> Tensor:
     return frames.amax(dim=1) - frames.amin(dim=1)
 

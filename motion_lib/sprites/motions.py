@@ -69,11 +69,29 @@ def zoom(t: Tensor) -> dict[str, Tensor]:
 
 
 def shake(t: Tensor) -> dict[str, Tensor]:
-    return {"camera": 0.2 * torch.stack([(17.0 * t).sin() + (41.0 * t).sin(), (29.0 * t).sin()], dim=-1)}
+    return {"camera": 0.07 * torch.stack([(8.0 * t).sin() + (21.0 * t).sin(), 1.4 * (14.0 * t).sin()], dim=-1)}
 
 
 def eight_and_pan(t: Tensor) -> dict[str, Tensor]:
     return figure_eight(t) | pan(t)
+
+
+# Motions to choose settings on, so that the others stay unseen until methods are compared.
+
+
+def ellipse(t: Tensor) -> dict[str, Tensor]:
+    angle = -math.tau * (1.2 * t + 0.1)
+    x, y = angle.cos(), 0.45 * angle.sin()
+    return _at(0.8 * x - 0.6 * y, 0.6 * x + 0.8 * y)
+
+
+def loop_the_loop(t: Tensor) -> dict[str, Tensor]:
+    angle = math.tau * (1.5 * t - 0.25)
+    return _at(1.3 * t - 0.65 - 0.45 * angle.cos(), 0.15 + 0.65 * angle.sin())
+
+
+def slow_diagonal_pan(t: Tensor) -> dict[str, Tensor]:
+    return {"camera": torch.stack([-0.7 * _smooth(t), -0.5 * t], dim=-1)}
 
 
 def _smooth(t: Tensor) -> Tensor:
@@ -85,10 +103,12 @@ OBJECT_MOTIONS: dict[str, Move] = {
 }
 CAMERA_MOTIONS: dict[str, Move] = {move.__name__: move for move in (pan, tilt, zoom, shake)}
 MOTIONS: dict[str, Move] = {**OBJECT_MOTIONS, **CAMERA_MOTIONS, "eight_and_pan": eight_and_pan}
+SEARCH_MOTIONS: dict[str, Move] = {move.__name__: move for move in (ellipse, loop_the_loop, slow_diagonal_pan)}
 
 
 def reference(motion: str, words: Words, frames: int = 16, seed: int = 0) -> Scenes:
-    """One scene that moves by the named motion and looks as `words` say; `seed` decides what the words leave open."""
+    """One scene that moves by the named motion, of MOTIONS or SEARCH_MOTIONS, and looks as `words` say; `seed`
+    decides what the words leave open."""
     still = {
         "position": torch.zeros(frames, 2),
         "radius": torch.full((frames,), 0.3),
@@ -97,7 +117,7 @@ def reference(motion: str, words: Words, frames: int = 16, seed: int = 0) -> Sce
         "zoom": torch.ones(frames),
         "roll": torch.zeros(frames),
     }
-    moved = still | MOTIONS[motion](torch.linspace(0, 1, frames))
+    moved = still | (MOTIONS | SEARCH_MOTIONS)[motion](torch.linspace(0, 1, frames))
     return Scenes(
         shape=torch.tensor([SHAPES.index(words.shape or "circle")]),
         colour=torch.tensor([list(COLOURS).index(words.colour or "red")]),
