@@ -1,0 +1,1 @@
+"""Yardsticks: motion transfer with known answers, ablations, and speed."""

@@ -1,0 +1,61 @@
+"""Methods of motion transfer, by name. A method is one frozen dataclass (see base.Method) and a line in METHODS."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ...noise import START_NOISES
+from ...patch import DEBIAS
+from ...presets import PRESETS, Preset
+from ...training import TrainingSettings
+from .base import Method, Reference, Request
+from .feature_guidance import FeatureGuidance
+from .motion_inversion import MotionInversion
+from .temporal_finetuning import TemporalFinetuning
+from .temporal_lora import TemporalLoRA
+from .untrained import NoiseOnly, NoMotion, RenderedTruth
+
+OBJECT = PRESETS["object"]
+
+PUBLISHED = Preset(
+    about="Motion Inversion with the settings of its released configuration",
+    settings=TrainingSettings(steps=400, learning_rate=2e-2),
+    sites="all",
+)
+
+METHODS: dict[str, Method] = {
+    "truth": RenderedTruth(),
+    "no_motion": NoMotion(),
+    **{f"noise_{name}": NoiseOnly(noise=name) for name in START_NOISES},
+    "published": MotionInversion(PUBLISHED),
+    "published_camera": MotionInversion(
+        replace(PUBLISHED, components="qk", settings=replace(PUBLISHED.settings, loss="debiased"))
+    ),
+    **{name: MotionInversion(preset) for name, preset in PRESETS.items()},
+    "qk_only": MotionInversion(replace(OBJECT, components="qk")),
+    "v_only": MotionInversion(replace(OBJECT, components="v")),
+    **{f"debias_{name}": MotionInversion(replace(OBJECT, debias=name)) for name in DEBIAS if name != OBJECT.debias},
+    # How the settings of the three that follow were found is told in docs/benchmark.md.
+    "temporal_lora": TemporalLoRA(TrainingSettings(steps=300, learning_rate=5e-4, loss="debiased")),
+    "temporal_finetuning": TemporalFinetuning(TrainingSettings(steps=300, learning_rate=1e-4, loss="velocity")),
+    "feature_guidance": FeatureGuidance(),
+}
+
+# What the table compares when nothing else is asked for: the ceiling, what comes without learning, the method by its
+# parts and presets, and the others' methods.
+USUAL = (
+    "truth",
+    "no_motion",
+    *(f"noise_{name}" for name in START_NOISES),
+    "published",
+    "published_camera",
+    *PRESETS,
+    "qk_only",
+    "v_only",
+    *(f"debias_{name}" for name in DEBIAS if name != OBJECT.debias),
+    "temporal_lora",
+    "temporal_finetuning",
+    "feature_guidance",
+)
+
+__all__ = ["METHODS", "OBJECT", "USUAL", "Method", "Reference", "Request"]

@@ -1,0 +1,52 @@
+"""VMC (Jeong et al., arXiv 2312.00845): the query, key and value weights of temporal attention, learned in full with
+the loss on how frames change, and videos made from the reference's own inverted noise."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from ...backbones import VideoModel
+from ...noise import mix
+from ...training import TrainingSettings
+from .adapters import Change, PlainDenoiser, acting, fit, no_change
+from .base import Reference, Request, generate
+from .temporal_lora import TEMPORAL
+
+
+@dataclass(frozen=True)
+class TemporalFinetuning:
+    """The change of the weights is kept apart from them, in float32: the same gradients, though weight decay then pulls
+    to the model's weights and not to zero. noise_weight: of inverted noise in the start noise; 1 in the paper."""
+
+    settings: TrainingSettings
+    noise_weight: float = 1.0
+
+    @property
+    def recipe(self) -> Hashable:
+        return replace(self, noise_weight=0.0)
+
+    def learn(self, model: VideoModel, reference: Reference) -> dict[str, Change]:
+        denoiser = PlainDenoiser(model)
+        layers = denoiser.linears(TEMPORAL, _query_key_value)
+        changes = no_change(layers, None, model.device, torch.Generator())
+        text = model.encode_prompt([reference.case.prompt])
+        fit(denoiser, reference.latents, text, self.settings, layers, changes)
+        return {name: tuple(t.detach().half() for t in change) for name, change in changes.items()}
+
+    def sample(self, model: VideoModel, reference: Reference, learned: dict[str, Change], request: Request) -> Tensor:
+        denoiser = PlainDenoiser(model)
+        noise = mix(reference.inverted, request.fresh, self.noise_weight)
+        with acting(denoiser.linears(TEMPORAL, _query_key_value), learned):
+            return generate(replace(model, denoiser=denoiser), request, noise)
+
+    def shared(self, reference: Reference, learned: dict[str, Change]) -> dict[str, Tensor]:
+        inverted = {"inverted": reference.inverted} if self.noise_weight else {}
+        return {name: change for name, (change,) in learned.items()} | inverted
+
+
+def _query_key_value(name: str) -> bool:
+    return name.endswith((".to_q", ".to_k", ".to_v"))

@@ -1,0 +1,60 @@
+"""Methods without training: nothing, the start noise alone, and the right answer itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...backbones import VideoModel
+from ...errors import MotionError
+from ...noise import mix
+from ...sprites import concatenate, parse_caption, render
+from ...sprites.motions import reference as scene_of
+from ..cases import as_frames
+from .base import Reference, Request, Untrained, generate
+
+
+@dataclass(frozen=True)
+class NoMotion(Untrained):
+    """The model left to itself."""
+
+    def sample(self, model: VideoModel, reference: Reference, learned: Any, request: Request) -> Tensor:
+        return generate(model, request, request.fresh)
+
+
+@dataclass(frozen=True)
+class NoiseOnly(Untrained):
+    """The model left to itself, from a start noise that holds a `noise_weight` of the reference's."""
+
+    noise: str = "blend"
+    noise_weight: float = 0.5
+    renormalise: bool = False
+
+    def sample(self, model: VideoModel, reference: Reference, learned: Any, request: Request) -> Tensor:
+        noise = mix(reference.inverted, request.fresh, self.noise_weight, self.noise, self.renormalise)
+        return generate(model, request, noise)
+
+    def shared(self, reference: Reference, learned: Any) -> dict[str, Tensor]:
+        return {"inverted": reference.inverted}
+
+
+@dataclass(frozen=True)
+class RenderedTruth(Untrained):
+    """The answer: the prompt's own words rendered with the reference's motion, through the model's autoencoder. What it
+    falls short of a perfect score is the error of the measures."""
+
+    def sample(self, model: VideoModel, reference: Reference, learned: Any, request: Request) -> Tensor:
+        case = reference.case
+        if case.truth is None:
+            raise MotionError(f"The motion of {case.name} is not known, so the method truth cannot render it.")
+        scenes = concatenate(
+            [
+                scene_of(case.name, parse_caption(prompt), case.truth.frames, seed)
+                for prompt, seed in zip(request.prompts, request.seeds, strict=True)
+            ]
+        )
+        videos = render(scenes, case.frames.shape[1])
+        return torch.cat([model.encode_video(as_frames(video)) for video in videos])

@@ -1,0 +1,153 @@
+"""Methods of motion transfer side by side, on clips whose true motion is known.
+
+Rendered references move by known motions; every method gives their motion to the same prompts and seeds, and one
+evaluator judges all videos. Writes to the folder --out, as it goes: a run that was stopped carries on by the same
+command.
+  table.md, table.csv   mean ± standard error of every score, seconds and bytes
+  report.json           every score of every video, and how it was made
+  sheets/               a picture per motion with all methods
+Needs OpenCV: pip install "motion-inversion[metrics]".
+
+examples:
+  motion-inversion benchmark motion --quick --out quick
+  motion-inversion benchmark motion --workers 8 --out full
+  motion-inversion benchmark motion --motions figure_eight pan --methods object "object:learning_rate=0.1,end=0.6"
+  motion-inversion benchmark motion --clip dance.mp4 --clip-prompt "a man dancing" --prompt "a robot dancing" """
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+
+from ..errors import MotionError
+from ..sprites.motions import MOTIONS, SEARCH_MOTIONS
+from .methods import METHODS, USUAL
+
+QUICK_MOTIONS = ("figure_eight", "pan")
+QUICK_METHODS = ("truth", "no_motion", "noise_blend", "object")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_case_arguments(parser)
+    add_run_arguments(parser)
+    parser.add_argument(
+        "--methods",
+        nargs="+",
+        metavar="METHOD",
+        help=f"of {', '.join(METHODS)}; with settings as in object:steps=50,end=0.6 (default: most of them)",
+    )
+    parser.add_argument(
+        "--set",
+        nargs="+",
+        default=[],
+        metavar="NAME=VALUE",
+        help="settings for every chosen method that has them, as in learning_rate=0.1 timesteps=300-999",
+    )
+
+
+def add_case_arguments(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("what is tried")
+    group.add_argument(
+        "--motions",
+        nargs="+",
+        metavar="MOTION",
+        help=f"of {', '.join(MOTIONS)} (default: all); or, to search for settings, {', '.join(SEARCH_MOTIONS)}",
+    )
+    group.add_argument("--prompts", type=int, help="prompts per motion (default: 3)")
+    group.add_argument("--seeds", type=int, help="videos per prompt (default: 2)")
+    group.add_argument("--look", type=int, default=0, help="seed of the words for references and prompts (default: 0)")
+    group.add_argument("--clip", nargs="+", default=[], metavar="VIDEO", help="your own clips instead, without a truth")
+    group.add_argument("--clip-prompt", nargs="+", default=[], metavar="TEXT", help="what each of these clips shows")
+    group.add_argument("--prompt", nargs="+", default=[], metavar="TEXT", help="what is to move like these clips")
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    from ..cli.common import add_model_arguments
+
+    parser.add_argument("--out", type=Path, default=Path("motion_benchmark"), help="folder (default: motion_benchmark)")
+    parser.add_argument("--quick", action="store_true", help="few motions, methods and sampling steps, for a CPU")
+    parser.add_argument("--workers", type=int, default=1, help="processes at once; 8 suit one GPU (default: 1)")
+    parser.add_argument("--sampling-steps", type=int, help="per video (default: what the model needs; 10 with --quick)")
+    parser.add_argument("--guidance", type=float, help="how closely to follow the prompt (default: the model's)")
+    parser.add_argument("--tracker", default="lucas_kanade", help="point tracker (default: lucas_kanade)")
+    parser.add_argument("--text-model", metavar="FOLDER", help="a CLIP model: adds similarity of text and frames")
+    add_model_arguments(parser)
+    parser.set_defaults(dtype="float32")
+
+
+def run(options: argparse.Namespace) -> None:
+    from .methods.spec import chosen_methods
+
+    names = options.methods or (QUICK_METHODS if options.quick else _usual(options))
+    execute(options, chosen_methods(names, options.set), "Motion benchmark")
+
+
+def execute(options: argparse.Namespace, methods: dict, title: str) -> None:
+    """Run methods on the cases that the options ask for, and write and print what was found."""
+    from ..cli.common import bar
+    from .report import write_report
+    from .runner import run as run_plan
+
+    plan = plan_of(options, methods)
+    progress = bar(1, "Benchmark")
+
+    def on_done(done: int, total: int) -> None:
+        progress.total = total
+        progress.update(done - progress.n)
+
+    try:
+        results = run_plan(plan, options.workers, on_done)
+    finally:
+        progress.close()
+    print(write_report(plan, results, "motion-inversion " + shlex.join(sys.argv[1:]), title))
+    print(f"Look at {options.out / 'sheets'}; every score is in {options.out / 'report.json'}.")
+
+
+def plan_of(options: argparse.Namespace, methods: dict):
+    from ..backbones import SamplingDefaults
+    from ..cli.common import pick_device, pick_dtype
+    from ..models import BUNDLED
+    from .runner import Plan
+
+    device = pick_device(options.device)
+    defaults = BUNDLED[options.model][1] if options.model in BUNDLED else SamplingDefaults()
+    steps = options.sampling_steps or (10 if options.quick else defaults.steps)
+    return Plan(
+        cases=tuple(_cases(options, defaults)),
+        methods=methods,
+        out=options.out,
+        seeds=options.seeds or 2,
+        steps=steps,
+        guidance=defaults.guidance if options.guidance is None else options.guidance,
+        model=options.model,
+        device=str(device),
+        dtype=pick_dtype(options.dtype, device),
+        tracker=options.tracker,
+        text_model=options.text_model,
+    )
+
+
+def _cases(options: argparse.Namespace, defaults):
+    from .cases import clip_cases, rendered_case
+
+    if options.clip:
+        if len(options.clip) != len(options.clip_prompt) or not options.prompt:
+            raise MotionError(
+                "Give as many --clip-prompt as --clip, one for what each clip shows, and at least one --prompt."
+            )
+        from ..video import ClipOptions, read_clip
+
+        size = ClipOptions(frame_load_cap=defaults.frames, width=defaults.width, height=defaults.height)
+        clips = [read_clip(name, size, min_frames=defaults.frames).frames for name in options.clip]
+        names = [Path(name).stem for name in options.clip]
+        return clip_cases(zip(names, clips, options.clip_prompt, strict=True), options.prompt)
+    prompts = options.prompts or (1 if options.quick else 3)
+    side = min(defaults.width, defaults.height)
+    motions = options.motions or (QUICK_MOTIONS if options.quick else list(MOTIONS))
+    return [rendered_case(motion, prompts, defaults.frames, side, options.look) for motion in motions]
+
+
+def _usual(options: argparse.Namespace) -> tuple[str, ...]:
+    return tuple(name for name in USUAL if not (options.clip and name == "truth"))

@@ -1,0 +1,35 @@
+"""Measure the method and the code: `benchmark motion | ablations | speed`.
+
+motion      methods of motion transfer side by side, on rendered clips whose true motion is known
+ablations   one switch of the method at a time
+speed       time and memory of training and sampling, at full size on a GPU
+
+example:
+  motion-inversion benchmark motion --quick"""
+
+from __future__ import annotations
+
+import argparse
+from importlib import import_module
+
+# Modules of motion_lib.benchmark with add_arguments and run.
+BENCHMARKS: tuple[str, ...] = ("motion",)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    kinds = parser.add_subparsers(dest="benchmark", required=True, metavar="BENCHMARK", help="what to measure")
+    for name in BENCHMARKS:
+        module = import_module(f"motion_lib.benchmark.{name}")
+        assert module.__doc__
+        sub = kinds.add_parser(
+            name,
+            help=module.__doc__.split("\n\n")[0].replace("\n", " "),
+            description=module.__doc__,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(sub)
+        sub.set_defaults(run_benchmark=module.run)
+
+
+def run(options: argparse.Namespace) -> None:
+    options.run_benchmark(options)
