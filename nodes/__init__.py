@@ -6,6 +6,7 @@ from comfy_api.latest import ComfyExtension, io
 
 from .apply import ApplyMotionEmbedding, ApplyMotionEmbeddingAdvanced
 from .clip import PrepareReferenceClip, SampleClip
+from .edit import CombineMotionEmbeddings, EditMotionEmbedding
 from .embedding import LoadMotionEmbedding, SaveMotionEmbedding
 from .host.folders import register_folders
 from .load import LoadMotionVideoModel
@@ -24,6 +25,8 @@ NODES: list[type[io.ComfyNode]] = [
     MixInversionNoise,
     SaveMotionEmbedding,
     LoadMotionEmbedding,
+    EditMotionEmbedding,
+    CombineMotionEmbeddings,
     MotionReport,
 ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from ..motion_lib.curves import parse_curve
 from ..motion_lib.describe import usual_patch
 from ..motion_lib.embedding import MotionEmbedding
 from ..motion_lib.patch import DEBIAS, MotionPatch
@@ -106,8 +107,21 @@ class ApplyMotionEmbeddingAdvanced(io.ComfyNode):
                     io.String,
                     "sites",
                     default="",
-                    tooltip="Layers that act, out of those that were trained: empty for all, coarse, deep, or a "
-                    "comma-separated list of names and patterns such as up_blocks.1.*",
+                    tooltip="Layers that act, of those that were trained: empty for all, coarse, coarse_up, deep, or "
+                    "a comma-separated list of names and patterns such as up_blocks.1.*",
+                ),
+                advanced(
+                    io.String,
+                    "strength_curve",
+                    default="",
+                    tooltip="Factors on both strengths over sampling, as position:factor pairs from 0 to 1: "
+                    "0:1, 0.5:0.2 fades the motion out. Empty for none.",
+                ),
+                advanced(
+                    io.String,
+                    "frame_curve",
+                    default="",
+                    tooltip="The same over the frames of the video: 0:0, 0.5:1 lets the motion set in.",
                 ),
             ],
             outputs=[io.Model.Output(tooltip="For KSampler or CFGGuider.")],
@@ -130,8 +144,19 @@ class ApplyMotionEmbeddingAdvanced(io.ComfyNode):
         start_percent: float,
         end_percent: float,
         sites: str = "",
+        strength_curve: str = "",
+        frame_curve: str = "",
     ) -> io.NodeOutput:
         if sites.strip():
             motion_embedding = motion_embedding.only(sites.strip())
-        patch = MotionPatch(motion_embedding, strength_qk, strength_v, debias, start_percent, end_percent)
+        patch = MotionPatch(
+            motion_embedding,
+            strength_qk,
+            strength_v,
+            debias,
+            start_percent,
+            end_percent,
+            parse_curve("strength_curve", strength_curve),
+            parse_curve("frame_curve", frame_curve),
+        )
         return io.NodeOutput(patched(model, patch))

@@ -13,11 +13,12 @@ from torch import Tensor
 from ..motion_lib import files
 from ..motion_lib.errors import MotionError
 from ..motion_lib.inversion import REFINEMENTS, invert
-from ..motion_lib.noise import START_NOISES, mix
+from ..motion_lib.noise import START_NOISES, mix, statistics
 from .host.denoiser import ModelDenoiser, schedule_of, text_embedding, video_latents
 from .host.fingerprint import fingerprint, model_state
 from .host.folders import INVERTED, result_path
 from .host.session import Progress, loaded
+from .host.shown import NODE_ID, say
 from .schema import advanced, schema
 
 MOST_NOISE_DEVIATION = 2.0  # clean latents lie around 5, since ComfyUI keeps them unscaled
@@ -95,7 +96,8 @@ class MixInversionNoise(io.ComfyNode):
             "MixNoise",
             display_name="Mix Inversion Noise",
             description="Start noise between fresh noise and the noise of the inverted reference clip.",
-            search_aliases=["noise prior", "noise blend", "motion inversion", "initial noise"],
+            search_aliases=["noise prior", "noise blend", "motion inversion", "initial noise", "freeinit"],
+            hidden=[NODE_ID],
             inputs=[
                 io.Model.Input("model", tooltip="The MODEL that will sample; it is only asked for its noise schedule."),
                 io.Latent.Input("inverted_noise", tooltip="From Invert Video to Noise."),
@@ -121,7 +123,15 @@ class MixInversionNoise(io.ComfyNode):
                     "method",
                     options=list(START_NOISES),
                     default=next(iter(START_NOISES)),
-                    tooltip="How the two are put together.",
+                    tooltip="blend: both everywhere; inversion: the clip's alone; low_frequency, blend_high_frequency, "
+                    "fft and fft_gaussian: what is coarse from the clip, what is fine fresh.",
+                ),
+                advanced(
+                    io.Boolean,
+                    "renormalise",
+                    default=False,
+                    tooltip="Bring the noise to mean 0 and deviation 1, as a model expects it; the report under the "
+                    "node says how far off it is.",
                 ),
             ],
             outputs=[
@@ -131,30 +141,39 @@ class MixInversionNoise(io.ComfyNode):
                     tooltip="The same for KSampler (Advanced) with add_noise disabled, from step 0, with a scheduler "
                     "that starts at full noise, such as simple.",
                 ),
+                io.String.Output(display_name="report", tooltip="Mean and standard deviation of the noise."),
             ],
         )
 
     @classmethod
     def execute(
-        cls, model, inverted_noise: dict, weight: float, noise_seed: int, method: str = "blend"
+        cls,
+        model,
+        inverted_noise: dict,
+        weight: float,
+        noise_seed: int,
+        method: str = "blend",
+        renormalise: bool = False,
     ) -> io.NodeOutput:
-        noise = MixedNoise(inverted_noise["samples"], weight, noise_seed, method)
+        noise = MixedNoise(inverted_noise["samples"], weight, noise_seed, method, renormalise)
         start = noise.generate_noise({"samples": torch.zeros_like(noise.inverted)})
         sigma = (1 / schedule_of(model).alphas_cumprod[-1]).sqrt().to(start)  # √(1 + σ²) at the noisy end
-        return io.NodeOutput(noise, {"samples": model.model.process_latent_out(start * sigma)})
+        text = f"Start noise {method}: {statistics(start)}; white noise has 0 and 1."
+        return io.NodeOutput(noise, {"samples": model.model.process_latent_out(start * sigma)}, text, ui=say(cls, text))
 
 
 class MixedNoise:
     """A NOISE of ComfyUI. inverted: `[f, c, h, w]`."""
 
-    def __init__(self, inverted: Tensor, weight: float, seed: int, method: str):
+    def __init__(self, inverted: Tensor, weight: float, seed: int, method: str, renormalise: bool = False):
         spread = float(inverted.std())
         if not spread <= MOST_NOISE_DEVIATION:
             raise MotionError(
                 f"inverted_noise has a standard deviation of {spread:.2f}, but noise has about 1: connect Invert Video "
                 f"to Noise, not the clip's own LATENT."
             )
-        self.inverted, self.weight, self.seed, self.method = inverted, weight, seed, method
+        self.inverted, self.seed = inverted, seed
+        self.how = {"weight": weight, "noise": method, "renormalise": renormalise}
 
     def generate_noise(self, input_latent: dict[str, Any]) -> Tensor:
         samples = input_latent["samples"]
@@ -165,4 +184,4 @@ class MixedNoise:
             )
         fresh = comfy.sample.prepare_noise(samples, self.seed, input_latent.get("batch_index"))
         as_video = [rearrange(noise.float(), "f c h w -> 1 c f h w") for noise in (self.inverted.cpu(), fresh)]
-        return rearrange(mix(*as_video, self.weight, self.method), "1 c f h w -> f c h w").to(samples.dtype)
+        return rearrange(mix(*as_video, **self.how), "1 c f h w -> f c h w").to(samples.dtype)

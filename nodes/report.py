@@ -11,8 +11,9 @@ from PIL import Image, ImageDraw
 
 from ..motion_lib.errors import MotionError
 from ..motion_lib.metrics.camera import camera_error, camera_of_tracks
-from ..motion_lib.metrics.captions import object_path
+from ..motion_lib.metrics.captions import caption_accuracy, object_path
 from ..motion_lib.metrics.fidelity import fidelity_of_tracks
+from ..motion_lib.metrics.leak import appearance_leak
 from ..motion_lib.metrics.paths import path_correlation
 from ..motion_lib.metrics.trackers import Tracks, track
 from ..motion_lib.video import side_by_side
@@ -39,6 +40,18 @@ class MotionReport(io.ComfyNode):
             inputs=[
                 io.Image.Input("reference", tooltip="Frames of the reference clip."),
                 io.Image.Input("generated", tooltip="As many frames of a clip that should move like it."),
+                io.Image.Input(
+                    "without",
+                    optional=True,
+                    tooltip="The same prompt and seed sampled without the motion: shows how much of the reference's "
+                    "look came along.",
+                ),
+                io.String.Input(
+                    "prompt",
+                    optional=True,
+                    default="",
+                    tooltip="What the generated clip should show, in the words of sprite_t2v's captions.",
+                ),
                 advanced(
                     io.Boolean,
                     "draw_tracks",
@@ -53,7 +66,7 @@ class MotionReport(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, reference, generated, draw_tracks: bool = True) -> io.NodeOutput:
+    def execute(cls, reference, generated, without=None, prompt: str = "", draw_tracks: bool = True) -> io.NodeOutput:
         clips = [frames_of(reference), frames_of(generated)]
         if len(clips[0]) != len(clips[1]):
             raise MotionError(
@@ -66,7 +79,12 @@ class MotionReport(io.ComfyNode):
         else:
             lines = [*fidelity_lines(*tracks), camera_line(*tracks)]
             shown = [drawn(*pair) for pair in zip(clips, tracks, strict=True)] if draw_tracks else clips
-        text = "\n".join([*lines, path_line(*clips)])
+        lines.append(path_line(*clips))
+        if without is not None:
+            lines.append(leak_line(*clips, frames_of(without)))
+        if prompt.strip():
+            lines.append(caption_line(clips[1], prompt))
+        text = "\n".join(lines)
         both = side_by_side(shown, ["reference", "generated"])
         return io.NodeOutput(images_of(both), text, ui=say(cls, text))
 
@@ -106,6 +124,21 @@ def path_line(reference: torch.Tensor, generated: torch.Tensor) -> str:
         "of the most colourful thing",
         "it stands still in one of the clips" if seen else "one of the clips shows no colourful thing",
     )
+
+
+def leak_line(reference: torch.Tensor, generated: torch.Tensor, without: torch.Tensor) -> str:
+    return score(
+        "Appearance leak",
+        appearance_leak(reference, generated, without).score,
+        "0 none of the reference's colour, 1 all of it",
+        "the reference has the colour that the clip has without the motion",
+    )
+
+
+def caption_line(generated: torch.Tensor, prompt: str) -> str:
+    found = caption_accuracy(generated, prompt).middle_frame
+    words = ", ".join(f"{kind} {'right' if right else 'wrong'}" for kind, right in found.items())
+    return f"Prompt, middle frame: {words or 'it names nothing that can be checked'}"
 
 
 def drawn(clip: torch.Tensor, tracks: Tracks) -> torch.Tensor:

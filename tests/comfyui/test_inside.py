@@ -26,6 +26,11 @@ CHECKS = (
     "lora_and_patch",
     "context_windows",
     "compiled",
+    "edits_equal_library",
+    "combinations_equal_library",
+    "curves_equal_library",
+    "noises_equal_library",
+    "report_of_leak_and_prompt",
     "training_gradients",
     "inversion_returns",
     "core_training_finds_the_model",
@@ -120,6 +125,36 @@ def test_context_windows_take_the_rows_of_their_frames(found):
 def test_torch_compile_sees_the_patch(found):
     assert found["compiled"]["patched"] < 1e-4
     assert found["compiled"]["unpatched"] < 1e-4
+
+
+def test_edits_equal_the_library(found):
+    assert found["edits_equal_library"]["difference"] == 0
+    assert found["edits_equal_library"]["by_default"] == 0
+    assert found["edits_equal_library"]["effect"] > 0.1
+
+
+def test_combinations_equal_the_library(found):
+    combinations = {name: value for name, value in found["combinations_equal_library"].items() if name != "took"}
+    assert combinations.pop("tested") == sorted(combinations)
+    assert set(combinations.values()) == {0}
+
+
+def test_curves_equal_the_library(found):
+    assert found["curves_equal_library"]["difference"] == 0
+    assert found["curves_equal_library"]["effect"] > 0.1
+
+
+def test_every_start_noise_equals_the_library(found):
+    noises = {name: value for name, value in found["noises_equal_library"].items() if name != "took"}
+    assert len(noises) >= 10 and max(noises.values()) < 1e-5
+
+
+def test_the_report_speaks_of_leak_and_prompt(found):
+    texts = found["report_of_leak_and_prompt"]
+    assert "Appearance leak 1.00" in texts["same"] and "Appearance leak 0.00" in texts["none"]
+    assert "Prompt, middle frame: shape right, colour right" in texts["same"]
+    assert "colour wrong" in texts["none"]
+    assert "leak" not in texts["plain"] and "Prompt" not in texts["plain"]
 
 
 def test_training_gradients_agree_however_the_weights_are_kept(found):
