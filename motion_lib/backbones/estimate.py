@@ -1,0 +1,61 @@
+"""How much memory a pass needs, before it is run: the pass itself on tensors without data, whose sizes are counted."""
+
+from __future__ import annotations
+
+import copy
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+
+class LiveBytes(TorchDispatchMode):
+    """Follows every tensor that operations make: `now` bytes are alive, `peak` was the most."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = self.peak = 0
+        self._known: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        given = {x.untyped_storage()._cdata for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor)}
+        for tensor in tree_leaves(out):
+            if isinstance(tensor, Tensor) and tensor.untyped_storage()._cdata not in given:
+                self._follow(tensor.untyped_storage())
+        return out
+
+    def _follow(self, storage: torch.UntypedStorage) -> None:
+        if storage in self._known:
+            return
+        self._known.add(storage)
+        size = storage.nbytes()
+        self.now += size
+        self.peak = max(self.peak, self.now)
+        weakref.finalize(storage, self._forget, size)
+
+    def _forget(self, size: int) -> None:
+        self.now -= size
+
+
+def without_data(module: nn.Module) -> Any:
+    """A copy on the meta device; the weights are not copied."""
+    memo: dict[int, Any] = {}
+    for parameter in module.parameters():
+        memo[id(parameter)] = nn.Parameter(torch.empty_like(parameter, device="meta"), requires_grad=False)
+    return copy.deepcopy(module, memo)
+
+
+def activation_bytes(function: Callable[..., Tensor], inputs: list[Tensor]) -> int:
+    """The most that a forward and backward pass of `function(*inputs)` holds at once beside its inputs, which have no
+    data. Gradients are taken for those inputs that need one."""
+    learning = [x for x in inputs if x.requires_grad]
+    with torch.enable_grad(), LiveBytes() as live:
+        output = function(*inputs)
+        if learning:
+            torch.autograd.grad(output, learning, torch.empty_like(output))
+    return live.peak

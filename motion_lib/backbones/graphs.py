@@ -1,0 +1,68 @@
+"""A differentiable function as two CUDA graphs: launching the thousands of kernels of a pass costs the host more time
+than they take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+WARM_UP = 2  # calls before recording, in which libraries choose algorithms and kernels are compiled
+
+
+class Graphed:
+    """`function(*tensors) -> tensor` recorded for the shapes of `inputs`, with the gradient of those that need one.
+
+    The function may read other tensors, such as frozen weights, as long as they stay where they are in memory. Calling
+    it copies its arguments in. What it returns is overwritten by the next call: the output by the next forward pass,
+    gradients by the next backward pass, which must follow the forward pass it belongs to.
+    """
+
+    def __init__(self, function: Callable[..., Tensor], inputs: Sequence[Tensor]):
+        self.inputs = [x.detach().clone().requires_grad_(x.requires_grad) for x in inputs]
+        self.learning = [x for x in self.inputs if x.requires_grad]
+        with torch.enable_grad():
+            self._warm_up(function)
+            self.forward = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self.forward):
+                output = function(*self.inputs)
+            self.gradient, self.output = torch.zeros_like(output), output.detach()
+            self.backward, self.gradients = torch.cuda.CUDAGraph(), ()
+            if self.learning:
+                with torch.cuda.graph(self.backward, pool=self.forward.pool()):
+                    self.gradients = torch.autograd.grad(output, self.learning, self.gradient)
+
+    def _warm_up(self, function: Callable[..., Tensor]) -> None:
+        """On a stream of its own, as recording is."""
+        torch.cuda.synchronize()
+        with torch.cuda.stream(torch.cuda.Stream()):
+            for _ in range(WARM_UP):
+                output = function(*self.inputs)
+                if self.learning:
+                    torch.autograd.grad(output, self.learning, torch.zeros_like(output))
+                del output
+        torch.cuda.synchronize()
+        torch.cuda.empty_cache()  # the recording has memory of its own
+
+    def __call__(self, *inputs: Tensor) -> Tensor:
+        return _Replay.apply(self, *inputs)
+
+
+class _Replay(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, graphed: Graphed, *inputs: Tensor) -> Tensor:
+        for own, given in zip(graphed.inputs, inputs, strict=True):
+            own.detach().copy_(given)
+        graphed.forward.replay()
+        ctx.graphed = graphed
+        return graphed.output.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        graphed: Graphed = ctx.graphed
+        graphed.gradient.copy_(gradients[0])
+        graphed.backward.replay()
+        returned = iter(graphed.gradients)
+        return None, *(next(returned).detach() if x.requires_grad else None for x in graphed.inputs)

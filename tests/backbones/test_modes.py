@@ -1,0 +1,126 @@
+"""Training modes: every one computes what `plain` does, and leaves the model as it was."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from motion_lib.backbones import modes
+from motion_lib.backbones.estimate import activation_bytes, without_data
+from motion_lib.backbones.modes import MODES, RUNGS, Plan, accelerated, flat, plan_training, unflat
+from motion_lib.backbones.unet3d_frozen import FrozenPass
+from motion_lib.embedding import MotionEmbedding
+from motion_lib.errors import MotionError
+from motion_lib.patch import MotionPatch
+from motion_lib.settings import TrainingSettings
+from motion_lib.training import TrainingState, train
+from tests.tiny import randn, random_embedding, text, tiny_backbone, tiny_denoiser, tiny_unet
+
+CLIP = randn(1, 4, 3, 5, 6)
+
+
+def trained(mode: str, loss: str = "mse", steps: int = 4) -> TrainingState:
+    zeros = MotionEmbedding.zeros(tiny_backbone(), "all", 3, (5, 6))
+    state = TrainingState.start(zeros, TrainingSettings(steps=steps, loss=loss), "cpu")
+    plan = plan_training(tiny_denoiser(), mode, CLIP.shape, state.embedding)
+    with accelerated(tiny_denoiser(), plan) as ready:
+        for _ in train(ready, CLIP, text(), state):
+            pass
+    return state
+
+
+@pytest.mark.parametrize("loss", ["mse", "hybrid"])
+@pytest.mark.parametrize("mode", ["fast", "low_memory"])
+def test_training_is_that_of_plain(mode: str, loss: str) -> None:
+    """With the spatial LoRA's hooks on the model too. Adam's first steps have the size of the learning rate whatever
+    the gradient's, so a rounding error can turn a value whose gradient is nearly 0."""
+    ours, theirs = trained(mode, loss), trained("plain", loss)
+    torch.testing.assert_close(ours.losses, theirs.losses, rtol=1e-4, atol=1e-6)
+    for key, tensor in ours.embedding.tensors.items():
+        away = (tensor - theirs.embedding.tensors[key]).detach().abs()
+        assert away.median() < 1e-4 < theirs.embedding.tensors[key].abs().median()
+
+
+def test_afterwards_the_model_is_as_it_was() -> None:
+    denoiser = tiny_denoiser()
+    before = denoiser(CLIP, torch.tensor([500]), text())
+    weights = {k: (v.clone(), v.stride()) for k, v in denoiser.unet.state_dict().items()}
+    plan = plan_training(denoiser, "low_memory", CLIP.shape, random_embedding(tiny_backbone()))
+    with pytest.raises(KeyboardInterrupt), accelerated(denoiser, plan) as ready:
+        ready(CLIP, torch.tensor([500]), text())
+        raise KeyboardInterrupt
+    assert torch.equal(denoiser(CLIP, torch.tensor([500]), text()), before)
+    for key, value in denoiser.unet.state_dict().items():
+        assert torch.equal(value, weights[key][0]) and value.stride() == weights[key][1]
+
+
+def test_auto_takes_the_fastest_rung_that_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if on a GPU with a given amount of free memory."""
+    denoiser, embedding = tiny_denoiser(), random_embedding(tiny_backbone())
+
+    def chosen(free: int) -> Plan:
+        monkeypatch.setattr(modes, "free_memory", lambda device: free)
+        monkeypatch.setattr(modes, "device_type", lambda unet: "cuda")
+        return plan_training(denoiser, "auto", CLIP.shape, embedding)
+
+    needed = [chosen(10**12).needed]
+    for _ in RUNGS[1:]:
+        plan = chosen(int((needed[-1] or 0) / modes.USABLE) - 1)
+        needed.append(plan.needed)
+        assert plan.recompute == RUNGS[len(needed) - 1] and (plan.needed or 0) < (needed[-2] or 0)
+    smallest = chosen(1)
+    assert smallest.recompute == RUNGS[-1] and smallest.needed == needed[-1]
+    assert "GiB beside the model" in smallest.describe() and "twice" in smallest.describe()
+
+
+def test_auto_leaves_other_devices_alone() -> None:
+    plan = plan_training(tiny_denoiser(), "auto", CLIP.shape, random_embedding(tiny_backbone()))
+    assert plan == Plan("plain") and plan.describe() == "Training mode plain."
+    with accelerated(tiny_denoiser(), plan) as ready:
+        assert ready is tiny_denoiser()
+
+
+@pytest.mark.parametrize("recompute", RUNGS)
+def test_bytes_without_data_are_those_with_data(recompute: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted on tensors of the CPU and on tensors without data, by the same operations."""
+    monkeypatch.setattr("motion_lib.backbones.frozen.TRITON", False)
+    denoiser, peaks = tiny_denoiser(), []
+    for device, unet in (("cpu", denoiser.unet), ("meta", without_data(denoiser.unet))):
+        patch = MotionPatch(random_embedding(tiny_backbone(), frames=4, size=(8, 8))).prepare(
+            4, (8, 8), device, CLIP.dtype
+        )
+        keys, tensors = flat([patch])
+        run = FrozenPass(unet, recompute)
+        inputs = [randn(1, 4, 4, 8, 8).to(device), torch.tensor([500], device=device), text().to(device)]
+        peaks.append(
+            activation_bytes(
+                lambda x, t, words, *m, run=run, keys=keys: run(x, t, words, unflat(keys, m)),
+                [*inputs, *(t.detach().requires_grad_() for t in tensors)],
+            )
+        )
+    assert peaks[1] == pytest.approx(peaks[0], rel=0.03) and peaks[0] > 100_000
+
+
+def test_recomputing_saves_memory() -> None:
+    embedding = random_embedding(tiny_backbone())
+    needed = [modes.training_bytes(tiny_denoiser(), (1, 4, 3, 16, 16), embedding, Plan("", rung)) for rung in RUNGS]
+    assert needed == sorted(needed, reverse=True) and len(set(needed)) == len(RUNGS)
+
+
+def test_unknown_mode_and_unsuitable_model() -> None:
+    embedding = random_embedding(tiny_backbone())
+    with pytest.raises(MotionError, match="mode is 'turbo', but it must be one of auto, fast"):
+        plan_training(tiny_denoiser(), "turbo", CLIP.shape, embedding)
+    unlike = replace_unet(act_fn="gelu")
+    assert plan_training(unlike, "auto", CLIP.shape, embedding).mode == "plain"
+    with pytest.raises(MotionError, match="cannot train in mode fast, because its activation is gelu: use mode plain"):
+        plan_training(unlike, "fast", CLIP.shape, embedding)
+    assert MODES[0] == "auto" and replace(Plan("plain"), mode="fast") == Plan("fast")
+
+
+def replace_unet(**changes):
+    from motion_lib.backbones.unet3d import UNet3DDenoiser
+
+    return UNet3DDenoiser(tiny_unet(**changes), tiny_denoiser().schedule)
