@@ -91,7 +91,9 @@ def _restore(
         moments = {m: extra[f"{prefix}{m}/{key}"].to(tensor.device) for m in MOMENTS}
         if any(value.shape != tensor.shape for value in moments.values()):
             raise KeyError(f"the moments of {key} have another shape than it has")
-        optimizer.state[tensor] = {"step": torch.tensor(float(step)), **moments}
+        # A fused optimiser, as on a GPU, counts where its parameters are.
+        where = tensor.device if optimizer.defaults["fused"] else "cpu"
+        optimizer.state[tensor] = {"step": torch.tensor(float(step), device=where), **moments}
 
 
 def _check_settings(name: str, stored: dict, settings: TrainingSettings) -> None:
