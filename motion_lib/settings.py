@@ -11,6 +11,7 @@ from torch import Tensor
 
 from .errors import MotionError
 from .losses import LOSSES
+from .patch import DEBIAS
 
 # How much of the way from the first learning rate to the last is behind, by the part of training that is done.
 LR_SCHEDULES: dict[str, Callable[[float], float]] = {
@@ -28,7 +29,10 @@ class TrainingSettings:
     aside. timesteps: lowest and highest that are drawn, where 999 is pure noise; motion is decided at high noise.
     timestep_bias: the density of timesteps grows as (t − lowest)^bias towards the highest, so 0 is uniform and 1 a
     straight line from nothing. velocity_weight: weigh an ε-loss by 1/ᾱ_t (at most `velocity_cap`), which makes it the
-    loss of v; models that predict v have it already. clip: gradient norm, 0 for no limit.
+    loss of v; models that predict v have it already. clip: gradient norm, 0 for no limit. train_debias: one of DEBIAS,
+    through which the value embedding acts already while it is learned, and in the file. motion_mask: keep the value
+    embedding to where the clip moves, the share of its largest movement that counts in full (see motion_mask.py); 0
+    keeps it everywhere.
     """
 
     steps: int = 400
@@ -45,16 +49,18 @@ class TrainingSettings:
     seed: int = 0
     lr_schedule: str = "linear"
     timestep_bias: float = 0.0
+    train_debias: str = "vanilla"
+    motion_mask: float = 0.0
 
     def __post_init__(self) -> None:
         if self.steps < 1:
             raise MotionError(f"steps is {self.steps}, but training needs at least 1.")
         if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
             raise MotionError(f"learning_rate is {self.learning_rate}, but it must be a positive number.")
-        for name, known in (("loss", LOSSES), ("lr_schedule", LR_SCHEDULES)):
+        for name, known in (("loss", LOSSES), ("lr_schedule", LR_SCHEDULES), ("train_debias", DEBIAS)):
             if getattr(self, name) not in known:
                 raise MotionError(f"{name} is '{getattr(self, name)}', but it must be one of {', '.join(known)}.")
-        for name in ("final_rate", "clip", "weight_decay", "timestep_bias"):
+        for name in ("final_rate", "clip", "weight_decay", "timestep_bias", "motion_mask"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
                 raise MotionError(f"{name} is {getattr(self, name)}, but it must be a number that is not negative.")
         if not self.velocity_cap > 0:

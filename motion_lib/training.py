@@ -16,7 +16,9 @@ from .denoiser import Denoiser
 from .embedding import MotionEmbedding
 from .errors import MotionError
 from .losses import LOSSES, SPATIAL, mse
-from .patch import MotionPatch, PreparedPatch
+from .motion_mask import motion_mask
+from .patch import DEBIAS, MotionPatch, PreparedPatch
+from .region import root_mask
 from .schedule import NoiseSchedule
 from .settings import TrainingSettings
 from .spatial_lora import SpatialLoRA
@@ -24,10 +26,12 @@ from .spatial_lora import SpatialLoRA
 
 @dataclass
 class TrainingState:
-    """Everything training continues from. `embedding` is live: take `embedding.detached()` to keep it.
+    """Everything training continues from. `embedding` holds the tensors that are optimised; take `learned` to keep what
+    they amount to.
 
     spatial: the LoRA of a loss with a spatial term, from the first step on. losses: of the embedding, per step; what
-    the LoRA learns by is not in them.
+    the LoRA learns by is not in them. moving: where the clip moves, `[h·w, f, 1]` per value embedding, if the settings
+    keep the embedding to it.
     """
 
     embedding: MotionEmbedding
@@ -37,6 +41,7 @@ class TrainingState:
     step: int = 0
     losses: list[float] = field(default_factory=list)
     spatial: SpatialLoRA | None = None
+    moving: dict[str, Tensor] = field(default_factory=dict)
 
     @classmethod
     def start(cls, embedding: MotionEmbedding, settings: TrainingSettings, device: torch.device | str) -> TrainingState:
@@ -54,6 +59,22 @@ class TrainingState:
         generator = torch.Generator().manual_seed(settings.seed)
         return cls(embedding.with_tensors(live), settings, optimizer, generator)
 
+    def acting(self) -> MotionEmbedding:
+        """The embedding as it acts while it is learned, with gradients: value embeddings debiased as the settings say,
+        and nothing where the clip stands still."""
+        if self.settings.train_debias == "vanilla" and not self.moving:
+            return self.embedding
+        debias, tensors = DEBIAS[self.settings.train_debias], dict(self.embedding.tensors)
+        for key in (key for key in tensors if key.endswith(".v")):
+            m = debias(tensors[key])
+            tensors[key] = m * self.moving[key] if key in self.moving else m
+        return self.embedding.with_tensors(tensors)
+
+    @property
+    def learned(self) -> MotionEmbedding:
+        """A copy of the embedding as it acts now, which further training does not change."""
+        return self.acting().detached()
+
     @property
     def loss(self) -> float:
         """Of the last step."""
@@ -70,25 +91,39 @@ def train(
     """Learn the motion of clean latents `[b, c, f, h, w]` under a text conditioning for b videos.
 
     Objective: E‖y − model(x_t, t)‖² over random timesteps and noise with the backbone frozen (arXiv 2403.20193, sec.
-    3.2), through the value and query-key embeddings as trained: strengths 1 and no debias. Of several clips every step
-    draws one, so that time and memory of a step do not grow with them. Timesteps and noise are drawn on the CPU, so
-    that a seed means the same on every device.
+    3.2), at strength 1, through the embedding as `TrainingState.acting` has it. Of several clips every step draws one,
+    so that time and memory of a step do not grow with them. Timesteps and noise are drawn on the CPU, so that a seed
+    means the same on every device.
     mask: how much each place counts, not negative, of any shape that broadcasts to that of the latents, such as
     `[f, h, w]` or `[h, w]`; only what is not 0 is learned from.
     Raises MotionError for latents of another shape than the embedding's, for an embedding made for another backbone, a
     mask that does not suit, or when loss or gradient are not finite; the state then is that of the last good step.
     """
-    settings, device = state.settings, latents.device
+    settings = state.settings
     state.embedding.check_fits(denoiser.backbone)
     _check(latents, state.embedding, denoiser.schedule, settings)
     if len(latents) > 1 and len(conditioning) != len(latents):
         raise MotionError(f"There are {len(latents)} clips and {len(conditioning)} texts: give one text for each clip.")
-    scale = None if mask is None else _root_mask(mask, latents)
+    scale = None if mask is None else root_mask(mask, latents)
     term = SPATIAL.get(settings.loss)
     layers = denoiser.spatial_linears() if term else {}
     if term:
-        state.spatial = state.spatial or SpatialLoRA.start(layers, term, settings, device)
+        state.spatial = state.spatial or SpatialLoRA.start(layers, term, settings, latents.device)
         state.spatial.check_fits(layers)
+    if settings.motion_mask:
+        state.moving = _moving(latents, state.embedding, settings.motion_mask)
+    return _steps(denoiser, latents, conditioning, state, scale, layers)
+
+
+def _steps(
+    denoiser: Denoiser,
+    latents: Tensor,
+    conditioning: Any,
+    state: TrainingState,
+    scale: Tensor | None,
+    layers: Mapping[str, nn.Linear],
+) -> Iterator[TrainingState]:
+    settings, device, term = state.settings, latents.device, SPATIAL.get(state.settings.loss)
     frames, size = latents.shape[2], (latents.shape[3], latents.shape[4])
     while not state.done:
         draw = _Draw(denoiser, latents, conditioning, scale, state)
@@ -96,8 +131,7 @@ def train(
         lora = None if skip else state.spatial
         with torch.enable_grad():
             read = {} if lora is None else _look(draw, lora, layers, state)
-            # A plain patch: what is learned is the embedding itself, not its debiased form.
-            patch = MotionPatch(state.embedding, debias="vanilla").prepare(frames, size, device, latents.dtype)
+            patch = MotionPatch(state.acting(), debias="vanilla").prepare(frames, size, device, latents.dtype)
             with nullcontext() if lora is None else lora.acting(layers, learning=False):
                 loss = LOSSES[settings.loss](*draw.compare([patch]), state.generator)
                 state.optimizer.zero_grad(set_to_none=True)
@@ -119,6 +153,15 @@ def train(
         state.step += 1
         state.losses.append(values["loss"])
         yield state
+
+
+def _moving(latents: Tensor, embedding: MotionEmbedding, threshold: float) -> dict[str, Tensor]:
+    """Where the clip moves, on the grid of every value embedding."""
+    masks = {}  # layers share grids
+    for key in (key for key in embedding.tensors if key.endswith(".v")):
+        grid = embedding.grid_of(key)
+        masks[grid] = masks[grid] if grid in masks else motion_mask(latents.float(), grid, threshold)
+    return {key: masks[embedding.grid_of(key)] for key in embedding.tensors if key.endswith(".v")}
 
 
 class _Draw:
@@ -172,23 +215,6 @@ def _backward(loss: Tensor, latents: Tensor, tensors: Mapping[str, Tensor]) -> N
 def _clip(tensors: Mapping[str, Tensor], settings: TrainingSettings) -> Tensor:
     """The norm of all gradients, before they are brought down to the largest that is allowed."""
     return torch.nn.utils.clip_grad_norm_(list(tensors.values()), settings.clip or math.inf)
-
-
-def _root_mask(mask: Tensor, latents: Tensor) -> Tensor:
-    """√(m / mean m) `[1 or b, c, f, h, w]`, so that scaling prediction and target makes a mean over the clip the mean
-    over the region."""
-    shape = latents.shape if mask.ndim == 5 else (1, *latents.shape[1:])
-    try:
-        whole = mask.to(latents.device, torch.float32).broadcast_to(shape)
-    except RuntimeError as error:
-        raise MotionError(
-            f"The mask has the shape {list(mask.shape)}, which does not fit latents {list(latents.shape)}: "
-            f"use [f, h, w] or [h, w] of the latents."
-        ) from error
-    mean = whole.mean(dim=(1, 2, 3, 4), keepdim=True)
-    if not bool((whole >= 0).all()) or not bool((mean > 0).all()) or not bool(mean.isfinite().all()):
-        raise MotionError("The mask must hold finite numbers that are not negative, and some that are not 0.")
-    return (whole / mean).sqrt()
 
 
 def _root_weight(schedule: NoiseSchedule, settings: TrainingSettings, at: Tensor, like: Tensor) -> Tensor:

@@ -238,7 +238,7 @@ def _described(state: TrainingState, details: dict[str, Any]) -> MotionEmbedding
     losses = [float(f"{loss:.5g}") for loss in state.losses]
     last = losses[-20:]
     found = {"trained_steps": state.step, "final_loss": round(sum(last) / max(1, len(last)), 5), "losses": losses}
-    return replace(state.embedding.detached(), details={**details, **found})
+    return replace(state.learned, details={**details, **found})
 
 
 def _output(node: type[io.ComfyNode], embedding: MotionEmbedding, message: str) -> io.NodeOutput:

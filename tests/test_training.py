@@ -14,6 +14,7 @@ from motion_lib.backbones.unet3d import UNet3DDenoiser
 from motion_lib.embedding import MotionEmbedding
 from motion_lib.errors import MotionError
 from motion_lib.losses import LOSSES, SPATIAL
+from motion_lib.motion_mask import motion_mask
 from motion_lib.patch import MotionPatch
 from motion_lib.training import TrainingSettings, TrainingState, train
 from tests.runs import CLIP, Watched, begin, finish
@@ -247,3 +248,41 @@ def test_an_embedding_of_another_backbone() -> None:
 def test_timesteps_beyond_the_model() -> None:
     with pytest.raises(MotionError, match="timesteps begin at 1000, but this model has 1000"):
         next(train(tiny_denoiser(), CLIP, text(), begin(TrainingSettings(timesteps=(1000, 1001)))))
+
+
+QUIET = TrainingSettings(steps=3, learning_rate=0.1, train_debias="difference", motion_mask=0.5, seed=3)
+
+
+def test_the_embedding_acts_debiased_and_only_where_the_clip_moves() -> None:
+    """What a file holds is what acted in the last step: differences over time, times where the clip moves; the
+    query-key embedding is left alone."""
+    clip = torch.zeros(1, 4, 3, 5, 6)
+    clip[:, :, 1, 2, 0] = 2.0
+    state = finish(begin(QUIET), clip=clip)
+    masks = 0
+    for key, m in state.learned.tensors.items():
+        raw = state.embedding.tensors[key].detach()
+        if key.endswith(".qk"):
+            assert torch.equal(m, raw)
+            continue
+        moving = motion_mask(clip, state.embedding.grid_of(key), 0.5)
+        masks += int(moving.min() == 0)
+        expected = torch.cat([raw[:, :1], raw[:, 1:] - raw[:, :-1]], dim=1) * moving
+        torch.testing.assert_close(m, expected, rtol=0, atol=0)
+        assert not m.requires_grad and m.abs().max() > 0
+    assert masks > 0
+
+
+def test_gradient_goes_through_what_acts() -> None:
+    """The first step's gradient is that of the objective with the acting embedding in the model's place."""
+    state = begin(replace(QUIET, steps=1, clip=0.0))
+    finish(state)
+    twin = begin(replace(QUIET, steps=1, clip=0.0, train_debias="vanilla", motion_mask=0.0))
+    finish(twin)
+    for key, m in state.embedding.tensors.items():
+        plain = twin.embedding.tensors[key].grad
+        assert plain is not None and m.grad is not None
+        if key.endswith(".v"):
+            plain = plain * motion_mask(CLIP, state.embedding.grid_of(key), 0.5)
+            plain = torch.cat([plain[:, :-1] - plain[:, 1:], plain[:, -1:]], dim=1)  # the transpose of differences
+        torch.testing.assert_close(m.grad, plain)
