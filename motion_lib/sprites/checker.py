@@ -168,8 +168,9 @@ def _backgrounds(frames: Tensor) -> tuple[list[int], list[int], Tensor]:
     vivid = (_chroma(frames) > CHROMA_OF_OBJECTS).float()[:, None]
     behind = F.max_pool2d(vivid, 9, stride=1, padding=4)[:, 0] == 0
     for frame, mask in zip(frames, behind, strict=True):
-        pixels = frame[:, mask] if mask.any() else frame.flatten(1)
-        mean = pixels.mean(dim=1)
+        if mask.sum() < 9:  # vivid everywhere: no background of its own
+            mask = torch.ones_like(mask)
+        mean = frame[:, mask].mean(dim=1)
         tone = int((looks - mean).norm(dim=1).argmin()) % len(palette)
         first, second = palette[tone]
         step = second - first

@@ -68,3 +68,12 @@ def test_noise_does_not_upset_it() -> None:
     for kind in ("shape", "colour", "tone"):
         right = [getattr(v.words, kind) == getattr(scenes.words(i), kind) for i, v in enumerate(check_frames(noisy))]
         assert sum(right) / len(right) >= 0.95, kind
+
+
+def test_a_frame_without_background_has_a_verdict_as_well() -> None:
+    vivid = torch.zeros(1, 3, 64, 64)
+    vivid[:, 0] = 1.0
+    (verdict,) = check_frames(vivid)
+    assert verdict.words.colour == "red" and verdict.area > 0.99
+    noisy = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0)).round()
+    assert check_frames(noisy)[0].words.texture is not None

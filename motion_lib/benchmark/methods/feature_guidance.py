@@ -67,7 +67,7 @@ class FeatureGuidance(Untrained):
         return found
 
     def _guided(self, denoiser: PlainDenoiser, x: Tensor, t: int, text: Tensor, wanted: Tensor) -> Tensor:
-        live = x.detach().float().requires_grad_()
+        live = x.detach().float().clone().requires_grad_()
         optimizer = torch.optim.Adam([live], lr=self.rate)
         for _ in range(self.iterations):
             with torch.enable_grad(), _watching(denoiser, self.site) as seen:

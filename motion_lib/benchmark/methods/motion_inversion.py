@@ -38,7 +38,7 @@ class MotionInversion:
         state = TrainingState.start(embedding, preset.settings, model.device)
         for _ in train(model.denoiser, latents, model.encode_prompt([reference.case.prompt]), state):
             pass
-        return state.embedding.detached().to(dtype=torch.float16)  # as a file holds it
+        return state.learned.to(dtype=torch.float16)  # as a file holds it
 
     def sample(self, model: VideoModel, reference: Reference, learned: MotionEmbedding, request: Request) -> Tensor:
         noise = mix(reference.inverted, request.fresh, self.preset.noise_weight, self.noise, self.renormalise)

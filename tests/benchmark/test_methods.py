@@ -1,0 +1,144 @@
+"""Every method on a small model: what all must do, and what each is by its formula."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from motion_lib.backbones import VideoModel
+from motion_lib.benchmark.methods import METHODS, USUAL, Method, Reference, Request
+from motion_lib.benchmark.methods.adapters import PlainDenoiser, acting, fit, no_change
+from motion_lib.benchmark.methods.base import generate
+from motion_lib.benchmark.methods.feature_guidance import FeatureGuidance, difference_loss, spatial_marginal_mean
+from motion_lib.benchmark.methods.spec import chosen_methods, settings_of
+from motion_lib.benchmark.methods.temporal_finetuning import TemporalFinetuning
+from motion_lib.benchmark.methods.temporal_lora import TEMPORAL, TemporalLoRA
+from motion_lib.errors import MotionError
+from motion_lib.training import TrainingSettings
+
+BASELINES = ("temporal_lora", "temporal_finetuning", "feature_guidance")
+
+
+def quick(name: str) -> Method:
+    """A method in few steps, at a site that a model of four levels has."""
+    own = settings_of(METHODS[name])
+    changes = {"steps": 2, "iterations": 2, "site": "up_blocks.1"}
+    spec = ",".join(f"{key}={value}" for key, value in changes.items() if key in own)
+    return next(iter(chosen_methods([f"{name}:{spec}" if spec else name]).values()))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_contract(name: str, model: VideoModel, reference: Reference, request_: Request) -> None:
+    unet = model.denoiser.unet  # pyright: ignore[reportAttributeAccessIssue]
+    before = {key: value.clone() for key, value in unet.state_dict().items()}
+    method = quick(name)
+    learned = method.learn(model, reference)
+    latents = method.sample(model, reference, learned, request_)
+    assert latents.shape == request_.fresh.shape and torch.isfinite(latents).all()
+    assert torch.equal(latents, method.sample(model, reference, learned, request_)), "the same seeds, the same video"
+    assert all(isinstance(tensor, torch.Tensor) for tensor in method.shared(reference, learned).values())
+    after = unet.state_dict()
+    assert before.keys() == after.keys() and all(torch.equal(before[key], after[key]) for key in before)
+    assert not any(module._forward_hooks for module in unet.modules())
+    assert not any(parameter.requires_grad for parameter in unet.parameters())
+    assert hash(method.recipe) == hash(quick(name).recipe)
+
+
+def test_the_usual_methods_exist_and_those_that_differ_only_in_use_learn_once() -> None:
+    assert set(USUAL) <= METHODS.keys()
+    assert METHODS["object"].recipe == METHODS["debias_vanilla"].recipe == METHODS["debias_difference5"].recipe
+    assert METHODS["object"].recipe != METHODS["v_only"].recipe != METHODS["published"].recipe
+
+
+@pytest.mark.parametrize("name", BASELINES[:2])
+def test_what_has_not_learned_changes_nothing(
+    name: str, model: VideoModel, reference: Reference, request_: Request
+) -> None:
+    method = next(iter(chosen_methods([f"{name}:steps=1,learning_rate=1e-30,noise_weight=0"]).values()))
+    latents = method.sample(model, reference, method.learn(model, reference), request_)
+    plain = generate(model, request_, request_.fresh)
+    torch.testing.assert_close(latents, plain, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("rank", [None, 3])
+def test_a_change_acts_as_the_changed_weight(rank: int | None, model: VideoModel) -> None:
+    layer = torch.nn.Linear(6, 5)
+    generator = torch.Generator().manual_seed(0)
+    (change,) = no_change({"it": layer}, rank, torch.device("cpu"), generator).values()
+    change = tuple(torch.randn(t.shape, generator=generator) for t in change)
+    delta = change[0] if rank is None else change[0] @ change[1]
+    x = torch.randn(4, 6)
+    with acting({"it": layer}, {"it": change}):
+        inside = layer(x)
+    torch.testing.assert_close(inside, torch.nn.functional.linear(x, layer.weight + delta, layer.bias))
+    torch.testing.assert_close(layer(x), torch.nn.functional.linear(x, layer.weight, layer.bias))
+
+
+def test_fitting_lowers_the_loss_and_the_look_takes_its_share(model: VideoModel, reference: Reference) -> None:
+    denoiser = PlainDenoiser(model)
+    text = model.encode_prompt([reference.case.prompt])
+    settings = TrainingSettings(steps=12, learning_rate=3e-2, timesteps=(600, 601))
+    layers = denoiser.linears(TEMPORAL, lambda name: name.endswith(".to_v"))
+    spatial = denoiser.linears("Transformer2DModel", lambda name: ".attn1." in name)
+    assert layers and spatial and not layers.keys() & spatial.keys()
+    noise = torch.randn(reference.latents.shape, generator=torch.Generator().manual_seed(9))
+    at = torch.tensor([600])
+    noisy = denoiser.schedule.noisy(reference.latents, noise, at)
+    target = denoiser.schedule.target(reference.latents, noise, at)
+
+    def loss(changes) -> float:
+        with torch.no_grad(), acting(layers, changes):
+            return float((denoiser(noisy, at, text) - target).square().mean())
+
+    changes = no_change(layers, None, model.device, torch.Generator())
+    look = (spatial, no_change(spatial, 2, model.device, torch.Generator().manual_seed(0)))
+    before = loss(changes)
+    fit(denoiser, reference.latents, text, settings, layers, changes, look)
+    assert loss(changes) < 0.98 * before
+    assert all(bool(up.any()) for up, _ in look[1].values())
+
+
+def test_temporal_layers_are_those_the_papers_name(model: VideoModel) -> None:
+    lora = TemporalLoRA(TrainingSettings(steps=1)).learn(model, _any_reference(model))
+    names = set(lora)
+    assert all(".transformer_blocks." in name for name in names)
+    assert {name.rsplit(".transformer_blocks.0.")[1].split(".")[0] for name in names} == {"attn1", "attn2", "ff"}
+    tuned = TemporalFinetuning(TrainingSettings(steps=1)).learn(model, _any_reference(model))
+    assert {name.rsplit(".", 1)[1] for name in tuned} == {"to_q", "to_k", "to_v"}
+
+
+def _any_reference(model: VideoModel) -> Reference:
+    from motion_lib.benchmark.cases import rendered_case
+
+    case = rendered_case("pan", prompts=1, frames=2, size=16)
+    latents = model.encode_video(case.frames)
+    return Reference(case, latents, torch.zeros_like(latents))
+
+
+def test_difference_loss_by_its_sums() -> None:
+    generator = torch.Generator().manual_seed(3)
+    a, b = (torch.randn(2, 4, 5, generator=generator, dtype=torch.float64) for _ in range(2))
+    expected = 0.0
+    for video in range(2):
+        for i in range(4):
+            for j in range(4):
+                off = (a[video, i] - a[video, j]) - (b[video, i] - b[video, j])
+                expected += float(off.square().sum()) / 16
+    assert float(difference_loss(a, b)) == pytest.approx(expected)
+    assert float(difference_loss(a, a + 7)) == pytest.approx(0, abs=1e-12), "what all frames share does not count"
+    features = torch.randn(6, 5, 2, 3, generator=generator)
+    means = spatial_marginal_mean(features, 3)
+    assert means.shape == (2, 3, 5) and float(means[1, 2, 4]) == pytest.approx(float(features[5, 4].mean()))
+
+
+def test_guidance_brings_the_features_closer(model: VideoModel, reference: Reference, request_: Request) -> None:
+    denoiser, method = PlainDenoiser(model), FeatureGuidance(site="up_blocks.1", rate=0.05, iterations=8)
+    text, empty = model.encode_prompt(list(request_.prompts)), model.encode_prompt([""])
+    t = denoiser.schedule.timesteps(3)[0]
+    wanted = method._features(denoiser, reference.inverted, empty, [t])[t]
+    pulled = method._guided(denoiser, request_.fresh, t, text, wanted)
+    own = [method._features(denoiser, x[:1], text[:1], [t])[t] for x in (request_.fresh, pulled)]
+    before, after = (float(difference_loss(features, wanted)) for features in own)
+    assert after < 0.9 * before
+    with pytest.raises(MotionError, match="no such module"):
+        FeatureGuidance(site="nowhere").sample(model, reference, None, request_)
