@@ -8,16 +8,19 @@ from dataclasses import replace
 from typing import Any
 
 import comfy.model_management as management
+import torch
+import torch.nn.functional as F
 from comfy_api.latest import io
+from torch import Tensor
 
 from ..motion_lib.checkpoints import load_checkpoint, save_checkpoint
 from ..motion_lib.describe import details_of
-from ..motion_lib.embedding import COMPONENTS, MotionEmbedding
+from ..motion_lib.embedding import MotionEmbedding
 from ..motion_lib.errors import MotionError
 from ..motion_lib.files import load_embedding, save_embedding
-from ..motion_lib.losses import LOSSES
-from ..motion_lib.presets import LEARNED, PRESETS, Preset, preset
+from ..motion_lib.presets import LEARNED, PRESETS, Preset
 from ..motion_lib.training import TrainingSettings, TrainingState, train
+from .choices import choice_inputs, chosen_preset
 from .host.denoiser import ModelDenoiser, backbone_of, text_embedding, video_latents
 from .host.fingerprint import fingerprint, model_state
 from .host.folders import EMBEDDINGS, TRAINED, result_path
@@ -26,8 +29,6 @@ from .host.images import frames_of
 from .host.session import RECOMPUTING_MEMORY, TRAINING_MEMORY, Progress, loaded
 from .host.shown import NODE_ID, say
 from .schema import LossMapType, MotionEmbeddingType, advanced, schema
-
-AS_PRESET = "as preset"
 
 
 class TrainMotionEmbedding(io.ComfyNode):
@@ -77,38 +78,12 @@ class TrainMotionEmbedding(io.ComfyNode):
                     force_input=True,
                     tooltip="From Prepare Reference Clip: the file says at which rate the motion has its own speed.",
                 ),
-                advanced(
-                    io.Float,
-                    "learning_rate",
-                    default=0.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.0001,
-                    round=0.000001,
-                    tooltip="0 takes the preset's. Lower it when the loss jumps or becomes infinite.",
+                io.Mask.Input(
+                    "region",
+                    optional=True,
+                    tooltip="Where the clip counts: what moves outside is not learned. One mask, or one per frame.",
                 ),
-                advanced(
-                    io.Combo,
-                    "loss",
-                    options=[AS_PRESET, *LOSSES],
-                    default=AS_PRESET,
-                    tooltip="mse: the plain objective; debiased: what all frames share, appearance, counts less.",
-                ),
-                advanced(
-                    io.Combo,
-                    "components",
-                    options=[AS_PRESET, *COMPONENTS],
-                    default=AS_PRESET,
-                    tooltip="qk: only the query-key embedding, a small file without appearance; v: only the value "
-                    "embedding; both: both.",
-                ),
-                advanced(
-                    io.String,
-                    "sites",
-                    default="",
-                    tooltip="Layers to learn at: empty for the preset's, all, coarse, deep for the widest, or a "
-                    "comma-separated list of names and patterns such as up_blocks.1.*",
-                ),
+                *choice_inputs(),
                 advanced(
                     io.Combo,
                     "save_memory",
@@ -144,21 +119,20 @@ class TrainMotionEmbedding(io.ComfyNode):
         vae=None,
         frames=None,
         frame_rate: float | None = None,
-        learning_rate: float = 0.0,
-        loss: str = AS_PRESET,
-        components: str = AS_PRESET,
-        sites: str = "",
+        region=None,
         save_memory: str = "auto",
         reuse: bool = True,
+        **choices: Any,
     ) -> io.NodeOutput:
-        chosen = _chosen(preset, steps, seed, learning_rate, loss, components, sites)
+        chosen = chosen_preset(preset, steps, seed, choices)
         backbone = backbone_of(model)
         latents = video_latents(model, latent, management.intermediate_device())
         text = text_embedding(model, positive, management.intermediate_device())
         settings = chosen.settings
         start = chosen.empty(backbone, latents.shape[2], latents.shape[3:])
         learned = [getattr(chosen, name) for name in LEARNED]
-        key = fingerprint(model_state(model), latents, text, settings, *learned)
+        mask = None if region is None else _region(region, latents.shape)
+        key = fingerprint(model_state(model), latents, text, settings, *learned, mask)
         name = f"{preset}_{key[:16]}"
         finished, unfinished = result_path(TRAINED, f"{name}.safetensors"), result_path(TRAINED, f"{name}.checkpoint")
         details = _details(cls, frames, frame_rate, model.model.folder.name, preset, chosen)
@@ -175,7 +149,7 @@ class TrainMotionEmbedding(io.ComfyNode):
             progress = Progress(model, settings.steps, vae, state.step)
             denoiser = ModelDenoiser(model, recompute)
             try:
-                for state in train(denoiser, latents.to(device), text.to(device), state):  # noqa: B020
+                for state in train(denoiser, latents.to(device), text.to(device), state, mask):  # noqa: B020
                     progress.update(state.step, denoiser.clean)
             except management.InterruptProcessingException:
                 partial = result_path(TRAINED, f"{name}_step{state.step}.safetensors")
@@ -190,22 +164,12 @@ class TrainMotionEmbedding(io.ComfyNode):
         return _output(cls, load_embedding(finished), f"Trained {state.step} steps in {took}, kept as {where}.")
 
 
-def _chosen(name: str, steps: int, seed: int, learning_rate: float, loss: str, components: str, sites: str) -> Preset:
-    """The preset with what the user changed."""
-    entry = preset(name)
-    changes: dict = {"seed": seed}
-    if steps:
-        changes["steps"] = steps
-    if learning_rate:
-        changes["learning_rate"] = learning_rate
-    if loss != AS_PRESET:
-        changes["loss"] = loss
-    return replace(
-        entry,
-        settings=replace(entry.settings, **changes),
-        sites=sites.strip() or entry.sites,
-        components=entry.components if components == AS_PRESET else components,
-    )
+def _region(masks: Tensor, shape: torch.Size) -> Tensor:
+    """`[f or 1, h, w]` for latents of this shape `[1, c, f, h, w]`; raises MotionError for another number of masks."""
+    masks = masks.detach().clone().reshape(-1, *masks.shape[-2:]).float()
+    if len(masks) not in (1, shape[2]):
+        raise MotionError(f"region holds {len(masks)} masks, but the clip has {shape[2]} frames: give one, or as many.")
+    return F.adaptive_avg_pool2d(masks, shape[3:])
 
 
 def _begin(checkpoint, start: MotionEmbedding, settings: TrainingSettings, device) -> TrainingState:

@@ -32,6 +32,8 @@ CHECKS = (
     "noises_equal_library",
     "report_of_leak_and_prompt",
     "training_gradients",
+    "training_choices",
+    "hybrid_training",
     "inversion_returns",
     "core_training_finds_the_model",
     "errors",
@@ -169,6 +171,18 @@ def test_training_gradients_agree_however_the_weights_are_kept(found):
 def test_training_leaves_the_model_as_it_was(found):
     assert found["training_gradients"]["after"] == 0
     assert not found["training_gradients"]["training_mode"]
+
+
+def test_training_choices_change_what_they_name(found):
+    assert found["training_choices"]["by_default"] is True
+    assert found["training_choices"]["wrong"] == []
+
+
+def test_hybrid_training_in_a_region_leaves_nothing_behind(found):
+    hybrid = found["hybrid_training"]
+    assert hybrid["steps"] == 3 and hybrid["size"] > 0
+    assert hybrid["strange"] == []
+    assert hybrid["after"] == 0
 
 
 def test_inverted_noise_samples_back_to_the_clip(found):

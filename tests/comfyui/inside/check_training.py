@@ -102,3 +102,49 @@ def core_training_finds_the_model() -> dict:
     again = factory(*arguments, disable_dynamic=True)
     x, context = inputs(4)
     return {"difference": largest(prediction(again, x, 500, context), prediction(model()[0], x, 500, context))}
+
+
+def training_choices() -> dict:
+    """The node's inputs change what they name and nothing else."""
+    choices, presets = pack("nodes.choices"), pack("motion_lib.presets")
+    from dataclasses import asdict, replace
+
+    untouched = {name: choices.AS_PRESET for name in choices.LISTS}
+    untouched |= {"sites": "", "learning_rate": 0.0, "motion_mask": -1.0, "timestep_bias": -1.0}
+    entry = presets.preset("object")
+    expected = replace(entry, settings=replace(entry.settings, seed=3))
+    base = choices.chosen_preset("object", 0, 3, untouched)
+
+    def flat(preset) -> dict:
+        values = asdict(preset)
+        return values.pop("settings") | values
+
+    wrong = []
+    trials = {name: list(known)[-1] for name, (known, _) in choices.LISTS.items()}
+    trials |= {"sites": "all", "learning_rate": 0.5, "motion_mask": 0.0, "timestep_bias": 0.5}
+    for name, value in trials.items():
+        found, before = flat(choices.chosen_preset("object", 0, 3, {**untouched, name: value})), flat(base)
+        if {key for key in found if found[key] != before[key]} - {name} or found[name] != value:
+            wrong.append(name)
+    return {"by_default": base == expected, "wrong": wrong}
+
+
+def hybrid_training() -> dict:
+    """The loss with a spatial LoRA trains through ComfyUI's layers, keeps to a region and leaves the model alone."""
+    node, x = pack("nodes.train").TrainMotionEmbedding, inputs(4)
+    loader = model()
+    before = prediction(loader[0], x[0], 500, x[1])
+    clip = loader[1]
+    region = torch.zeros(1, 64, 64)
+    region[:, :, :32] = 1
+    with torch.inference_mode():
+        words = clip.encode_from_tokens_scheduled(clip.tokenize("a red circle on a grey plain background"))
+        latent = {"samples": loader[2].encode(clip_pixels())}
+        trained = node.execute(loader[0], words, latent, "object", 3, 0, region=region, loss="hybrid", reuse=False)
+    learned, losses = trained[0], trained[1]["loss"]
+    return {
+        "steps": len(losses),
+        "size": max(float(tensor.abs().max()) for tensor in learned.tensors.values()),
+        "strange": [key for key in learned.tensors if not key.endswith((".qk", ".v"))],
+        "after": largest(prediction(loader[0], x[0], 500, x[1]), before),
+    }
