@@ -64,8 +64,12 @@ _QUICK = TrainingSettings(steps=150, learning_rate=0.1, final_rate=0.1, timestep
 PRESETS: dict[str, Preset] = {
     "object": Preset(
         about="an object's own motion: its path, speed and growth",
-        settings=replace(_QUICK, steps=100, learning_rate=0.18, timesteps=(300, 999)),
+        # Kept to where the clip moves, and to what changes from frame to frame, the embedding leaves the look alone.
+        settings=replace(_QUICK, loss="debiased", learning_rate=0.15, train_debias="difference", motion_mask=0.35),
+        sites="coarse_up",
+        debias="vanilla",  # it was learned debiased
         end=0.4,  # the path is decided early, the look late: there the prompt is left alone
+        noise_weight=0.3,
     ),
     "camera": Preset(
         about="how the camera moves: pan, tilt, zoom",
