@@ -90,6 +90,23 @@ def loop_the_loop(t: Tensor) -> dict[str, Tensor]:
     return _at(1.3 * t - 0.65 - 0.45 * angle.cos(), 0.15 + 0.65 * angle.sin())
 
 
+def lissajous(t: Tensor) -> dict[str, Tensor]:
+    return _at((math.tau * t).sin(), 0.9 * (1.5 * math.tau * t).cos())
+
+
+def sway(t: Tensor) -> dict[str, Tensor]:
+    return _at(2 * t - 1, 0.8 * (math.tau * t).sin())
+
+
+def round_the_square(t: Tensor) -> dict[str, Tensor]:
+    x, y = (1.3 * (math.tau * t).cos()).clamp(-0.92, 0.92), (1.3 * (math.tau * t).sin()).clamp(-0.92, 0.92)
+    return _at(x, y)
+
+
+def hook(t: Tensor) -> dict[str, Tensor]:
+    return _at(1.6 * (math.pi * t).sin() - 0.8, 1 - 2 * t)
+
+
 def slow_diagonal_pan(t: Tensor) -> dict[str, Tensor]:
     return {"camera": torch.stack([-0.7 * _smooth(t), -0.5 * t], dim=-1)}
 
@@ -103,7 +120,9 @@ OBJECT_MOTIONS: dict[str, Move] = {
 }
 CAMERA_MOTIONS: dict[str, Move] = {move.__name__: move for move in (pan, tilt, zoom, shake)}
 MOTIONS: dict[str, Move] = {**OBJECT_MOTIONS, **CAMERA_MOTIONS, "eight_and_pan": eight_and_pan}
-SEARCH_MOTIONS: dict[str, Move] = {move.__name__: move for move in (ellipse, loop_the_loop, slow_diagonal_pan)}
+SEARCH_MOTIONS: dict[str, Move] = {
+    move.__name__: move for move in (ellipse, loop_the_loop, lissajous, sway, round_the_square, hook, slow_diagonal_pan)
+}
 
 
 def reference(motion: str, words: Words, frames: int = 16, seed: int = 0) -> Scenes:
