@@ -34,7 +34,11 @@ METHODS: dict[str, Method] = {
     **{name: MotionInversion(preset) for name, preset in PRESETS.items()},
     "qk_only": MotionInversion(replace(OBJECT, components="qk")),
     "v_only": MotionInversion(replace(OBJECT, components="v")),
-    **{f"debias_{name}": MotionInversion(replace(OBJECT, debias=name)) for name in DEBIAS if name != OBJECT.debias},
+    **{
+        f"debias_{name}": MotionInversion(replace(OBJECT, settings=replace(OBJECT.settings, train_debias=name)))
+        for name in DEBIAS
+        if name != OBJECT.settings.train_debias
+    },
     # How the settings of the three that follow were found is told in docs/benchmark.md.
     "temporal_lora": TemporalLoRA(TrainingSettings(steps=300, learning_rate=5e-4, loss="debiased")),
     "temporal_finetuning": TemporalFinetuning(TrainingSettings(steps=300, learning_rate=1e-4, loss="velocity")),
@@ -52,7 +56,7 @@ USUAL = (
     *PRESETS,
     "qk_only",
     "v_only",
-    *(f"debias_{name}" for name in DEBIAS if name != OBJECT.debias),
+    *(f"debias_{name}" for name in DEBIAS if name != OBJECT.settings.train_debias),
     "temporal_lora",
     "temporal_finetuning",
     "feature_guidance",
