@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
     from ..backbones import VideoModel
-    from ..video import Clip
+    from ..video import Clip, ClipOptions
 
 DTYPES = ("auto", "float32", "float16", "bfloat16")
 
@@ -89,24 +89,30 @@ def pick_dtype(name: str, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
 
 
-def read_reference(options: argparse.Namespace, video: str, model: VideoModel) -> Clip:
-    """The frames of a reference video, sized for the model; what is wrong with them is said on stderr.
-
-    Raises MotionError for a video that cannot be read or is too short.
-    """
-    from ..video import ClipOptions, check_clip, read_clip
+def clip_options(options: argparse.Namespace, model: VideoModel) -> ClipOptions:
+    """What to take from a video, and at which size."""
+    from ..video import ClipOptions
 
     size = model.defaults
-    wanted = options.frames or size.frames
-    chosen = ClipOptions(
+    return ClipOptions(
         force_rate=options.force_rate,
-        frame_load_cap=wanted,
+        frame_load_cap=options.frames or size.frames,
         skip_first_frames=options.skip_first_frames,
         select_every_nth=options.select_every_nth,
         width=options.width or size.width,
         height=options.height or size.height,
         fit=options.fit,
     )
+
+
+def read_reference(options: argparse.Namespace, video: str, model: VideoModel) -> Clip:
+    """The frames of a reference video, sized for the model; what is wrong with them is said on stderr.
+
+    Raises MotionError for a video that cannot be read or is too short.
+    """
+    from ..video import check_clip, read_clip
+
+    chosen, wanted = clip_options(options, model), options.frames or model.defaults.frames
     model.latent_shape(wanted, chosen.width, chosen.height)
     clip = read_clip(video, chosen, min_frames=wanted if options.frames else min(wanted, 2))
     for sentence in (*clip.notes, *check_clip(clip.frames).warnings()):

@@ -152,7 +152,7 @@ def _learn(options: argparse.Namespace, model: VideoModel, clip: Any, latents: T
         chosen=chosen,
     )
     out = options.out / "motion.safetensors"
-    learn(model, latents, prompt, chosen, details, out)
+    learn(model, latents, [prompt], chosen, details, out)
     return load_embedding(out)  # what is shown is what a file holds
 
 

@@ -1,34 +1,63 @@
 """Learn the motion of a video and write it to a small file.
 
 Describe what the video shows with --prompt, so that the embedding need not learn it: what is said of the look does not
-go into the motion. Ctrl-C keeps what was learned; --resume carries on.
+go into the motion. Several videos of one motion take one --prompt each. Ctrl-C keeps what was learned; --resume carries
+on. With --keep-best the run is judged along the way, and the best embedding is kept instead of the last.
 
 examples:
   motion-inversion train dance.mp4 --prompt "a man dancing" --model zeroscope_v2_576w --out dance.safetensors
   motion-inversion train clip.mp4 --prompt "a red circle on a grey plain background" --steps 100 --out
-  clip.safetensors"""
+  clip.safetensors
+  motion-inversion train a.mp4 b.mp4 --prompt "a red circle on a grey plain background" --prompt "a blue star on a beige
+  striped background" --keep-best "a green heart on a white dotted background" --every 25 --out best.safetensors"""
 
 from __future__ import annotations
 
 import argparse
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..embedding import COMPONENTS, QK_AXES, V_AXES
+from ..errors import MotionError
 from ..integration import INTEGRATIONS
 from ..losses import LOSSES
 from ..presets import LEARNED, PRESETS, Preset, preset
-from ..training import TrainingSettings
-from .common import add_clip_arguments, add_json, add_model_arguments, add_seed, load, read_reference, show, working
+from ..settings import LR_SCHEDULES, TrainingSettings
+from .common import (
+    add_clip_arguments,
+    add_json,
+    add_model_arguments,
+    add_seed,
+    clip_options,
+    load,
+    read_reference,
+    show,
+    working,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..backbones import VideoModel
+    from ..keeping import Keeper
+
+EVERY = 50  # steps between two candidates
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("video", metavar="VIDEO", help="mp4, webm, gif, webp, … or a folder of images")
-    parser.add_argument("--prompt", required=True, help="what the video shows, in the model's own words")
+    parser.add_argument("video", metavar="VIDEO", nargs="+", help="mp4, webm, gif, webp, … or a folder of images")
+    parser.add_argument(
+        "--prompt", action="append", required=True, help="what the video shows, in the model's own words; once for each"
+    )
     parser.add_argument("--out", type=Path, required=True, help="the .safetensors file to write")
+    parser.add_argument(
+        "--mask", metavar="IMAGE", help="learn only where this image, or video, is bright; it is sized as the video is"
+    )
     parser.add_argument("--resume", action="store_true", help="carry on a run that was stopped")
     add_model_arguments(parser)
     add_training_arguments(parser)
+    add_keeping_arguments(parser)
     add_clip_arguments(parser)
     add_seed(parser)
     add_json(parser)
@@ -40,6 +69,8 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--preset", default="object", choices=list(PRESETS), help=f"{kinds} (default: object)")
     group.add_argument("--steps", type=int, help="how long to learn; more follows the clip more closely")
     group.add_argument("--learning-rate", type=float, help="how fast to learn")
+    group.add_argument("--lr-schedule", choices=list(LR_SCHEDULES), help="how the learning rate falls over the steps")
+    group.add_argument("--clip", type=float, metavar="NORM", help="largest norm of the gradient; 0 for no limit")
     group.add_argument("--loss", choices=list(LOSSES), help="what to minimise")
     group.add_argument(
         "--timesteps",
@@ -48,11 +79,32 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
         metavar=("LOWEST", "HIGHEST"),
         help="noise levels to learn at, 0 to 999; motion is decided at the high ones",
     )
+    group.add_argument(
+        "--timestep-bias",
+        type=float,
+        metavar="POWER",
+        help="draw high noise levels more often, by this power of the place in their range; 0 draws all alike",
+    )
     group.add_argument("--sites", help="layers: all, deep, coarse, or names such as up_blocks.1.*")
     group.add_argument("--components", choices=list(COMPONENTS), help="which embeddings to learn")
     group.add_argument("--integration", choices=list(INTEGRATIONS), help="how they join a layer's input")
     group.add_argument("--qk-axes", choices=list(QK_AXES), help="grid of the query-key embedding; partial: 4×4")
     group.add_argument("--v-axes", choices=list(V_AXES), help="grid of the value embedding; 1d: none")
+
+
+def add_keeping_arguments(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("candidates along the way")
+    group.add_argument("--every", type=int, metavar="STEPS", help="write the embedding so far every so many steps")
+    group.add_argument(
+        "--keep-best",
+        nargs="+",
+        metavar="PROMPT",
+        help="sample these prompts with every candidate, and keep the one whose motion fidelity minus appearance leak "
+        f"is highest (every {EVERY} steps if --every is not given)",
+    )
+    group.add_argument(
+        "--patience", type=int, default=0, metavar="N", help="stop after N candidates without a better one (0: never)"
+    )
 
 
 def chosen_preset(options: argparse.Namespace) -> Preset:
@@ -70,24 +122,88 @@ def chosen_preset(options: argparse.Namespace) -> Preset:
 
 
 def run(options: argparse.Namespace) -> None:
-    from ..describe import details_of
+    import torch
+
+    from ..describe import clip_hash, details_of
+    from ..region import region_of
     from .inspect import describe
     from .learning import learn
 
     chosen = chosen_preset(options)
     model = load(options)
-    clip = read_reference(options, options.video, model)
+    clips = [read_reference(options, video, model) for video in options.video]
+    counts = [len(clip.frames) for clip in clips]
+    if len(set(counts)) > 1:
+        raise MotionError(f"The videos have {', '.join(map(str, counts))} frames: give --frames {min(counts)}.")
     with working("Encoding the clip"):
-        latents = model.encode_video(clip.frames)
+        latents = torch.cat([model.encode_video(clip.frames) for clip in clips])
+    mask = read_mask(options, model, len(clips[0].frames)) if options.mask else None
     details = details_of(
-        frames=clip.frames,
-        fps=clip.fps,
-        source=clip.source,
-        prompt=options.prompt,
+        frames=torch.cat([clip.frames for clip in clips]),
+        fps=clips[0].fps,
+        source=", ".join(clip.source for clip in clips),
+        prompt=" | ".join(options.prompt),
         model=model.name,
         preset=options.preset,
         chosen=chosen,
     )
-    state = learn(model, latents, options.prompt, chosen, details, options.out, resume=options.resume)
+    if mask is not None:
+        details["mask_sha256"] = clip_hash(mask)
+    if options.keep_best:
+        details["scored_by"] = options.keep_best
+    state = learn(
+        model,
+        latents,
+        options.prompt,
+        chosen,
+        details,
+        options.out,
+        mask=None if mask is None else region_of(mask, (latents.shape[3], latents.shape[4])),
+        keeper=keeper_of(options, model, chosen, clips[0].frames, latents[:1]),
+        resume=options.resume,
+    )
     summary = describe(options.out)
-    show(summary, options.json, [f"{options.out}: {summary['bytes'] / 1e6:.2f} MB, learned in {state.step} steps"])
+    best = f", of which {summary['trained_steps']} are kept" if options.keep_best else ""
+    line = f"{options.out}: {summary['bytes'] / 1e6:.2f} MB, learned in {state.step} steps{best}"
+    show(summary, options.json, [line])
+
+
+def read_mask(options: argparse.Namespace, model: VideoModel, frames: int) -> Tensor:
+    """The picture of --mask uint8 `[1, h, w, 3]`, or its video with as many frames as the clip."""
+    from ..video import read_clip
+
+    mask = read_clip(options.mask, clip_options(options, model))
+    if len(mask.frames) not in (1, frames):
+        raise MotionError(
+            f"--mask {mask.source} has {len(mask.frames)} frames, but the clip has {frames}: give an image, or a video "
+            f"as long as the clip."
+        )
+    return mask.frames
+
+
+def keeper_of(
+    options: argparse.Namespace, model: VideoModel, chosen: Preset, reference: Tensor, latents: Tensor
+) -> Keeper | None:
+    """What takes and scores candidates, if any are asked for: videos of the --keep-best prompts with the motion as the
+    preset applies it, start noise included. reference, latents: of the first clip."""
+    from ..keeping import FidelityMinusLeak, Keeper
+    from ..metrics.leak import sprite_regions, whole_frame
+    from ..models import BUNDLED
+    from .generate import invert_clip
+
+    if not options.keep_best:
+        if options.patience:
+            raise MotionError("--patience needs scores: say with --keep-best which prompts to try.")
+        return Keeper(options.every) if options.every is not None else None
+    keeper = Keeper(EVERY if options.every is None else options.every, patience=options.patience)
+    keeper.score = FidelityMinusLeak(
+        model,
+        reference,
+        options.keep_best,
+        chosen.patch,
+        inverted=invert_clip(model, latents) if chosen.noise_weight else None,
+        noise_weight=chosen.noise_weight,
+        seed=options.seed,
+        regions=sprite_regions if model.name in BUNDLED else whole_frame,
+    )
+    return keeper

@@ -1,0 +1,20 @@
+"""Masks for training from pictures."""
+
+from __future__ import annotations
+
+import torch
+
+from motion_lib.region import region_of
+
+
+def test_each_place_has_the_mean_brightness_of_its_pixels() -> None:
+    picture = torch.zeros(1, 4, 8, 3, dtype=torch.uint8)
+    picture[0, :, :3] = 255
+    picture[0, 0, 4] = torch.tensor([255, 0, 0], dtype=torch.uint8)
+    expected = torch.tensor([[[1, 0.5, 1 / 12, 0], [1, 0.5, 0, 0]]])
+    torch.testing.assert_close(region_of(picture, (2, 4)), expected)
+
+
+def test_sizes_that_do_not_divide_and_several_frames() -> None:
+    moving = torch.full((3, 7, 9, 3), 51, dtype=torch.uint8)
+    torch.testing.assert_close(region_of(moving, (2, 5)), torch.full((3, 2, 5), 0.2))
