@@ -2,8 +2,9 @@
 
 Tensors are `<layer>.qk`, `<layer>.attn1.v` and `<layer>.attn2.v`. The header's strings (JSON where structured) are
 `format`, `format_version`, `backbone`, `grids`, `frames`, `details`, and `modelspec.*` keys that model browsers show.
-Version 2 adds `integration`, `qk_axes` and `v_axes`, and `<tensor>.map` for concatenated tensors; it is written only
-where they are needed, so that plain files stay readable for version 1.
+Version 2 adds `integration`, `qk_axes` and `v_axes`, `<tensor>.map` for concatenated tensors, and `compression`, the
+bits of a value in compressed tensors (see compress.py); it is written only where they are needed, so that plain files
+stay readable for version 1.
 Reading trusts nothing: sizes, shapes, names and values are checked, and every complaint names file and field.
 """
 
@@ -23,6 +24,7 @@ from torch import Tensor
 
 from . import __version__
 from .atomic import replacing
+from .compress import pack, unpack
 from .embedding import MAP, Backbone, MotionEmbedding, TemporalLayer
 from .errors import MotionError
 from .integration import EXTRA_CHANNELS
@@ -34,8 +36,11 @@ MODELSPEC = ("title", "author", "description", "license", "date", "thumbnail")
 CHOICES = {"integration": "add", "qk_axes": "none", "v_axes": "2d"}  # fields of version 2, and what version 1 means
 
 
-def save_embedding(path: str | Path, embedding: MotionEmbedding, dtype: torch.dtype = torch.float16) -> None:
-    """Write an embedding, whole or not at all.
+def save_embedding(
+    path: str | Path, embedding: MotionEmbedding, dtype: torch.dtype = torch.float16, bits: int | None = None
+) -> None:
+    """Write an embedding, whole or not at all. bits: of a value in a compressed file, 2, 4 or 8; None compresses
+    nothing.
 
     Raises MotionError when it holds nothing, or values that are not finite in `dtype`, or cannot be written.
     """
@@ -45,7 +50,11 @@ def save_embedding(path: str | Path, embedding: MotionEmbedding, dtype: torch.dt
     for key, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
             raise MotionError(f"The embedding's tensor {key} is not finite as {dtype}: it was not written to {path}.")
-    write(path, tensors, header_of(embedding))
+    header = header_of(embedding)
+    if bits is not None:
+        tensors = pack(tensors, bits)
+        header |= {"format_version": "2", "compression": str(bits)}
+    write(path, tensors, header)
 
 
 def load_embedding(path: str | Path) -> MotionEmbedding:
@@ -104,6 +113,8 @@ def embedding_from(
         embedding = MotionEmbedding({}, grids, frames, backbone, details, **chosen)
     except MotionError as error:
         raise MotionError(f"{name}: the header field {error}") from error
+    if "compression" in header:
+        tensors = unpack(name, tensors, header_value(name, header, "compression", int))
     embedding = embedding.with_tensors({k: t.float() for k, t in tensors.items()})
     _check_tensors(name, embedding)
     return embedding

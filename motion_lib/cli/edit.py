@@ -7,6 +7,7 @@ What each does to videos is measured in docs/edits.md.
 examples:
   motion-inversion edit dance.safetensors --mirror horizontal --out mirrored.safetensors
   motion-inversion edit pan.safetensors dance.safetensors --combine --out both.safetensors
+  motion-inversion edit dance.safetensors --compress 2 --out small.safetensors
   motion-inversion edit pan.safetensors dance.safetensors --bake advised --blend 0.3 --out between.safetensors"""
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import algebra
+from ..compress import BITS
 from ..describe import usual_patch
 from ..embedding import MotionEmbedding
 from ..errors import MotionError
@@ -109,6 +111,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", metavar="FILE", nargs="+", help="one motion embedding, or two to join")
     parser.add_argument("--out", type=Path, required=True, help="the .safetensors file to write")
     parser.add_argument("--title", help="what the new file is called")
+    parser.add_argument(
+        "--compress", type=int, choices=BITS, metavar="BITS", help="store a value in 2, 4 or 8 bits instead of 16"
+    )
     add_json(parser)
     one = parser.add_argument_group("operations on a motion")
     two = parser.add_argument_group("operations that join two files")
@@ -137,7 +142,7 @@ def run(options: argparse.Namespace) -> None:
     result = embeddings[0]
     if options.title:
         result = replace(result, details={**result.details, "title": options.title})
-    save_embedding(options.out, result)
+    save_embedding(options.out, result, bits=options.compress)
     summary = describe(options.out)
     show(summary, options.json, (f"{key}: {value}" for key, value in summary.items()))
 

@@ -26,9 +26,11 @@ def run(options: argparse.Namespace) -> None:
 
 def describe(path: str | Path) -> dict[str, Any]:
     """What a user wants to know of a file, in reading order; the preview picture is left out."""
-    from ..files import load_embedding
+    from ..files import FORMAT, embedding_from, read
 
-    embedding = load_embedding(path)
+    tensors, header = read(path)
+    embedding = embedding_from(path, tensors, header, FORMAT)
+    stored = [str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values()]
     details = {k: v for k, v in embedding.details.items() if k != "thumbnail"}
     return {
         "file": str(path),
@@ -38,6 +40,7 @@ def describe(path: str | Path) -> dict[str, Any]:
         "layers": len(embedding.layers),
         "holds": embedding.holds(),
         "values": embedding.numel(),
+        "stored": f"{header['compression']} bits a value" if "compression" in header else stored[0],
         **details,
         "grids": {name: f"{h}x{w}" for name, (h, w) in embedding.grids.items()},
     }

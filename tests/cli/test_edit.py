@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
 
-from motion_lib import algebra, load_embedding
+from motion_lib import algebra, load_embedding, save_embedding
 from motion_lib.cli import build_parser, main
 from motion_lib.cli import generate as generate_command
 from motion_lib.cli.generate import patch_of
@@ -58,6 +59,17 @@ def test_every_operation(motion: str, tmp_path: Path, options: tuple[str, ...], 
     assert same(edit(tmp_path / "a.safetensors", motion, *options), expected(load_embedding(motion)))
 
 
+def test_compressed_files_are_small_and_say_so(motion: str, tmp_path: Path, capsys) -> None:
+    small = tmp_path / "small.safetensors"
+    found, m = edit(small, motion, "--compress", "2"), load_embedding(motion)
+    assert small.stat().st_size < Path(motion).stat().st_size / 2
+    assert found.tensors.keys() == m.tensors.keys() and "made_from" not in found.details
+    capsys.readouterr()
+    for file, words in ((small, "stored: 2 bits a value"), (motion, "stored: float16")):
+        assert main(["inspect", str(file)]) == 0
+        assert words in capsys.readouterr().out
+
+
 def test_masks_are_pictures(motion: str, tmp_path: Path) -> None:
     Image.new("L", (4, 4), 51).save(tmp_path / "mask.png")
     found = edit(tmp_path / "a.safetensors", motion, "--mask", str(tmp_path / "mask.png"))
@@ -83,14 +95,16 @@ def test_joining(motion: str, tmp_path: Path, options: tuple[str, ...], join) ->
 
 
 def test_files_that_are_applied_differently(motion: str, tmp_path: Path, capsys) -> None:
-    baked = tmp_path / "baked.safetensors"
-    edit(baked, motion, "--bake", "advised", "--title", "baked")
-    assert load_embedding(baked).details["title"] == "baked" and usual_patch(load_embedding(baked)).debias == "vanilla"
-    capsys.readouterr()
-    edit(tmp_path / "a.safetensors", motion, str(baked), "--add")
-    assert "--bake advised before joining" in capsys.readouterr().err
-    edit(tmp_path / "a.safetensors", motion, motion, "--add")
-    assert capsys.readouterr().err == ""
+    """Only those that are cause a warning, and baking as advised takes the cause away."""
+    other, m = tmp_path / "other.safetensors", load_embedding(motion)
+    advice = {"debias": "difference", "strength_v": 0.5}
+    save_embedding(other, replace(m, details={**m.details, "apply": advice}))
+    for operations, warned in ((("--add",), True), (("--combine",), False), (("--bake", "advised", "--add"), False)):
+        capsys.readouterr()
+        found = edit(tmp_path / "a.safetensors", motion, str(other), *operations, "--title", "both")
+        assert ("--bake advised before joining" in capsys.readouterr().err) == warned
+        assert found.details["title"] == "both"
+    assert usual_patch(found).debias == "vanilla"
 
 
 @pytest.mark.parametrize(
