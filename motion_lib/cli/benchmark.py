@@ -1,7 +1,8 @@
-"""Measure the method and the code: `benchmark motion | ablations | speed`.
+"""Measure the method and the code: `benchmark motion | ablations | edits | speed`.
 
 motion      methods of motion transfer side by side, on rendered clips whose true motion is known
 ablations   one switch of the method at a time
+edits       what mirrored, reversed, retimed, joined motions do to videos
 speed       time and memory of training and sampling, at full size on a GPU
 
 example:
@@ -13,7 +14,7 @@ import argparse
 from importlib import import_module
 
 # Modules of motion_lib.benchmark with add_arguments and run.
-BENCHMARKS: tuple[str, ...] = ("motion",)
+BENCHMARKS: tuple[str, ...] = ("motion", "edits")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
