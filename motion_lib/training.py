@@ -4,7 +4,7 @@ after every step: progress, preview, checkpoints and stopping are a few lines of
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -125,8 +125,10 @@ def _steps(
 ) -> Iterator[TrainingState]:
     settings, device, term = state.settings, latents.device, SPATIAL.get(state.settings.loss)
     frames, size = latents.shape[2], (latents.shape[3], latents.shape[4])
+    ahead: _Ahead | None = None
     while not state.done:
-        draw = _Draw(denoiser, latents, conditioning, scale, state)
+        draw = ahead.taken(state) if ahead else None
+        draw = draw or _Draw(denoiser, latents, conditioning, scale, state)
         skip = term is None or float(torch.rand((), generator=state.generator)) < term.skipped
         lora = None if skip else state.spatial
         with torch.enable_grad():
@@ -137,6 +139,8 @@ def _steps(
                 state.optimizer.zero_grad(set_to_none=True)
                 _backward(loss, latents, state.embedding.tensors)
         read |= {"loss": loss.detach(), "gradient": _clip(state.embedding.tensors, settings)}
+        if state.step + 1 < settings.steps:
+            ahead = _Ahead(lambda: _Draw(denoiser, latents, conditioning, scale, state), state)
         # All at once, because reading from a GPU waits for it.
         values = dict(zip(read, torch.stack([value.to(loss) for value in read.values()]).tolist(), strict=True))
         for what, value in values.items():
@@ -188,6 +192,23 @@ class _Draw:
         target = schedule.target(clean, noise, self.timesteps)
         scale = self.weight if self.scale is None else self.weight * self.scale[:, :, frames]
         return scale * prediction.float(), scale * target.float()
+
+
+class _Ahead:
+    """The draw of the next step, made while the GPU works on this one, as if made in its turn: the state's generator
+    moves on only when it is taken, and whoever sets the generator meanwhile gets another draw."""
+
+    def __init__(self, make: Callable[[], _Draw], state: TrainingState):
+        self.before = state.generator.get_state()
+        self.draw = make()
+        self.after = state.generator.get_state()
+        state.generator.set_state(self.before)
+
+    def taken(self, state: TrainingState) -> _Draw | None:
+        if not torch.equal(state.generator.get_state(), self.before):
+            return None
+        state.generator.set_state(self.after)
+        return self.draw
 
 
 def _look(draw: _Draw, lora: SpatialLoRA, layers: Mapping[str, nn.Linear], state: TrainingState) -> dict[str, Tensor]:
