@@ -13,6 +13,7 @@ import torch
 from motion_lib import load_embedding
 from motion_lib.cli import COMMANDS, main
 from motion_lib.noise import START_NOISES
+from motion_lib.presets import PRESETS
 from motion_lib.video import read_clip
 from tests.cli.conftest import SMALL
 
@@ -71,9 +72,10 @@ def test_motion_acts_and_strength_zero_is_no_motion_bit_for_bit(folder: str, mot
 
 
 def test_inversion_noise_needs_and_uses_the_reference(folder: str, motion: str, clip: str, tmp_path: Path) -> None:
+    advice = str(PRESETS["object"].noise_weight)
     without = _generate(folder, tmp_path / "a.webm", "--motion", motion, "--reference", clip, "--noise-weight", "0")
     advised = _generate(folder, tmp_path / "b.webm", "--motion", motion, "--reference", clip)
-    explicit = _generate(folder, tmp_path / "c.webm", "--motion", motion, "--reference", clip, "--noise-weight", "0.5")
+    explicit = _generate(folder, tmp_path / "c.webm", "--motion", motion, "--reference", clip, "--noise-weight", advice)
     assert torch.equal(advised, explicit) and not torch.equal(without, advised)
 
 
