@@ -76,4 +76,4 @@ def as_frames(rendered: Tensor) -> Tensor:
 
 
 def _shuffled(words: Sequence[str], generator: torch.Generator) -> list[str]:
-    return [words[i] for i in torch.randperm(len(words), generator=generator).tolist()]
+    return [words[int(i)] for i in torch.randperm(len(words), generator=generator)]

@@ -13,7 +13,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from ..sampling import random_noise
 from ..sprites import parse_caption
 from .cases import Case
 from .methods import Method, Reference, Request
+from .recorded import RecordedDenoiser
 from .scores import Judge
 from .sheets import save_strip
 
@@ -88,7 +89,10 @@ class Worker:
 
     @classmethod
     def start(cls, plan: Plan) -> Worker:
-        return cls(plan, load_model(plan.model, plan.device, plan.dtype))
+        model = load_model(plan.model, plan.device, plan.dtype)
+        if model.device.type == "cuda" and hasattr(model.denoiser, "unet"):
+            model = replace(model, denoiser=RecordedDenoiser(model.denoiser))
+        return cls(plan, model)
 
     def run(self, job: Job) -> None:
         case = self.plan.cases[job.case]

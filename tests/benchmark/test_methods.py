@@ -7,7 +7,7 @@ import torch
 
 from motion_lib.backbones import VideoModel
 from motion_lib.benchmark.methods import METHODS, USUAL, Method, Reference, Request
-from motion_lib.benchmark.methods.adapters import PlainDenoiser, acting, fit, no_change
+from motion_lib.benchmark.methods.adapters import Adapter, PlainDenoiser, fit
 from motion_lib.benchmark.methods.base import generate
 from motion_lib.benchmark.methods.feature_guidance import FeatureGuidance, difference_loss, spatial_marginal_mean
 from motion_lib.benchmark.methods.spec import chosen_methods, settings_of
@@ -46,7 +46,8 @@ def test_contract(name: str, model: VideoModel, reference: Reference, request_: 
 
 def test_the_usual_methods_exist_and_those_that_differ_only_in_use_learn_once() -> None:
     assert set(USUAL) <= METHODS.keys()
-    assert METHODS["object"].recipe == METHODS["debias_vanilla"].recipe == METHODS["debias_difference5"].recipe
+    own, otherwise, longer = chosen_methods(["object", "object:end=0.9,noise_weight=1", "object:steps=9"]).values()
+    assert own.recipe == otherwise.recipe != longer.recipe
     assert METHODS["object"].recipe != METHODS["v_only"].recipe != METHODS["published"].recipe
 
 
@@ -61,14 +62,15 @@ def test_what_has_not_learned_changes_nothing(
 
 
 @pytest.mark.parametrize("rank", [None, 3])
-def test_a_change_acts_as_the_changed_weight(rank: int | None, model: VideoModel) -> None:
+def test_a_change_acts_as_the_changed_weight(rank: int | None) -> None:
     layer = torch.nn.Linear(6, 5)
     generator = torch.Generator().manual_seed(0)
-    (change,) = no_change({"it": layer}, rank, torch.device("cpu"), generator).values()
-    change = tuple(torch.randn(t.shape, generator=generator) for t in change)
+    adapter = Adapter.start({"it": layer}, rank, torch.device("cpu"), generator)
+    adapter = adapter.having(torch.randn(t.shape, generator=generator) for t in adapter.tensors)
+    change = adapter.changes["it"]
     delta = change[0] if rank is None else change[0] @ change[1]
     x = torch.randn(4, 6)
-    with acting({"it": layer}, {"it": change}):
+    with adapter.acting():
         inside = layer(x)
     torch.testing.assert_close(inside, torch.nn.functional.linear(x, layer.weight + delta, layer.bias))
     torch.testing.assert_close(layer(x), torch.nn.functional.linear(x, layer.weight, layer.bias))
@@ -86,25 +88,25 @@ def test_fitting_lowers_the_loss_and_the_look_takes_its_share(model: VideoModel,
     noisy = denoiser.schedule.noisy(reference.latents, noise, at)
     target = denoiser.schedule.target(reference.latents, noise, at)
 
-    def loss(changes) -> float:
-        with torch.no_grad(), acting(layers, changes):
+    def loss(adapter: Adapter) -> float:
+        with torch.no_grad(), adapter.acting():
             return float((denoiser(noisy, at, text) - target).square().mean())
 
-    changes = no_change(layers, None, model.device, torch.Generator())
-    look = (spatial, no_change(spatial, 2, model.device, torch.Generator().manual_seed(0)))
-    before = loss(changes)
-    fit(denoiser, reference.latents, text, settings, layers, changes, look)
-    assert loss(changes) < 0.98 * before
-    assert all(bool(up.any()) for up, _ in look[1].values())
+    adapter = Adapter.start(layers, None, model.device, torch.Generator())
+    look = Adapter.start(spatial, 2, model.device, torch.Generator().manual_seed(0))
+    before = loss(adapter)
+    fit(denoiser, reference.latents, text, settings, adapter, look)
+    assert loss(adapter) < 0.98 * before
+    assert all(bool(up.any()) for up, _ in look.changes.values())
 
 
 def test_temporal_layers_are_those_the_papers_name(model: VideoModel) -> None:
     lora = TemporalLoRA(TrainingSettings(steps=1)).learn(model, _any_reference(model))
-    names = set(lora)
+    names = set(lora.changes)
     assert all(".transformer_blocks." in name for name in names)
     assert {name.rsplit(".transformer_blocks.0.")[1].split(".")[0] for name in names} == {"attn1", "attn2", "ff"}
     tuned = TemporalFinetuning(TrainingSettings(steps=1)).learn(model, _any_reference(model))
-    assert {name.rsplit(".", 1)[1] for name in tuned} == {"to_q", "to_k", "to_v"}
+    assert {name.rsplit(".", 1)[1] for name in tuned.changes} == {"to_q", "to_k", "to_v"}
 
 
 def _any_reference(model: VideoModel) -> Reference:

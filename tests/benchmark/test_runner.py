@@ -18,7 +18,7 @@ from motion_lib.errors import MotionError
 
 @pytest.fixture
 def plan(folder: str, case: Case, tmp_path: Path) -> Plan:
-    methods = chosen_methods(["truth", "no_motion", "object", "debias_vanilla"], ["steps=2"])
+    methods = chosen_methods(["truth", "no_motion", "object", "object:end=0.9"], ["steps=2"])
     return Plan((case,), methods, tmp_path, seeds=2, steps=2, guidance=2.0, model=folder)
 
 
@@ -49,12 +49,12 @@ def test_only_what_is_missing_or_was_made_otherwise_is_made(plan: Plan) -> None:
         assert all(other.finished(plan.cases[0], name) is None for name in plan.methods)
     changed = replace(plan, methods=plan.methods | chosen_methods(["object"], ["steps=1"]))
     assert changed.finished(plan.cases[0], "object") is None
-    assert changed.finished(plan.cases[0], "debias_vanilla") is not None
+    assert changed.finished(plan.cases[0], "object:end=0.9") is not None
 
 
 def test_report_shows_tables_scores_and_pictures(plan: Plan) -> None:
     table = write_report(plan, run(plan, 1, lambda *_: None), "the command", "Title")
-    assert table.startswith("| method |") and "| debias_vanilla |" in table
+    assert table.startswith("| method |") and "| object:end=0.9 |" in table
     written = (plan.out / "table.md").read_text(encoding="utf-8")
     assert written.startswith("# Title") and "the command" in written and table in written
     report = json.loads((plan.out / "report.json").read_text())

@@ -6,8 +6,9 @@ called directly, as hooks need.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,12 +16,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...backbones import VideoModel
+from ...backbones.graphs import Graphed
 from ...errors import MotionError
 from ...losses import LOSSES, mse
 from ...patch import PreparedPatch
 from ...training import TrainingSettings
 
-Layers = Mapping[str, nn.Linear]
 Change = tuple[Tensor, ...]  # ΔW `[out, in]`, or up `[out, rank]` and down `[rank, in]` of a LoRA
 
 
@@ -48,29 +49,49 @@ class PlainDenoiser:
         return {n: m for n, m in modules if isinstance(m, nn.Linear) and n.startswith(within) and keep(n)}
 
 
-def no_change(layers: Layers, rank: int | None, device: torch.device, generator: torch.Generator) -> dict[str, Change]:
-    """Zero ΔW, or LoRA whose `up` is zero and whose `down` is Gaussian with deviation 1/rank (Hu et al. 2021, arXiv
-    2106.09685), ready to learn in float32."""
-    changes = {}
-    for name, layer in layers.items():
-        zero = torch.zeros(layer.out_features, layer.in_features if rank is None else rank)
-        down = () if rank is None else (torch.randn(rank, layer.in_features, generator=generator) / rank,)
-        changes[name] = tuple(t.to(device).requires_grad_() for t in (zero, *down))
-    return changes
+@dataclass(frozen=True)
+class Adapter:
+    """A change of every layer, by name."""
 
+    layers: Mapping[str, nn.Linear]
+    changes: Mapping[str, Change]
 
-@contextmanager
-def acting(layers: Layers, changes: Mapping[str, Change], learning: bool = False) -> Iterator[None]:
-    """While inside, every layer computes (W + ΔW)·x, with ΔW = up·down for a LoRA."""
-    handles = []
-    try:
+    @classmethod
+    def start(
+        cls, layers: Mapping[str, nn.Linear], rank: int | None, device: torch.device, generator: torch.Generator
+    ) -> Adapter:
+        """Zero ΔW, or LoRA whose `up` is zero and whose `down` is Gaussian with deviation 1/rank (Hu et al. 2021, arXiv
+        2106.09685), ready to learn in float32."""
+        changes = {}
         for name, layer in layers.items():
-            change = changes[name] if learning else tuple(t.detach() for t in changes[name])
-            handles.append(layer.register_forward_hook(_adding(change)))
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
+            zero = torch.zeros(layer.out_features, layer.in_features if rank is None else rank)
+            down = () if rank is None else (torch.randn(rank, layer.in_features, generator=generator) / rank,)
+            changes[name] = tuple(t.to(device).requires_grad_() for t in (zero, *down))
+        return cls(layers, changes)
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        return [t for change in self.changes.values() for t in change]
+
+    def having(self, tensors: Iterable[Tensor]) -> Adapter:
+        """The same with other tensors, in the order of `tensors`."""
+        rest = iter(tensors)
+        return Adapter(self.layers, {k: tuple(next(rest) for _ in change) for k, change in self.changes.items()})
+
+    def detached(self) -> Adapter:
+        return self.having(t.detach() for t in self.tensors)
+
+    @contextmanager
+    def acting(self) -> Iterator[None]:
+        """While inside, every layer computes (W + ΔW)·x, with ΔW = up·down for a LoRA."""
+        handles = []
+        try:
+            for name, layer in self.layers.items():
+                handles.append(layer.register_forward_hook(_adding(self.changes[name])))
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
 
 
 def _adding(change: Change):
@@ -88,23 +109,23 @@ def fit(
     latents: Tensor,
     text: Tensor,
     settings: TrainingSettings,
-    layers: Layers,
-    changes: Mapping[str, Change],
-    look: tuple[Layers, Mapping[str, Change]] | None = None,
+    adapter: Adapter,
+    look: Adapter | None = None,
 ) -> None:
-    """Train changes on one clip `[1, c, f, h, w]` as `settings` say.
+    """Train an adapter on one clip `[1, c, f, h, w]` as `settings` say.
 
-    look: changes of the spatial layers, which learn one random frame at every step by plain mse and act, without
+    look: one on the spatial layers, which learns one random frame at every step by plain mse and acts, without
     learning, in the pass over all frames (MotionDirector, arXiv 2310.08465, sec. 3.2).
     """
     schedule, frames = denoiser.schedule, latents.shape[2]
     generator = torch.Generator().manual_seed(settings.seed)
-    groups = [changes, *([look[1]] if look else [])]
-    parameters = [t for group in groups for change in group.values() for t in change]
-    optimizer = torch.optim.AdamW(
-        parameters, settings.learning_rate, settings.betas, settings.eps, settings.weight_decay
-    )
-    loss_of = LOSSES[settings.loss]
+    at, noise = torch.zeros(1, dtype=torch.long, device=latents.device), torch.zeros_like(latents)
+    held = [] if look is None else [t.detach() for t in look.tensors]
+    predict = _recorded(denoiser, [noise, at, text, *adapter.tensors, *held], [adapter, *([look] if look else [])])
+    draw = _recorded(denoiser, [noise[:, :, :1], at, text, *look.tensors], [look]) if look else None
+    parameters = [*adapter.tensors, *(look.tensors if look else ())]
+    rate, betas, eps, decay = settings.learning_rate, settings.betas, settings.eps, settings.weight_decay
+    optimizer = torch.optim.AdamW(parameters, rate, betas, eps, decay, fused=latents.is_cuda)
     for step in range(settings.steps):
         for group in optimizer.param_groups:
             group["lr"] = settings.rate(step)
@@ -113,13 +134,28 @@ def fit(
         noisy, target = schedule.noisy(latents, noise, at), schedule.target(latents, noise, at).float()
         optimizer.zero_grad(set_to_none=True)
         with torch.enable_grad():
-            if look:
+            if look and draw:
                 i = int(torch.randint(frames, (), generator=generator))
-                with acting(*look, learning=True):
-                    frame = denoiser(noisy[:, :, i : i + 1], at, text).float()
-                    mse(frame, target[:, :, i : i + 1], generator).backward()
-            with acting(*look) if look else nullcontext(), acting(layers, changes, learning=True):
-                loss_of(denoiser(noisy, at, text).float(), target, generator).backward()
+                one = slice(i, i + 1)
+                frame = draw(noisy[:, :, one], at, text, *look.tensors).float()
+                mse(frame, target[:, :, one], generator).backward()
+                held = [t.detach() for t in look.tensors]
+            prediction = predict(noisy, at, text, *adapter.tensors, *held).float()
+            LOSSES[settings.loss](prediction, target, generator).backward()
         if settings.clip:
             torch.nn.utils.clip_grad_norm_(parameters, settings.clip)
         optimizer.step()
+
+
+def _recorded(denoiser: PlainDenoiser, inputs: list[Tensor], adapters: Sequence[Adapter]) -> Callable[..., Tensor]:
+    """`(noisy, timestep, text, *tensors of the adapters) -> prediction`; on a GPU as a CUDA graph."""
+
+    def predict(noisy: Tensor, at: Tensor, text: Tensor, *tensors: Tensor) -> Tensor:
+        rest = list(tensors)
+        with ExitStack() as stack:
+            for adapter in adapters:
+                own, rest = rest[: len(adapter.tensors)], rest[len(adapter.tensors) :]
+                stack.enter_context(adapter.having(own).acting())
+            return denoiser(noisy, at, text)
+
+    return Graphed(predict, inputs) if inputs[0].is_cuda else predict

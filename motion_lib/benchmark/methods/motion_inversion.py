@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ...backbones import VideoModel
+from ...backbones.modes import accelerated, plan_training
 from ...embedding import MotionEmbedding
 from ...noise import mix
 from ...presets import APPLICATION, Preset
@@ -36,8 +37,10 @@ class MotionInversion:
         latents, preset = reference.latents, self.preset
         embedding = preset.empty(model.denoiser.backbone, latents.shape[2], (latents.shape[3], latents.shape[4]))
         state = TrainingState.start(embedding, preset.settings, model.device)
-        for _ in train(model.denoiser, latents, model.encode_prompt([reference.case.prompt]), state):
-            pass
+        text = model.encode_prompt([reference.case.prompt])
+        with accelerated(model.denoiser, plan_training(model.denoiser, "auto", latents.shape, embedding)) as ready:
+            for _ in train(ready, latents, text, state):
+                pass
         return state.learned.to(dtype=torch.float16)  # as a file holds it
 
     def sample(self, model: VideoModel, reference: Reference, learned: MotionEmbedding, request: Request) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor
 from ...backbones import VideoModel
 from ...noise import mix
 from ...training import TrainingSettings
-from .adapters import Change, PlainDenoiser, acting, fit, no_change
+from .adapters import Adapter, PlainDenoiser, fit
 from .base import Reference, Request, generate
 from .temporal_lora import TEMPORAL
 
@@ -29,23 +29,21 @@ class TemporalFinetuning:
     def recipe(self) -> Hashable:
         return replace(self, noise_weight=0.0)
 
-    def learn(self, model: VideoModel, reference: Reference) -> dict[str, Change]:
+    def learn(self, model: VideoModel, reference: Reference) -> Adapter:
         denoiser = PlainDenoiser(model)
         layers = denoiser.linears(TEMPORAL, _query_key_value)
-        changes = no_change(layers, None, model.device, torch.Generator())
-        text = model.encode_prompt([reference.case.prompt])
-        fit(denoiser, reference.latents, text, self.settings, layers, changes)
-        return {name: tuple(t.detach().half() for t in change) for name, change in changes.items()}
+        adapter = Adapter.start(layers, None, model.device, torch.Generator())
+        fit(denoiser, reference.latents, model.encode_prompt([reference.case.prompt]), self.settings, adapter)
+        return adapter.detached()
 
-    def sample(self, model: VideoModel, reference: Reference, learned: dict[str, Change], request: Request) -> Tensor:
-        denoiser = PlainDenoiser(model)
+    def sample(self, model: VideoModel, reference: Reference, learned: Adapter, request: Request) -> Tensor:
         noise = mix(reference.inverted, request.fresh, self.noise_weight)
-        with acting(denoiser.linears(TEMPORAL, _query_key_value), learned):
-            return generate(replace(model, denoiser=denoiser), request, noise)
+        with learned.acting():
+            return generate(replace(model, denoiser=PlainDenoiser(model)), request, noise)
 
-    def shared(self, reference: Reference, learned: dict[str, Change]) -> dict[str, Tensor]:
+    def shared(self, reference: Reference, learned: Adapter) -> dict[str, Tensor]:
         inverted = {"inverted": reference.inverted} if self.noise_weight else {}
-        return {name: change for name, (change,) in learned.items()} | inverted
+        return {name: change for name, (change,) in learned.changes.items()} | inverted
 
 
 def _query_key_value(name: str) -> bool:

@@ -12,7 +12,7 @@ from torch import Tensor
 from ...backbones import VideoModel
 from ...noise import mix
 from ...training import TrainingSettings
-from .adapters import Change, PlainDenoiser, acting, fit, no_change
+from .adapters import Adapter, PlainDenoiser, fit
 from .base import Reference, Request, generate
 
 TEMPORAL, SPATIAL = "TransformerTemporalModel", "Transformer2DModel"
@@ -33,29 +33,26 @@ class TemporalLoRA:
     def recipe(self) -> Hashable:
         return replace(self, strength=1.0, noise_weight=0.0)
 
-    def learn(self, model: VideoModel, reference: Reference) -> dict[str, Change]:
+    def learn(self, model: VideoModel, reference: Reference) -> Adapter:
         denoiser = PlainDenoiser(model)
         generator = torch.Generator().manual_seed(self.settings.seed)
-        layers = denoiser.linears(TEMPORAL, _inside_blocks)
-        changes = no_change(layers, self.rank, model.device, generator)
+        adapter = Adapter.start(denoiser.linears(TEMPORAL, _inside_blocks), self.rank, model.device, generator)
         look = None
         if self.spatial:  # self-attention and feed-forward: cross-attention is left to the prompt (sec. 3.2)
             spatial = denoiser.linears(SPATIAL, lambda name: _inside_blocks(name) and ".attn2." not in name)
-            look = (spatial, no_change(spatial, self.rank, model.device, generator))
-        text = model.encode_prompt([reference.case.prompt])
-        fit(denoiser, reference.latents, text, self.settings, layers, changes, look)
-        return {name: tuple(t.detach().half() for t in change) for name, change in changes.items()}
+            look = Adapter.start(spatial, self.rank, model.device, generator)
+        fit(denoiser, reference.latents, model.encode_prompt([reference.case.prompt]), self.settings, adapter, look)
+        return adapter.detached()
 
-    def sample(self, model: VideoModel, reference: Reference, learned: dict[str, Change], request: Request) -> Tensor:
-        denoiser = PlainDenoiser(model)
+    def sample(self, model: VideoModel, reference: Reference, learned: Adapter, request: Request) -> Tensor:
         noise = mix(reference.inverted, request.fresh, self.noise_weight)
-        scaled = {name: (self.strength * up, down) for name, (up, down) in learned.items()}
-        with acting(denoiser.linears(TEMPORAL, _inside_blocks), scaled):
-            return generate(replace(model, denoiser=denoiser), request, noise)
+        scaled = {name: (self.strength * up, down) for name, (up, down) in learned.changes.items()}
+        with Adapter(learned.layers, scaled).acting():
+            return generate(replace(model, denoiser=PlainDenoiser(model)), request, noise)
 
-    def shared(self, reference: Reference, learned: dict[str, Change]) -> dict[str, Tensor]:
+    def shared(self, reference: Reference, learned: Adapter) -> dict[str, Tensor]:
         tensors = {"inverted": reference.inverted} if self.noise_weight else {}
-        for name, (up, down) in learned.items():
+        for name, (up, down) in learned.changes.items():
             tensors |= {f"{name}.up": up, f"{name}.down": down}
         return tensors
 
