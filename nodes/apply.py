@@ -85,7 +85,8 @@ class ApplyMotionEmbeddingAdvanced(io.ComfyNode):
                     default=USUAL.debias,
                     tooltip="What is taken out of the value embedding against leaking appearance. vanilla: nothing, as "
                     "the preset camera does; normalize: its mean over frames; difference: all that does not change "
-                    "from frame to frame, as object and hybrid do.",
+                    "from frame to frame, as hybrid does (difference3 and difference5: against the mean of the 2 and 4 "
+                    "frames before). object is learned debiased and applied vanilla.",
                 ),
                 io.Float.Input(
                     "start_percent",

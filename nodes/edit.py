@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from comfy_api.latest import io
+from einops import rearrange
 
 from ..motion_lib import algebra
 from ..motion_lib.embedding import MotionEmbedding
+from ..motion_lib.follow import follow
 from .schema import MotionEmbeddingType, schema
 
 UNCHANGED = "none"
@@ -58,18 +62,25 @@ class EditMotionEmbedding(io.ComfyNode):
                     min=-4.0,
                     max=4.0,
                     step=0.05,
-                    tooltip="Times its strength; negative ones turn the motion around.",
+                    tooltip="Times its strength. To turn a motion around, use mirror or reverse.",
                 ),
                 io.Mask.Input(
                     "region",
                     optional=True,
                     tooltip="Where the motion acts, over the whole picture; soft edges work.",
                 ),
+                io.Latent.Input(
+                    "inverted_noise",
+                    optional=True,
+                    tooltip="From Invert Video to Noise: changed in the same way, so that it does not pull towards the "
+                    "motion as it was.",
+                ),
             ],
             outputs=[
                 MotionEmbeddingType.Output(
                     display_name="motion_embedding", tooltip="For Apply Motion Embedding, or Save to share it."
-                )
+                ),
+                io.Latent.Output(display_name="inverted_noise", tooltip="For Mix Inversion Noise."),
             ],
         )
 
@@ -83,8 +94,11 @@ class EditMotionEmbedding(io.ComfyNode):
         loop: str,
         factor: float,
         region=None,
+        inverted_noise: dict | None = None,
     ) -> io.NodeOutput:
-        edited = motion_embedding
+        # A history of its own, for the noise is that of the motion as it came.
+        earlier = motion_embedding.details.get("made_from", [])
+        edited = replace(motion_embedding, details={**motion_embedding.details, "made_from": []})
         if mirror != UNCHANGED:
             edited = algebra.mirror(edited, mirror)
         if reverse:
@@ -97,7 +111,13 @@ class EditMotionEmbedding(io.ComfyNode):
             edited = algebra.scale(edited, factor)
         if region is not None:
             edited = algebra.masked(edited, region.reshape(-1, *region.shape[-2:])[0].float().cpu())
-        return io.NodeOutput(edited)
+        if inverted_noise is not None:
+            video = rearrange(inverted_noise["samples"], "f c h w -> 1 c f h w")
+            frames = rearrange(follow(edited, video), "1 c f h w -> f c h w")
+            inverted_noise = {**inverted_noise, "samples": frames.contiguous()}
+        history = [*earlier, *edited.details["made_from"]]
+        details = {**edited.details, "made_from": history} if history else motion_embedding.details
+        return io.NodeOutput(replace(edited, details=details), inverted_noise)
 
 
 class CombineMotionEmbeddings(io.ComfyNode):

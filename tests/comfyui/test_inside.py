@@ -135,6 +135,12 @@ def test_edits_equal_the_library(found):
     assert found["edits_equal_library"]["effect"] > 0.1
 
 
+def test_noise_follows_the_edits_made_here_and_no_earlier_ones(found):
+    edits = found["edits_equal_library"]
+    assert edits["noise"] == 0 and edits["noise_back"] == 0
+    assert edits["history"] == ["mirror", "reverse", "mirror", "reverse"]
+
+
 def test_combinations_equal_the_library(found):
     combinations = {name: value for name, value in found["combinations_equal_library"].items() if name != "took"}
     assert combinations.pop("tested") == sorted(combinations)

@@ -19,7 +19,13 @@ def edits_equal_library() -> dict:
     changed = algebra.retime(algebra.reverse(algebra.mirror(motion, "horizontal")), 0.5)
     changed = algebra.masked(algebra.scale(algebra.loop(changed, "close"), 0.7), region[0])
     found = edit.execute(motion, "horizontal", True, 0.5, "close", 0.7, region)[0]
+    noise = torch.randn(8, 4, 16, 16, generator=torch.Generator().manual_seed(3))
+    turned = edit.execute(motion, "horizontal", True, 1.0, "none", 1.0, None, {"samples": noise})
+    again = edit.execute(turned[0], "horizontal", True, 1.0, "none", 1.0, None, turned[1])
     return {
+        "noise": largest(turned[1]["samples"], noise.flip(0, 3)),
+        "noise_back": largest(again[1]["samples"], noise),
+        "history": [step["edit"] for step in again[0].details["made_from"]],
         "difference": apart(found, changed),
         "effect": apart(edit.execute(motion, "vertical", False, 1.0, "none", 1.0)[0], motion),
         "by_default": apart(edit.execute(motion, "none", False, 1.0, "none", 1.0)[0], motion),
