@@ -104,7 +104,7 @@ class MotionPatch:
     ) -> PreparedPatch:
         """What joins the input of the attention layers for videos of this shape: resampled, debiased, led through the
         map where there is one, scaled, on the device."""
-        embedding = self.embedding.resample(frames, latent_size)
+        embedding = self.embedding.to(device).resample(frames, latent_size)
         over_frames = [factor_at(self.frame_curve, j / max(1, frames - 1)) for j in range(frames)]
 
         def ready(layer: str, part: str, strength: float, debias: Callable[[Tensor], Tensor]) -> Tensor | None:

@@ -3,7 +3,9 @@ than they take."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -20,24 +22,24 @@ class Graphed:
     gradients by the next backward pass, which must follow the forward pass it belongs to.
     """
 
-    def __init__(self, function: Callable[..., Tensor], inputs: Sequence[Tensor]):
+    def __init__(self, function: Callable[..., Tensor], inputs: Sequence[Tensor], try_algorithms: bool = False):
+        """try_algorithms: cuDNN measures those of every convolution, which takes memory for a moment."""
         self.inputs = [x.detach().clone().requires_grad_(x.requires_grad) for x in inputs]
         self.learning = [x for x in self.inputs if x.requires_grad]
-        with torch.enable_grad():
+        with torch.enable_grad(), _measuring(try_algorithms):
             self._warm_up(function)
             self.forward = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self.forward):
+            with torch.cuda.graph(self.forward, stream=_stream(inputs[0].device)):
                 output = function(*self.inputs)
             self.gradient, self.output = torch.zeros_like(output), output.detach()
             self.backward, self.gradients = torch.cuda.CUDAGraph(), ()
             if self.learning:
-                with torch.cuda.graph(self.backward, pool=self.forward.pool()):
+                with torch.cuda.graph(self.backward, pool=self.forward.pool(), stream=_stream(inputs[0].device)):
                     self.gradients = torch.autograd.grad(output, self.learning, self.gradient)
 
     def _warm_up(self, function: Callable[..., Tensor]) -> None:
-        """On a stream of its own, as recording is."""
         torch.cuda.synchronize()
-        with torch.cuda.stream(torch.cuda.Stream()):
+        with torch.cuda.stream(_stream(self.inputs[0].device)):
             for _ in range(WARM_UP):
                 output = function(*self.inputs)
                 if self.learning:
@@ -48,6 +50,23 @@ class Graphed:
 
     def __call__(self, *inputs: Tensor) -> Tensor:
         return _Replay.apply(self, *inputs)
+
+
+@lru_cache
+def _stream(device: torch.device) -> torch.cuda.Stream:
+    """Where recordings are made; one for all, because cuBLAS keeps a workspace for every stream that it has seen."""
+    return torch.cuda.Stream(device)
+
+
+@contextmanager
+def _measuring(wanted: bool) -> Iterator[None]:
+    """While inside, cuDNN takes what it measured to be fastest; not where PyTorch is asked to be deterministic."""
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = before or (wanted and not torch.are_deterministic_algorithms_enabled())
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before
 
 
 class _Replay(torch.autograd.Function):

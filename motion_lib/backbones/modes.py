@@ -11,7 +11,7 @@ model is as it was.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -30,8 +30,8 @@ MODES = ("auto", "fast", "low_memory", "plain")
 # What is computed again in the backward pass, from the fastest to the smallest: each rung adds what saves the most
 # bytes per millisecond (docs/performance.md).
 RUNGS = ((), ("feed_forward",), ("feed_forward", "transformer"), ("feed_forward", "transformer", "convolution"))
-USABLE = 0.95  # of the free memory: the allocator cannot fill every gap
-WORKSPACES = 256 * 2**20  # of cuBLAS, cuDNN and the kernels, in bytes
+USABLE = 0.9  # of the free memory: the allocator cannot fill every gap
+WORKSPACES = 400 * 2**20  # of cuBLAS, cuDNN and the kernels, in bytes
 TEXT_TOKENS = 77
 
 
@@ -137,13 +137,22 @@ def accelerated(denoiser: Denoiser, plan: Plan) -> Iterator[Denoiser]:
     unet = denoiser.unet  # type: ignore[attr-defined]
     weights = [m.weight for m in unet.modules() if isinstance(m, nn.Conv2d | nn.Conv3d) and m.weight.is_contiguous()]
     on_gpu = device_type(unet) == "cuda"
-    for weight in weights if on_gpu else ():
-        weight.data = _channels_last(weight.data)
+    if on_gpu:
+        _lay_out(weights, _channels_last)
     try:
         yield AcceleratedDenoiser(denoiser, plan)
     finally:
-        for weight in weights if on_gpu else ():
-            weight.data = weight.data.contiguous()
+        if on_gpu:
+            _lay_out(weights, Tensor.contiguous)
+
+
+def _lay_out(weights: Sequence[nn.Parameter], layout: Callable[[Tensor], Tensor]) -> None:
+    """The same values in another order, without room for two models. What the allocator keeps unused is given back
+    first: a weight that came to lie in the middle of it would hold all of it."""
+    torch.cuda.empty_cache()
+    for weight in weights:
+        weight.data = layout(weight.data)
+    torch.cuda.empty_cache()
 
 
 def _channels_last(weight: Tensor) -> Tensor:
@@ -183,7 +192,8 @@ class AcceleratedDenoiser:
             def step(latents: Tensor, timesteps: Tensor, conditioning: Tensor, *tensors: Tensor) -> Tensor:
                 return self.run(latents, timesteps, conditioning, unflat(keys, tensors))
 
-            self.graphed, self.recorded = Graphed(step, inputs), signature
+            self.graphed = Graphed(step, inputs, try_algorithms=not self.plan.recompute)
+            self.recorded = signature
         if signature != self.recorded:
             return self.run(latents, timesteps, conditioning, patches)
         return self.graphed(*inputs)

@@ -1,7 +1,8 @@
-"""Measure the method and the code: `benchmark motion | ablations | edits | speed`.
+"""Measure the method and the code: `benchmark motion | ablations | grid | edits | speed`.
 
 motion      methods of motion transfer side by side, on rendered clips whose true motion is known
 ablations   one switch of the method at a time
+grid        training steps, strength and noise of one motion, to choose by
 edits       what mirrored, reversed, retimed, joined motions do to videos
 speed       time and memory of training and sampling, at full size on a GPU
 
@@ -14,7 +15,7 @@ import argparse
 from importlib import import_module
 
 # Modules of motion_lib.benchmark with add_arguments and run.
-BENCHMARKS: tuple[str, ...] = ("motion", "edits")
+BENCHMARKS: tuple[str, ...] = ("motion", "ablations", "grid", "edits", "speed")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -56,23 +56,16 @@ def test_afterwards_the_model_is_as_it_was() -> None:
         assert torch.equal(value, weights[key][0]) and value.stride() == weights[key][1]
 
 
-def test_auto_takes_the_fastest_rung_that_fits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if on a GPU with a given amount of free memory."""
-    denoiser, embedding = tiny_denoiser(), random_embedding(tiny_backbone())
-
-    def chosen(free: int) -> Plan:
-        monkeypatch.setattr(modes, "free_memory", lambda device: free)
-        monkeypatch.setattr(modes, "device_type", lambda unet: "cuda")
-        return plan_training(denoiser, "auto", CLIP.shape, embedding)
-
-    needed = [chosen(10**12).needed]
-    for _ in RUNGS[1:]:
-        plan = chosen(int((needed[-1] or 0) / modes.USABLE) - 1)
-        needed.append(plan.needed)
-        assert plan.recompute == RUNGS[len(needed) - 1] and (plan.needed or 0) < (needed[-2] or 0)
-    smallest = chosen(1)
-    assert smallest.recompute == RUNGS[-1] and smallest.needed == needed[-1]
-    assert "GiB beside the model" in smallest.describe() and "twice" in smallest.describe()
+@pytest.mark.parametrize(("free", "rung"), [(112, 0), (111, 1), (79, 2), (45, 3), (1, 3)])
+def test_auto_takes_the_fastest_rung_that_fits(free: int, rung: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if on a GPU with this much free memory, of which 9 tenths may be used; the last rung where none fits."""
+    needs = dict(zip(RUNGS, (100, 75, 50, 25), strict=True))
+    monkeypatch.setattr(modes, "free_memory", lambda device: free * 2**30)
+    monkeypatch.setattr(modes, "device_type", lambda unet: "cuda")
+    monkeypatch.setattr(modes, "training_bytes", lambda denoiser, shape, embedding, plan: needs[plan.recompute] * 2**30)
+    plan = plan_training(tiny_denoiser(), "auto", CLIP.shape, random_embedding(tiny_backbone()))
+    assert plan.recompute == RUNGS[rung] and plan.graphs and plan.mode == ("fast" if rung == 0 else "low_memory")
+    assert f"about {needs[RUNGS[rung]]}.0 GiB beside the model; {free}.0 GiB are free" in plan.describe()
 
 
 def test_auto_leaves_other_devices_alone() -> None:

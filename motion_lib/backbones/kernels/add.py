@@ -12,7 +12,7 @@ import triton.language as tl
 from torch import Tensor
 
 BLOCK_SIZE = 2048
-TILE = 4096  # values of rows that one program of the norm holds
+TILE, WARPS = 2048, 2  # values of rows that one program of the norm holds
 
 
 @triton.jit
@@ -98,7 +98,9 @@ class _AddNorm(torch.autograd.Function):
         total, out = x if y is None else torch.empty_like(x), torch.empty_like(x)
         if not x.is_meta:
             other = x if y is None else y.contiguous()
-            _add_norm[ctx.grid](x, other, weight, bias, total, out, *ctx.sizes, int(ctx.added), *ctx.tile, num_warps=8)
+            _add_norm[ctx.grid](
+                x, other, weight, bias, total, out, *ctx.sizes, int(ctx.added), *ctx.tile, num_warps=WARPS
+            )
         ctx.save_for_backward(total)
         ctx.set_materialize_grads(False)
         return total, out
@@ -112,7 +114,7 @@ class _AddNorm(torch.autograd.Function):
         out = torch.empty_like(total)
         if not total.is_meta:
             given = total, ctx.weight, gradient if passed is None else passed, gradient, out
-            _add_norm_gradient[ctx.grid](*given, *ctx.sizes, int(passed is not None), *ctx.tile, num_warps=8)
+            _add_norm_gradient[ctx.grid](*given, *ctx.sizes, int(passed is not None), *ctx.tile, num_warps=WARPS)
         return out, out if ctx.added else None, None, None, None
 
 

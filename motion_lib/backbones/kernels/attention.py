@@ -62,7 +62,7 @@ class _ShortAttention(torch.autograd.Function):
         ctx.grid, out = (heads, positions, videos), torch.empty_like(q)
         ctx.sizes = length, positions, channels, (channels // heads) ** -0.5, max(16, triton.next_power_of_2(length))
         if not q.is_meta:
-            _attend[ctx.grid](q, k, v, out, *ctx.sizes, channels // heads, num_warps=1)
+            _attend[ctx.grid](q, k, v, out, *ctx.sizes, channels // heads, num_warps=ctx.sizes[-1] // 16)
         ctx.save_for_backward(q, k, v)
         return out
 
@@ -72,7 +72,7 @@ class _ShortAttention(torch.autograd.Function):
         gradient, dq, dk, dv = gradients[0].contiguous(), *(torch.empty_like(x) for x in (q, k, v))
         if not q.is_meta:
             given = q, k, v, gradient, dq, dk, dv
-            _attend_gradient[ctx.grid](*given, *ctx.sizes, q.shape[-1] // ctx.grid[0], num_warps=1)
+            _attend_gradient[ctx.grid](*given, *ctx.sizes, q.shape[-1] // ctx.grid[0], num_warps=ctx.sizes[-1] // 16)
         return dq, dk, dv, None
 
 

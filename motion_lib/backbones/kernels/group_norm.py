@@ -11,7 +11,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-ROWS, COLUMNS, WARPS = 128, 64, 8  # of a tile
+# Rows, columns and warps of a tile: large where every tile leaves sums behind, small where none does.
+SUMS = (128, 32, 4)
+VALUES = (16, 64, 2)
 # Compiling for every value of these would cost seconds and gain nothing.
 GENERAL = ("length", "tiles", "groups", "shift_stride", "silu")
 
@@ -158,6 +160,10 @@ def _group_means(
     tl.store(mean_product + sample * groups + group, tl.sum(second_total) / number)
 
 
+def _grid(tile: tuple[int, int, int], n: int, length: int, channels: int) -> tuple[int, int, int]:
+    return n, triton.cdiv(length, tile[0]), triton.cdiv(channels, tile[1])
+
+
 class _GroupNorm(torch.autograd.Function):
     @staticmethod
     def forward(
@@ -173,29 +179,29 @@ class _GroupNorm(torch.autograd.Function):
         x = x.contiguous(memory_format=torch.channels_last)
         n, channels = x.shape[:2]
         length = x.shape[2] * x.shape[3]
-        tiles = triton.cdiv(length, ROWS)
+        tiles = triton.cdiv(length, SUMS[0])
         # One shift for all samples has stride 0; no shift is told to the kernels by a negative one.
         stride = -1 if shift is None else (channels if len(shift) > 1 else 0)
         shift = weight if shift is None else shift.contiguous()
         partial = torch.empty(2, n, tiles, channels, device=x.device)
         mean, rstd = torch.empty(2, n, groups, device=x.device)
         out = torch.empty_like(x)
-        grid = (n, tiles, triton.cdiv(channels, COLUMNS))
+        grid, values = _grid(SUMS, n, length, channels), _grid(VALUES, n, length, channels)
         reduction = {"TILES": 64, "WIDTH": max(64, triton.next_power_of_2(channels // groups))}
         sizes = length, channels, groups, stride
         if not x.is_meta:
-            _tile_moments[grid](x, shift, *partial, length, channels, stride, ROWS, COLUMNS, num_warps=WARPS)
-            _group_moments[n, groups](*partial, mean, rstd, length, tiles, channels, groups, eps, ROWS, **reduction)
-            _apply[grid](x, shift, weight, bias, mean, rstd, out, *sizes, int(silu), ROWS, COLUMNS, num_warps=WARPS)
+            _tile_moments[grid](x, shift, *partial, length, channels, stride, *SUMS[:2], num_warps=SUMS[2])
+            _group_moments[n, groups](*partial, mean, rstd, length, tiles, channels, groups, eps, SUMS[0], **reduction)
+            _apply[values](x, shift, weight, bias, mean, rstd, out, *sizes, int(silu), *VALUES[:2], num_warps=VALUES[2])
         ctx.save_for_backward(x, shift, mean, rstd)
-        ctx.constants = weight, bias, int(silu), sizes, grid, reduction
+        ctx.constants = weight, bias, int(silu), sizes, grid, values, reduction
         ctx.set_materialize_grads(False)
         return x, out
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> Any:
         x, shift, mean, rstd = ctx.saved_tensors
-        weight, bias, silu, sizes, grid, reduction = ctx.constants
+        weight, bias, silu, sizes, grid, values, reduction = ctx.constants
         passed, gradient = (None if g is None else g.contiguous(memory_format=torch.channels_last) for g in gradients)
         if gradient is None:
             return passed, None, None, None, None, None, None
@@ -205,11 +211,10 @@ class _GroupNorm(torch.autograd.Function):
         out = torch.empty_like(x)
         if not x.is_meta:
             given = x, shift, weight, bias, mean, rstd, gradient, gradient if passed is None else passed
-            _gradient[grid](*given, *partial, out, *sizes, silu, True, False, ROWS, COLUMNS, num_warps=WARPS)
+            _gradient[grid](*given, *partial, out, *sizes, silu, True, False, *SUMS[:2], num_warps=SUMS[2])
             _group_means[n, groups](*partial, *means, length, tiles, channels, groups, **reduction)
-            _gradient[grid](
-                *given, *means, out, *sizes, silu, False, passed is not None, ROWS, COLUMNS, num_warps=WARPS
-            )
+            passing = passed is not None
+            _gradient[values](*given, *means, out, *sizes, silu, False, passing, *VALUES[:2], num_warps=VALUES[2])
         return out, None, None, None, None, None, None
 
 

@@ -1,0 +1,51 @@
+"""How long sampling takes with and without a patch, and DDIM inversion."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+
+from ..inversion import invert
+from ..patch import MotionPatch
+from ..sampling import random_noise, sample
+from .training_speed import Bench, Shape
+
+GUIDANCE = 10.0
+INVERSION_STEPS = SAMPLING_STEPS = 50
+
+
+def sampling_seconds(bench: Bench, shape: Shape, steps: int, repeats: int) -> dict[str, float]:
+    """Seconds of 50 steps of sampling with guidance, patched and unpatched, and of inversion; medians of runs of
+    `steps` steps, which take turns so that a change of clocks hits all."""
+    denoiser = bench.denoiser(bench.half)
+    latents = bench.latents(shape, bench.half)
+    both = bench.text(bench.half, 2)
+    embedding = bench.embedding_for(denoiser, shape)
+    generator = torch.Generator().manual_seed(3)
+    drawn = {k: 0.1 * torch.randn(t.shape, generator=generator) for k, t in embedding.tensors.items()}
+    patch = MotionPatch(embedding.with_tensors(drawn).to(bench.device), debias="difference")
+    noise = random_noise(latents.shape, 0, latents)
+
+    def sampling(patches: list[MotionPatch]) -> Callable[[], object]:
+        return lambda: sample(
+            denoiser, noise, both[:1], unconditional=both[1:], guidance=GUIDANCE, steps=steps, patches=patches
+        )
+
+    runs = {
+        "unpatched": sampling([]),
+        "patched": sampling([patch]),
+        "inversion": lambda: invert(denoiser, latents, both[:1], steps=steps),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for turn in range(repeats + 1):
+        for name, run in runs.items():
+            began = time.perf_counter()
+            run()
+            if bench.on_gpu:
+                torch.cuda.synchronize()
+            if turn:  # the first warms up
+                seconds[name].append(time.perf_counter() - began)
+    return {name: statistics.median(times) / steps * SAMPLING_STEPS for name, times in seconds.items()}

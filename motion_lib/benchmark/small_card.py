@@ -1,0 +1,108 @@
+"""The whole method on a card of 8 GB: encode, invert, train, sample and decode under a cap on the allocator."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..backbones.model import VideoModel
+from ..backbones.modes import accelerated, plan_training
+from ..inversion import invert
+from ..models import SamplingDefaults
+from ..noise import mix
+from ..patch import MotionPatch
+from ..sampling import random_noise, sample
+from ..settings import TrainingSettings
+from ..training import TrainingState, train
+from .full_size import FULL, TOKENS, random_denoiser
+from .training_speed import GIB, Bench, Shape, free
+
+CAP = 7.5  # GiB: what 8 GB leave beside a desktop
+STEPS = 10
+
+
+def under_a_cap(bench: Bench, shape: Shape) -> tuple[str, dict[str, float]]:
+    """The plan's sentence, and the peak of every stage in GiB reserved; raises torch.OutOfMemoryError where it does not
+    fit. Needs a GPU; the text encoder has the size of ModelScope's, the autoencoder that of Stable Diffusion."""
+    bench.clear()
+    total, index = torch.cuda.get_device_properties(bench.device).total_memory, bench.device.index or 0
+    torch.cuda.set_per_process_memory_fraction(CAP * GIB / total, index)
+    try:
+        return _whole_method(bench, shape)
+    finally:
+        free()
+        torch.cuda.set_per_process_memory_fraction(1.0, index)
+
+
+def _whole_method(bench: Bench, shape: Shape) -> tuple[str, dict[str, float]]:
+    model = _model(bench)
+    peaks: dict[str, float] = {}
+    began = time.perf_counter()
+
+    def stage(name: str) -> None:
+        peaks[name] = torch.cuda.max_memory_reserved(bench.device) / GIB
+        free()
+        torch.cuda.reset_peak_memory_stats(bench.device)
+
+    stage("load")
+    generator = torch.Generator().manual_seed(0)
+    ids = torch.randint(1000, (2, TOKENS), generator=generator).to(bench.device)
+    with torch.no_grad():
+        text: Tensor = model.text_encoder(ids)[0]
+    pixels = torch.randint(256, (shape.frames, shape.height, shape.width, 3), generator=generator, dtype=torch.uint8)
+    latents = model.encode_video(pixels)
+    stage("encode")
+    inverted = invert(model.denoiser, latents, text[:1], steps=STEPS)
+    stage("invert")
+    embedding = bench.embedding_for(model.denoiser, shape)  # type: ignore[arg-type]
+    state = TrainingState.start(embedding, TrainingSettings(steps=STEPS), bench.device)
+    plan = plan_training(model.denoiser, "auto", latents.shape, embedding)
+    with accelerated(model.denoiser, plan) as ready:
+        for _ in train(ready, latents, text[:1], state):
+            pass
+    stage("train")
+    noise = mix(inverted, random_noise(latents.shape, 0, latents), 0.5)
+    patch = MotionPatch(state.embedding.detached(), debias="difference")
+    out = sample(model.denoiser, noise, text[:1], unconditional=text[1:], guidance=10.0, steps=STEPS, patches=[patch])
+    stage("sample")
+    frames = model.decode_video(out)
+    stage("decode")
+    assert frames.shape == pixels.shape
+    peaks["seconds"] = time.perf_counter() - began
+    return plan.describe(), peaks
+
+
+def _model(bench: Bench) -> VideoModel:
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    levels: dict[str, Any] = {
+        "down_block_types": ("DownEncoderBlock2D",) * 4,
+        "up_block_types": ("UpDecoderBlock2D",) * 4,
+        "block_out_channels": (128, 256, 512, 512),
+    }
+    with torch.device("meta"):
+        vae: Any = AutoencoderKL(**levels, layers_per_block=2, latent_channels=4)
+    config = CLIPTextConfig(
+        hidden_size=FULL["cross_attention_dim"], intermediate_size=4096, num_hidden_layers=23, num_attention_heads=16
+    )
+    text_encoder: Any = CLIPTextModel(config)
+    parts = [_drawn(vae, bench), text_encoder.to(bench.device, bench.half)]
+    for part in parts:
+        part.requires_grad_(False).eval()
+    denoiser = random_denoiser(FULL, bench.device, bench.half)
+    return VideoModel("random", denoiser, parts[0], None, parts[1], SamplingDefaults(), bench.device, bench.half)
+
+
+def _drawn(vae: Any, bench: Bench) -> Any:
+    vae = torch.nn.Module.to(vae, bench.half).to_empty(device=bench.device)
+    with torch.no_grad():
+        for name, parameter in vae.named_parameters():
+            if parameter.ndim > 1:
+                parameter.normal_(0, 0.6 * parameter[0].numel() ** -0.5)
+            else:
+                parameter.fill_(1.0 if "norm" in name and name.endswith("weight") else 0.0)
+    return vae

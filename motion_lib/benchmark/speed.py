@@ -1,0 +1,191 @@
+"""Time and memory of training and sampling, at full size on a GPU.
+
+A model of the size of ModelScope and ZeroScope with random weights (1.41 billion parameters) learns from a random clip
+in every way side by side: as published, as its library runs it, and in the modes of `train --mode`. Prints Markdown
+tables, those of docs/performance.md. On a CPU, --small tries everything on a model of toy size; its times mean nothing.
+
+examples:
+  motion-inversion benchmark speed
+  motion-inversion benchmark speed --parts ways checks --steps 20
+  motion-inversion benchmark speed --small --steps 3"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .training_speed import Bench, Measured, Shape
+
+PARTS = ("ways", "sampling", "card", "checks", "growth")
+FRAMES = (8, 24, 32, 48)
+SIZES = ((256, 256), (576, 320), (768, 448), (1024, 576))
+SITES = ("all",)
+TRIAL = 8  # steps where only time and memory are asked for
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    kinds = "ways: of training; sampling and inversion; growth with frames, size and sites; checks of the fast paths; "
+    parser.add_argument(
+        "--parts",
+        nargs="+",
+        default=PARTS,
+        choices=PARTS,
+        help=f"what to measure. {kinds}card: all of the method in 7.5 GiB (default: all)",
+    )
+    parser.add_argument("--steps", type=int, default=50, help="of training per way; their losses are compared")
+    parser.add_argument("--long-run", type=int, default=800, help="steps of the long run among the checks; 0: none")
+    parser.add_argument("--frames", type=int, default=16)
+    parser.add_argument("--width", type=int, default=512, help="pixels")
+    parser.add_argument("--height", type=int, default=320, help="pixels")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:1 (default: auto)")
+    parser.add_argument(
+        "--dtype", default="float16", choices=("float16", "bfloat16"), help="of weights in half precision"
+    )
+    parser.add_argument("--small", action="store_true", help="a model and clip of toy size")
+    parser.add_argument("--out", type=Path, help="write all numbers to this JSON file as they come")
+
+
+def run(options: argparse.Namespace) -> None:
+    import torch
+
+    from ..cli.common import pick_device
+    from .full_size import FULL, SMALL
+    from .training_speed import Bench, Shape
+
+    device = pick_device(options.device)
+    half = getattr(torch, options.dtype)
+    if device.type == "cpu":
+        half = torch.bfloat16 if half == torch.float16 else half  # CPUs have few operations in float16
+    bench = Bench(SMALL if options.small else FULL, device, half)
+    shape = Shape(4, 64, 64) if options.small else Shape(options.frames, options.width, options.height)
+    book = _Book(options.out)
+    name = torch.cuda.get_device_name(device) if bench.on_gpu else "CPU"
+    print(f"{name}, PyTorch {torch.__version__}, {options.dtype}, {shape}\n", flush=True)
+    parts: dict[str, Callable[[], object]] = {
+        "ways": lambda: _ways(bench, shape, options.steps, book),
+        "sampling": lambda: _sampling(bench, shape, book, quick=options.small),
+        "growth": lambda: _growth(bench, shape, book, quick=options.small),
+        "checks": lambda: _checks(bench, shape, options.long_run, book),
+        "card": lambda: _card(bench, shape, book),
+    }
+    for part in PARTS:
+        if part in options.parts:
+            parts[part]()
+            print(flush=True)
+
+
+class _Book:
+    """All numbers, in a file if one is wanted, which is written anew after every entry."""
+
+    def __init__(self, path: Path | None):
+        self.path, self.entries = path, []
+
+    def enter(self, kind: str, **numbers: object) -> None:
+        self.entries.append({"kind": kind, **numbers})
+        if self.path is not None:
+            from ..atomic import replacing
+
+            with replacing(self.path) as temporary:
+                temporary.write_text(json.dumps(self.entries, indent=1), encoding="utf-8")
+
+
+def _row(cells: Iterable[object]) -> None:
+    print(f"| {' | '.join(str(cell) for cell in cells)} |", flush=True)
+
+
+def _head(*names: str) -> None:
+    _row(names)
+    _row(["---"] * len(names))
+
+
+def _numbers(found: Measured) -> dict[str, object]:
+    return {k: v for k, v in asdict(found).items() if k not in ("plan", "shape")} | {
+        "shape": str(found.shape),
+        "recompute": found.plan.recompute,
+    }
+
+
+def _ways(bench: Bench, shape: Shape, steps: int, book: _Book) -> None:
+    """Every way of training on the same draws."""
+    from .training_speed import measure, ways
+
+    _head("way", "ms/step", "reference ÷ this", "GiB allocated", "GiB reserved", "first step s", "loss off float32 by")
+    true: list[float] = []
+    slow = float("nan")
+    for way in ways(bench.half):
+        found = measure(bench, way, shape, steps)
+        true = true or found.losses
+        slow = found.ms if way.name == "reference-like" else slow
+        away = max(abs(a / b - 1) for a, b in zip(found.losses, true, strict=True))
+        _row(
+            [
+                way.name,
+                f"{found.ms:.1f}",
+                f"{slow / found.ms:.2f}",
+                f"{found.allocated:.1f}",
+                f"{found.reserved:.1f}",
+                f"{found.first:.1f}",
+                f"{away:.2%}",
+            ]
+        )
+        book.enter("way", **_numbers(found), loss_off=away)
+
+
+def _sampling(bench: Bench, shape: Shape, book: _Book, quick: bool) -> None:
+    from .sampling_speed import INVERSION_STEPS, SAMPLING_STEPS, sampling_seconds
+
+    seconds = sampling_seconds(bench, shape, *((2, 1) if quick else (5, 5)))
+    _head("what", "seconds", "÷ unpatched")
+    for name, value in seconds.items():
+        steps = INVERSION_STEPS if name == "inversion" else SAMPLING_STEPS
+        what = f"inversion, {steps} steps" if name == "inversion" else f"sampling {name}, {steps} steps with guidance"
+        _row([what, f"{value:.2f}", f"{value / seconds['unpatched']:.4f}"])
+    book.enter("sampling", **seconds)
+
+
+def _growth(bench: Bench, shape: Shape, book: _Book, quick: bool) -> None:
+    """One thing changed at a time."""
+    from .training_speed import measure, ways
+
+    shapes = [shape]
+    if not quick:
+        shapes += [replace(shape, frames=frames) for frames in FRAMES]
+        shapes += [replace(shape, width=width, height=height) for width, height in SIZES]
+    shapes += [replace(shape, sites=sites) for sites in SITES]
+    chosen = [way for way in ways(bench.half) if way.name in ("fast", "low_memory")]
+    _head("what is trained", *(f"{way.name}: {unit}" for way in chosen for unit in ("ms/step", "GiB reserved")))
+    for each in shapes:
+        cells = [str(each)]
+        for way in chosen:
+            found = measure(bench, way, each, TRIAL)
+            cells += [f"{found.ms:.1f}", f"{found.reserved:.1f}"]
+            book.enter("growth", **_numbers(found))
+        _row(cells)
+
+
+def _checks(bench: Bench, shape: Shape, long_run: int, book: _Book) -> None:
+    from .speed_checks import checks
+
+    _head("check", "", "found")
+    for check in checks(bench, shape, long_run):
+        _row([check.name, "passed" if check.passed else "FAILED", check.found])
+        book.enter("check", **asdict(check))
+
+
+def _card(bench: Bench, shape: Shape, book: _Book) -> None:
+    from .small_card import CAP, under_a_cap
+
+    if not bench.on_gpu:
+        print(f"The run under a cap of {CAP} GiB needs a GPU.")
+        return
+    sentence, peaks = under_a_cap(bench, shape)
+    print(f"All of the method with the allocator capped to {CAP} GiB. {sentence}\n")
+    _head("stage", "GiB reserved")
+    for stage, peak in peaks.items():
+        _row([stage, f"{peak:.1f}"])
+    book.enter("card", plan=sentence, **peaks)
