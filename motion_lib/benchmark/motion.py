@@ -20,10 +20,16 @@ import argparse
 import shlex
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import MotionError
 from ..sprites.motions import MOTIONS, SEARCH_MOTIONS
-from .methods import METHODS, USUAL
+from .methods import METHODS, USUAL, Method
+
+if TYPE_CHECKING:
+    from ..models import SamplingDefaults
+    from .cases import Case
+    from .runner import Plan, Result
 
 QUICK_MOTIONS = ("figure_eight", "pan")
 QUICK_METHODS = ("truth", "no_motion", "noise_blend", "object")
@@ -84,8 +90,11 @@ def run(options: argparse.Namespace) -> None:
     execute(options, chosen_methods(names, options.set), "Motion benchmark")
 
 
-def execute(options: argparse.Namespace, methods: dict, title: str) -> None:
-    """Run methods on the cases that the options ask for, and write and print what was found."""
+def execute(
+    options: argparse.Namespace, methods: dict[str, Method], title: str, groups: dict[str, list[str]] | None = None
+) -> tuple[Plan, list[Result]]:
+    """Run methods on the cases that the options ask for, and write and print what was found, by groups of methods or
+    all in one table. Returns plan and results as well."""
     from ..cli.common import bar
     from .report import write_report
     from .runner import run as run_plan
@@ -101,11 +110,13 @@ def execute(options: argparse.Namespace, methods: dict, title: str) -> None:
         results = run_plan(plan, options.workers, on_done)
     finally:
         progress.close()
-    print(write_report(plan, results, "motion-inversion " + shlex.join(sys.argv[1:]), title))
+    command = "motion-inversion " + shlex.join(sys.argv[1:])
+    print(write_report(plan, results, command, title, groups or {"": list(methods)}))
     print(f"Look at {options.out / 'sheets'}; every score is in {options.out / 'report.json'}.")
+    return plan, results
 
 
-def plan_of(options: argparse.Namespace, methods: dict):
+def plan_of(options: argparse.Namespace, methods: dict[str, Method]) -> Plan:
     from ..backbones import SamplingDefaults
     from ..cli.common import pick_device, pick_dtype
     from ..models import BUNDLED
@@ -129,7 +140,7 @@ def plan_of(options: argparse.Namespace, methods: dict):
     )
 
 
-def _cases(options: argparse.Namespace, defaults):
+def _cases(options: argparse.Namespace, defaults: SamplingDefaults) -> list[Case]:
     from .cases import clip_cases, rendered_case
 
     if options.clip:

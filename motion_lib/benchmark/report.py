@@ -9,25 +9,32 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 
 from .. import __version__
 from ..atomic import replacing
+from ..metrics.clip import frechet_distance
 from ..sprites.motions import CAMERA_MOTIONS, OBJECT_MOTIONS
-from .runner import Plan, file_name
+from .runner import Plan
 from .sheets import sheet
 from .table import as_csv, legend, lines, markdown
 
 
-def write_report(plan: Plan, results: Sequence[Mapping[str, Any]], command: str, title: str) -> str:
-    """Write report.json, table.md, table.csv and a sheet per case into the plan's folder; returns the main table."""
-    methods, cases = list(plan.methods), [case.name for case in plan.cases]
-    everything = lines(results, methods)
-    parts = [f"# {title}\n", f"```bash\n{command}\n```\n", markdown(everything), legend()]
+def write_report(
+    plan: Plan, results: Sequence[Mapping[str, Any]], command: str, title: str, groups: Mapping[str, Sequence[str]]
+) -> str:
+    """Write report.json, table.md, table.csv and a sheet per case into the plan's folder; returns the main tables, one
+    for each group of methods."""
+    cases = [case.name for case in plan.cases]
+    distances = frechet_distances(plan)
+    main = _tables(results, groups, None, distances)
+    parts = [f"# {title}\n", f"```bash\n{command}\n```\n", main, legend()]
     for what, kind in (("Object motions", OBJECT_MOTIONS), ("Camera motions", CAMERA_MOTIONS)):
         own = [case for case in cases if case in kind]
         if own and len(own) < len(cases):
-            parts += [f"## {what}\n", markdown(lines(results, methods, own))]
-    parts += [f"## {case}\n\n{markdown(lines(results, methods, [case]))}" for case in cases] if len(cases) > 1 else []
+            parts += [f"## {what}\n", _tables(results, groups, own)]
+    if len(cases) > 1:
+        parts += [part for case in cases for part in (f"## {case}\n", _tables(results, groups, [case]))]
     report = {
         "command": command,
         "cases": [{"name": case.name, "prompt": case.prompt, "prompts": case.prompts} for case in plan.cases],
@@ -42,13 +49,35 @@ def write_report(plan: Plan, results: Sequence[Mapping[str, Any]], command: str,
         "results": results,
     }
     _write(plan.out / "table.md", "\n".join(parts))
-    _write(plan.out / "table.csv", as_csv(everything))
+    _write(plan.out / "table.csv", as_csv(lines(results, list(plan.methods), frechet=distances)))
     _write(plan.out / "report.json", json.dumps(report, indent=1) + "\n")
     for case in plan.cases:
-        strips = {name: plan.out / "strips" / case.name / f"{file_name(name)}.png" for name in methods}
+        strips = {name: plan.strip_file(case, name) for name in plan.methods}
         with replacing(plan.out / "sheets" / f"{case.name}.png") as temporary:
             sheet(case.frames, {name: path for name, path in strips.items() if path.is_file()}).save(temporary)
-    return parts[2]
+    return main
+
+
+def frechet_distances(plan: Plan) -> dict[str, float]:
+    """Of every method's frames to those without motion, where a CLIP was given: it tells a loss of quality or variety,
+    but not of motion."""
+    if plan.text_model is None or "no_motion" not in plan.methods:
+        return {}
+    features = {
+        name: torch.cat([load_file(plan.features_file(case, name))["features"] for case in plan.cases]).float()
+        for name in plan.methods
+    }
+    return {name: frechet_distance(own, features["no_motion"]) for name, own in features.items()}
+
+
+def _tables(
+    results: Sequence[Mapping[str, Any]],
+    groups: Mapping[str, Sequence[str]],
+    cases: Sequence[str] | None,
+    frechet: Mapping[str, float] | None = None,
+) -> str:
+    tables = [(name, markdown(lines(results, methods, cases, frechet))) for name, methods in groups.items()]
+    return "\n".join(f"### {name}\n\n{table}" if name else table for name, table in tables)
 
 
 def device_name(device: str) -> str:

@@ -19,12 +19,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from ..atomic import replacing
 from ..backbones import VideoModel, load_model
 from ..errors import MotionError
 from ..inversion import REFINEMENTS, invert
+from ..metrics.clip import ClipModel, load_clip
 from ..metrics.diversity import appearance_spread, pixels, sprite_look
 from ..sampling import random_noise
 from ..sprites import parse_caption
@@ -62,6 +64,12 @@ class Plan:
     def result_file(self, case: Case, method: str) -> Path:
         return self.out / "results" / case.name / f"{file_name(method)}.json"
 
+    def strip_file(self, case: Case, method: str) -> Path:
+        return self.out / "strips" / case.name / f"{file_name(method)}.png"
+
+    def features_file(self, case: Case, method: str) -> Path:
+        return self.out / "features" / case.name / f"{file_name(method)}.safetensors"
+
     def finished(self, case: Case, method: str) -> Result | None:
         """A result of exactly this plan, if there is one."""
         path = self.result_file(case, method)
@@ -85,6 +93,7 @@ class Worker:
 
     plan: Plan
     model: VideoModel
+    clip: ClipModel | None = None
     prepared: dict[str, tuple[Reference, list[Tensor], Judge]] = field(default_factory=dict)
 
     @classmethod
@@ -92,7 +101,7 @@ class Worker:
         model = load_model(plan.model, plan.device, plan.dtype)
         if model.device.type == "cuda" and hasattr(model.denoiser, "unet"):
             model = replace(model, denoiser=RecordedDenoiser(model.denoiser))
-        return cls(plan, model)
+        return cls(plan, model, None if plan.text_model is None else load_clip(plan.text_model, plan.device))
 
     def run(self, job: Job) -> None:
         case = self.plan.cases[job.case]
@@ -101,7 +110,7 @@ class Worker:
         if case.name not in self.prepared:
             shared = torch.load(_shared_file(self.plan, case), weights_only=True)
             latents, inverted = (shared[key].to(self.model.device, self.model.dtype) for key in ("latents", "inverted"))
-            judge = Judge(case, self.plan.tracker)
+            judge = Judge(case, self.plan.tracker, self.clip)
             self.prepared[case.name] = Reference(case, latents, inverted), list(shared["without"]), judge
         reference, without, judge = self.prepared[case.name]
         began = _now(self.model.device)
@@ -150,11 +159,15 @@ def judged(
     plan: Plan, case: Case, method: str, request: Request, videos: list[Tensor], without: list[Tensor], judge: Judge
 ) -> Result:
     """The scores of all videos of one method on one case."""
-    save_strip(plan.out / "strips" / case.name / f"{file_name(method)}.png", videos[:: plan.seeds])
+    save_strip(plan.strip_file(case, method), videos[:: plan.seeds])
     rows = [
         {"prompt": prompt, "seed": i % plan.seeds, **judge(prompt, video, plain)}
         for i, (prompt, video, plain) in enumerate(zip(request.prompts, videos, without, strict=True))
     ]
+    if judge.features:
+        with replacing(plan.features_file(case, method)) as temporary:
+            save_file({"features": torch.cat(judge.features).half()}, temporary)
+        judge.features.clear()
     look = pixels if parse_caption(case.prompts[0]).shape is None else sprite_look
     groups = [videos[i : i + plan.seeds] for i in range(0, len(videos), plan.seeds)] if plan.seeds > 1 else []
     return {

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..metrics.camera import CameraMotion, beside, camera_error, camera_of_tracks, true_camera
 from ..metrics.captions import KINDS, caption_accuracy, object_path
+from ..metrics.clip import ClipModel, neighbour_similarity, text_similarity
 from ..metrics.consistency import warp_error
 from ..metrics.fidelity import fidelity_of_tracks
 from ..metrics.leak import appearance_leak, sprite_regions, whole_frame
@@ -59,8 +60,9 @@ COLUMNS: dict[str, Column] = {
 class Judge:
     """Scores the videos of one case; what there is to know of the reference is found once."""
 
-    def __init__(self, case: Case, tracker: str | Tracker = "lucas_kanade"):
-        self.case, self.tracker = case, tracker
+    def __init__(self, case: Case, tracker: str | Tracker = "lucas_kanade", clip: ClipModel | None = None):
+        self.case, self.tracker, self.clip = case, tracker, clip
+        self.features: list[Tensor] = []  # of all frames judged, by CLIP
         self.tracks = track(case.frames, tracker)
         self.camera = camera_of_tracks(self.tracks) if case.truth is None else true_camera(case.truth, 0)
 
@@ -82,6 +84,11 @@ class Judge:
             scores["caption"] = caption.score
             scores |= {kind: float(right) for kind, right in caption.middle_frame.items()}
             scores["caption_all"] = sum(caption.over_frames.values()) / len(caption.over_frames)
+        if self.clip is not None:
+            features = self.clip.image_features(video)
+            self.features.append(features.cpu())
+            scores["text"] = text_similarity(features, self.clip.text_features(prompt))
+            scores["neighbours"] = neighbour_similarity(features)
         scores["warp"] = 1000 * warp_error(video).error
         return {name: value for name, value in scores.items() if math.isfinite(value)}
 

@@ -12,6 +12,7 @@ from typing import Any
 from .scores import COLUMNS
 
 Result = Mapping[str, Any]
+MISSING = "–"
 # In a table without further wishes; the CSV and JSON hold all.
 SHORT = (
     "path",
@@ -40,7 +41,7 @@ class Mean:
 
     def __str__(self) -> str:
         if not self.count:
-            return "–"
+            return MISSING
         error = "" if math.isnan(self.error) else f" ±{self.error:.3f}".replace("0.", ".", 1)
         return f"{self.value:.3f}{error}"
 
@@ -48,12 +49,14 @@ class Mean:
 @dataclass(frozen=True)
 class Line:
     """One method. scores: by column. spread: appearance over seeds as a ratio to no motion, NaN without seeds or
-    without no_motion. learning, sampling: seconds per motion; bytes: of what is shared."""
+    without no_motion. frechet: distance of CLIP features to no motion's, NaN without a CLIP. learning, sampling:
+    seconds per motion; bytes: of what is shared."""
 
     method: str
     videos: int
     scores: dict[str, Mean]
     spread: float
+    frechet: float
     learning: float
     sampling: float
     bytes: float
@@ -70,7 +73,12 @@ def mean_of(values: Iterable[float]) -> Mean:
     return Mean(mean, math.sqrt(variance / len(known)), len(known))
 
 
-def lines(results: Sequence[Result], methods: Sequence[str], cases: Sequence[str] | None = None) -> list[Line]:
+def lines(
+    results: Sequence[Result],
+    methods: Sequence[str],
+    cases: Sequence[str] | None = None,
+    frechet: Mapping[str, float] | None = None,
+) -> list[Line]:
     """One line per method, over these cases or all; methods without results are left out."""
     chosen = [result for result in results if cases is None or result["case"] in cases]
     usual = _spread([result for result in chosen if result["method"] == "no_motion"])
@@ -87,6 +95,7 @@ def lines(results: Sequence[Result], methods: Sequence[str], cases: Sequence[str
                 len(videos),
                 scores,
                 _spread(own) / usual if usual > 0 else math.nan,
+                (frechet or {}).get(method, math.nan),
                 mean_of(result["seconds"]["learning"] for result in own).value,
                 mean_of(result["seconds"]["sampling"] for result in own).value,
                 mean_of(result["bytes"] for result in own).value,
@@ -100,12 +109,20 @@ def markdown(table: Sequence[Line], columns: Sequence[str] = SHORT) -> str:
     shown = [name for name in columns if any(line.scores[name].count for line in table)]
     arrows = {1: " ↑", -1: " ↓", 0: ""}
     headings = [COLUMNS[name].heading + arrows[COLUMNS[name].better] for name in shown]
-    rows = [["method", *headings, "diversity", "learning s", "sampling s", "file MB"]]
+    totals = {
+        "diversity": [_number(line.spread, 2) for line in table],
+        "Fréchet ↓": [_number(line.frechet, 3) for line in table],
+        "learning s": [_number(line.learning, 1) for line in table],
+        "sampling s": [_number(line.sampling, 1) for line in table],
+        "file MB": [_number(line.bytes / 1e6, 2) for line in table],
+    }
+    totals = {heading: cells for heading, cells in totals.items() if set(cells) != {MISSING}}
+    rows = [["method", *headings, *totals]]
     rows.append(["---"] * len(rows[0]))
-    for line in table:
-        cells = [str(line.scores[name]) for name in shown]
-        cells += [_number(line.spread, 2), _number(line.learning, 1), _number(line.sampling, 1)]
-        rows.append([line.method, *cells, _number(line.bytes / 1e6, 2)])
+    for i, line in enumerate(table):
+        rows.append(
+            [line.method, *(str(line.scores[name]) for name in shown), *(cells[i] for cells in totals.values())]
+        )
     return "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"
 
 
@@ -113,10 +130,12 @@ def as_csv(table: Sequence[Line]) -> str:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     names = [part for name in COLUMNS for part in (name, f"{name}_error_of_mean", f"{name}_count")]
-    writer.writerow(["method", "videos", *names, "diversity", "learning_seconds", "sampling_seconds", "bytes"])
+    writer.writerow(
+        ["method", "videos", *names, "diversity", "frechet", "learning_seconds", "sampling_seconds", "bytes"]
+    )
     for line in table:
         values = [part for name in COLUMNS for part in _parts(line.scores[name])]
-        totals = [line.spread, line.learning, line.sampling, line.bytes]
+        totals = [line.spread, line.frechet, line.learning, line.sampling, line.bytes]
         writer.writerow([line.method, line.videos, *values, *(_number(value, 6, "") for value in totals)])
     return buffer.getvalue()
 
@@ -134,5 +153,5 @@ def _parts(mean: Mean) -> tuple[str, str, int]:
     return _number(mean.value, 6, ""), _number(mean.error, 6, ""), mean.count
 
 
-def _number(value: float, digits: int, missing: str = "–") -> str:
+def _number(value: float, digits: int, missing: str = MISSING) -> str:
     return f"{value:.{digits}f}" if math.isfinite(value) else missing

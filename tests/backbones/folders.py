@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
-from transformers import CLIPTextConfig, CLIPTextModel
+from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTextConfig, CLIPTextModel
 
 from motion_lib.models import BUNDLED
 from tests.tiny import tiny_unet
@@ -64,6 +64,19 @@ def build(folder: Path) -> Path:
     shutil.copytree(BUNDLED["sprite_t2v"][0] / "tokenizer", folder / "tokenizer")
     (folder / "scheduler").mkdir()
     (folder / "scheduler" / "scheduler_config.json").write_text(json.dumps(SCHEDULER))
+    return folder
+
+
+def build_clip(folder: Path) -> Path:
+    """A CLIP with random weights, as transformers saves it."""
+    torch.manual_seed(0)
+    shutil.copytree(BUNDLED["sprite_t2v"][0] / "tokenizer", folder)
+    small = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    text = {**small, "vocab_size": VOCABULARY, "max_position_embeddings": 32}
+    text |= {"bos_token_id": VOCABULARY - 2, "eos_token_id": VOCABULARY - 1}
+    vision = {**small, "image_size": 32, "patch_size": 8}
+    CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=8)).save_pretrained(folder)
+    CLIPImageProcessor().save_pretrained(folder)
     return folder
 
 

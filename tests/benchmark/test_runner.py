@@ -10,10 +10,11 @@ import pytest
 
 from motion_lib.benchmark.cases import Case
 from motion_lib.benchmark.methods.spec import chosen_methods
-from motion_lib.benchmark.report import write_report
+from motion_lib.benchmark.report import frechet_distances, write_report
 from motion_lib.benchmark.runner import Plan, run
 from motion_lib.cli import main
 from motion_lib.errors import MotionError
+from tests.backbones.folders import build_clip
 
 
 @pytest.fixture
@@ -53,14 +54,31 @@ def test_only_what_is_missing_or_was_made_otherwise_is_made(plan: Plan) -> None:
 
 
 def test_report_shows_tables_scores_and_pictures(plan: Plan) -> None:
-    table = write_report(plan, run(plan, 1, lambda *_: None), "the command", "Title")
-    assert table.startswith("| method |") and "| object:end=0.9 |" in table
+    groups = {"": ["truth", "object"], "Variants": ["object", "object:end=0.9"]}
+    table = write_report(plan, run(plan, 1, lambda *_: None), "the command", "Title", groups)
+    assert (
+        table.startswith("| method |")
+        and table.count("| object |") == 2
+        and "### Variants" in table
+        and "| object:end=0.9 |" in table
+    )
     written = (plan.out / "table.md").read_text(encoding="utf-8")
     assert written.startswith("# Title") and "the command" in written and table in written
     report = json.loads((plan.out / "report.json").read_text())
     assert len(report["results"]) == 4 and report["methods"]["object"].startswith("MotionInversion(")
     assert (plan.out / "table.csv").read_text().count("\n") == 5
     assert (plan.out / "sheets" / "figure_eight.png").stat().st_size > 1000
+
+
+def test_a_clip_model_adds_its_scores(plan: Plan, tmp_path: Path) -> None:
+    methods = chosen_methods(["no_motion", "noise_blend"])
+    plan = replace(plan, methods=methods, text_model=str(build_clip(tmp_path / "clip")))
+    results = run(plan, 1, lambda *_: None)
+    assert all(-1 <= video["text"] <= 1 and -1 <= video["neighbours"] <= 1 for r in results for video in r["videos"])
+    distances = frechet_distances(plan)
+    assert distances["no_motion"] == pytest.approx(0, abs=1e-6) and distances["noise_blend"] > 1e-6
+    table = write_report(plan, results, "the command", "Title", {"": list(methods)})
+    assert "text ↑" in table and "Fréchet ↓" in table
 
 
 def test_bad_numbers_are_explained(plan: Plan) -> None:

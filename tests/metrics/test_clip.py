@@ -3,32 +3,22 @@
 from __future__ import annotations
 
 import math
-import shutil
 from pathlib import Path
 
 import pytest
 import torch
-from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel
+from transformers import CLIPModel
 
 from motion_lib.errors import MotionError
 from motion_lib.metrics.clip import ClipModel, frechet_distance, load_clip, neighbour_similarity, text_similarity
-from motion_lib.models import BUNDLED
+from tests.backbones.folders import build_clip
 
 from .clips import noise
-
-SMALL = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("clip")
-    shutil.copytree(BUNDLED["sprite_t2v"][0] / "tokenizer", folder, dirs_exist_ok=True)
-    text = {**SMALL, "vocab_size": 628, "max_position_embeddings": 32, "bos_token_id": 626, "eos_token_id": 627}
-    vision = {**SMALL, "image_size": 32, "patch_size": 8}
-    CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=8)).save_pretrained(folder)
-    CLIPImageProcessor().save_pretrained(folder)
-    return folder
+    return build_clip(tmp_path_factory.mktemp("models") / "clip")
 
 
 @pytest.fixture(scope="module")

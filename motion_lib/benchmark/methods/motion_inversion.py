@@ -36,6 +36,8 @@ class MotionInversion:
     def learn(self, model: VideoModel, reference: Reference) -> MotionEmbedding:
         latents, preset = reference.latents, self.preset
         embedding = preset.empty(model.denoiser.backbone, latents.shape[2], (latents.shape[3], latents.shape[4]))
+        if not embedding.tensors:  # components none: what the start noise does alone
+            return embedding
         state = TrainingState.start(embedding, preset.settings, model.device)
         text = model.encode_prompt([reference.case.prompt])
         with accelerated(model.denoiser, plan_training(model.denoiser, "auto", latents.shape, embedding)) as ready:

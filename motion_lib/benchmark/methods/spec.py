@@ -27,13 +27,13 @@ def chosen_methods(specs: Iterable[str], settings: Iterable[str] = ()) -> dict[s
         method = METHODS[name]
         for key, value in given.items():
             if key in settings_of(method):
-                method = changed(method, key, value)
+                method = changed(method, key, read(settings_of(method)[key], value, key))
                 used.add(key)
         for key, value in map(_pair, changes.split(",") if changes else ()):
             if key not in settings_of(method):
                 known = ", ".join(settings_of(method)) or "none"
                 raise MotionError(f"The method {name} has no setting '{key}'; it has {known}.")
-            method = changed(method, key, value)
+            method = changed(method, key, read(settings_of(method)[key], value, key))
         methods[spec] = method
     if unknown := given.keys() - used:
         raise MotionError(f"No chosen method has a setting '{min(unknown)}'.")
@@ -55,7 +55,7 @@ def changed(method: Any, key: str, value: Any) -> Any:
     for field in fields(method):
         own = getattr(method, field.name)
         if field.name == key:
-            changes[key] = _of_kind(own, value, key)
+            changes[key] = value
         elif is_dataclass(own) and key in settings_of(own):
             changes[field.name] = changed(own, key, value)
     return replace(method, **changes)
@@ -68,8 +68,11 @@ def _pair(text: str) -> tuple[str, str]:
     return key.strip(), value.strip()
 
 
-def _of_kind(own: Any, text: str, key: str) -> Any:
-    """The value of a text, of the kind that the setting has now; `300-999` is a pair."""
+def read(own: Any, text: str, key: str) -> Any:
+    """The value of a text, of the kind that the setting has now; `300-999` is a pair.
+
+    Raises MotionError for one of another kind.
+    """
     if isinstance(own, str):
         return text
     if isinstance(own, tuple) and (match := re.fullmatch(r"([\d.]+)-([\d.]+)", text)):
