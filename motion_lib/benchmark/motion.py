@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from .runner import Plan, Result
 
 QUICK_MOTIONS = ("figure_eight", "pan")
-QUICK_METHODS = ("truth", "no_motion", "noise_blend", "object")
+QUICK_METHODS = ("truth", "no_motion", "noise_blend", "object:steps=60")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -77,7 +77,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, default=1, help="processes at once; 8 suit one GPU (default: 1)")
     parser.add_argument("--sampling-steps", type=int, help="per video (default: what the model needs; 10 with --quick)")
     parser.add_argument("--guidance", type=float, help="how closely to follow the prompt (default: the model's)")
-    parser.add_argument("--tracker", default="lucas_kanade", help="point tracker (default: lucas_kanade)")
+    parser.add_argument("--tracker", default="lucas_kanade", help="lucas_kanade, or cotracker:FILE (default: lucas_kanade)")
     parser.add_argument("--text-model", metavar="FOLDER", help="a CLIP model: adds similarity of text and frames")
     add_model_arguments(parser)
     parser.set_defaults(dtype="float32")

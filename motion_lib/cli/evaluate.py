@@ -24,6 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("generated", metavar="GENERATED", help="the video that should move like it")
     parser.add_argument("--without", metavar="VIDEO", help="the same prompt and seed without the motion")
     parser.add_argument("--prompt", help="what the generated video should show (bundled model's captions)")
+    parser.add_argument("--tracker", default="lucas_kanade", help="lucas_kanade, or cotracker:FILE with its weights")
+    parser.add_argument("--text-model", metavar="FOLDER", help="a CLIP model: adds similarity of text and frames")
     add_json(parser)
 
 
@@ -32,27 +34,35 @@ def run(options: argparse.Namespace) -> None:
 
     names = [name for name in (options.reference, options.generated, options.without) if name]
     clips = [read_clip(name, min_frames=2).frames for name in names]
-    scores = compare(*clips, prompt=options.prompt)
+    scores = compare(*clips, prompt=options.prompt, tracker=options.tracker)
+    if options.text_model:
+        scores |= similarities(clips[1], options.prompt, options.text_model)
     show(scores, options.json, (f"{key}: {_text(value)}" for key, value in scores.items()))
 
 
 def compare(
-    reference: torch.Tensor, generated: torch.Tensor, without: torch.Tensor | None = None, prompt: str | None = None
+    reference: torch.Tensor,
+    generated: torch.Tensor,
+    without: torch.Tensor | None = None,
+    prompt: str | None = None,
+    tracker: str = "lucas_kanade",
 ) -> dict[str, Any]:
     """Every score that these clips, uint8 `[f, h, w, 3]`, allow; NaN where there is nothing to compare."""
-    from ..metrics.camera import camera_error, camera_motion
+    from ..metrics.camera import camera_error, camera_of_tracks
     from ..metrics.captions import caption_accuracy
     from ..metrics.consistency import warp_error
-    from ..metrics.fidelity import motion_fidelity
+    from ..metrics.fidelity import fidelity_of_tracks
     from ..metrics.leak import appearance_leak
+    from ..metrics.trackers import track
 
     if len(reference) != len(generated):
         raise MotionError(
             f"The reference has {len(reference)} frames and the generated video {len(generated)}: "
             f"compare equal numbers."
         )
-    fidelity = motion_fidelity(reference, generated)
-    camera = camera_error(camera_motion(reference), camera_motion(generated))
+    tracks = [track(clip, tracker) for clip in (reference, generated)]
+    fidelity = fidelity_of_tracks(*tracks)
+    camera = camera_error(*map(camera_of_tracks, tracks))
     scores: dict[str, Any] = {
         "motion_fidelity": fidelity.score,
         "moving_tracks": [fidelity.moving_reference, fidelity.moving_output],
@@ -66,6 +76,16 @@ def compare(
     if without is not None:
         scores["appearance_leak"] = appearance_leak(reference, generated, without).score
     return scores
+
+
+def similarities(generated: torch.Tensor, prompt: str | None, folder: str) -> dict[str, float]:
+    """What a CLIP says of a video: does it show its prompt, and do its frames stay alike?"""
+    from ..metrics.clip import load_clip, neighbour_similarity, text_similarity
+
+    clip = load_clip(folder)
+    features = clip.image_features(generated)
+    text = {} if prompt is None else {"text_similarity": text_similarity(features, clip.text_features(prompt))}
+    return {**text, "neighbour_similarity": neighbour_similarity(features)}
 
 
 def object_path_correlation(reference: torch.Tensor, generated: torch.Tensor) -> float:

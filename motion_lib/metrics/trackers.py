@@ -6,6 +6,7 @@ Lucas-Kanade (Bouguet 2001) on Shi-Tomasi corners, each step checked by tracking
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -144,13 +145,31 @@ TRACKERS: dict[str, Tracker] = {
 }
 
 
-def track(frames: Tensor, tracker: str | Tracker = "lucas_kanade") -> Tracks:
-    """Tracks of a clip uint8 `[f, h, w, 3]` by a registered tracker or one's own.
+def _cotracker(weights: str) -> Tracker:
+    from .cotracker import cotracker  # needs a package that few have
 
-    Raises MotionError for an unknown name.
+    return cotracker(weights)
+
+
+# Trackers that need a file of weights: `name:FILE` names one.
+LEARNED_TRACKERS: dict[str, Callable[[str], Tracker]] = {
+    "cotracker": _cotracker,
+}
+
+
+def track(frames: Tensor, tracker: str | Tracker = "lucas_kanade") -> Tracks:
+    """Tracks of a clip uint8 `[f, h, w, 3]` by a registered tracker, such as `lucas_kanade` or `cotracker:FILE`, or
+    one's own.
+
+    Raises MotionError for an unknown name, or a tracker that cannot be used here.
     """
     if isinstance(tracker, str):
-        if tracker not in TRACKERS:
-            raise MotionError(f"tracker is '{tracker}', but it must be one of {', '.join(TRACKERS)}.")
-        tracker = TRACKERS[tracker]
+        name, _, weights = tracker.partition(":")
+        if name in LEARNED_TRACKERS:
+            tracker = LEARNED_TRACKERS[name](weights)
+        elif tracker in TRACKERS:
+            tracker = TRACKERS[tracker]
+        else:
+            known = ", ".join([*TRACKERS, *(f"{name}:FILE" for name in LEARNED_TRACKERS)])
+            raise MotionError(f"tracker is '{tracker}', but it must be one of {known}.")
     return tracker(frames)

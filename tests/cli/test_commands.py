@@ -134,3 +134,22 @@ def test_demo_writes_everything_it_promises(tmp_path: Path, capsys, all_cores) -
     expected = {"reference.mp4", "without_motion.mp4", "with_motion.mp4", "comparison.webp", "motion.safetensors"}
     assert {path.name for path in out.iterdir()} == expected | {"report.json"}
     assert read_clip(out / "with_motion.mp4").frames.shape[0] == 16
+
+
+def test_evaluate_with_a_clip_model(tmp_path: Path, capsys) -> None:
+    from motion_lib.samples import SAMPLES
+    from tests.backbones.folders import build_clip
+
+    sample = SAMPLES["figure_eight"]
+    command = [
+        "evaluate",
+        str(sample.path),
+        str(sample.path),
+        "--text-model",
+        str(build_clip(tmp_path / "clip")),
+        "--json",
+    ]
+    assert main([*command, "--prompt", sample.prompt]) == 0
+    scores = json.loads(capsys.readouterr().out)
+    assert -1 <= scores["text_similarity"] <= 1 and scores["neighbour_similarity"] <= 1
+    assert main(command) == 0 and "text_similarity" not in json.loads(capsys.readouterr().out)

@@ -142,5 +142,5 @@ def test_bad_clips_are_refused(rendered: Rendered) -> None:
             motion_fidelity(clip, other)
     with pytest.raises(MotionError, match="needs at least 2"):
         motion_fidelity(clip[:1], clip[:1])
-    with pytest.raises(MotionError, match="tracker is 'cotracker', but it must be one of lucas_kanade"):
-        motion_fidelity(clip, clip, "cotracker")
+    with pytest.raises(MotionError, match="tracker is 'raft', but it must be one of lucas_kanade, cotracker:FILE"):
+        motion_fidelity(clip, clip, "raft")

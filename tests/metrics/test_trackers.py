@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import types
+from pathlib import Path
 
 import pytest
 import torch
@@ -72,3 +74,39 @@ def test_measures_can_be_imported_without_opencv() -> None:
     names = ("camera", "captions", "consistency", "fidelity", "leak", "paths", "trackers")
     code = "import sys; sys.modules['cv2'] = None\n" + "\n".join(f"import motion_lib.metrics.{n}" for n in names)
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_cotracker_is_asked_as_it_expects(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The adapter only: a stand-in with CoTracker's interface follows a bright column."""
+    weights = tmp_path / "weights.pth"
+    weights.write_bytes(b"")
+
+    class Predictor(torch.nn.Module):
+        def __init__(self, checkpoint: str):
+            super().__init__()
+            assert checkpoint == str(weights)
+
+        def forward(self, video: Tensor, grid_size: int, grid_query_frame: int, backward_tracking: bool):
+            assert video.shape == (1, 4, 3, 16, 24) and video.dtype == torch.float32 and video.max() == 255
+            assert grid_query_frame == 2 and backward_tracking
+            x = video[0, :, 0, 0].argmax(dim=-1).float()
+            points = torch.stack([x, torch.zeros_like(x)], dim=-1)[:, None].expand(-1, grid_size**2, -1)
+            return points[None], torch.ones(1, 4, grid_size**2, 1)
+
+    package, module = types.ModuleType("cotracker"), types.ModuleType("cotracker.predictor")
+    vars(module)["CoTrackerPredictor"] = Predictor
+    monkeypatch.setitem(sys.modules, "cotracker", package)
+    monkeypatch.setitem(sys.modules, "cotracker.predictor", module)
+    frames = torch.zeros(4, 16, 24, 3, dtype=torch.uint8)
+    for i in range(4):
+        frames[i, :, 3 * i] = 255
+    tracks = track(frames, f"cotracker:{weights}")
+    assert tracks.size == (16, 24) and tracks.visible.all() and tracks.visible.dtype == torch.bool
+    assert tracks.points[7].tolist() == [[0, 0], [3, 0], [6, 0], [9, 0]]
+    with pytest.raises(MotionError, match="There is no file nowhere"):
+        track(frames, "cotracker:nowhere")
+
+
+def test_without_cotracker_one_sentence_says_so() -> None:
+    with pytest.raises(MotionError, match="CoTracker is not installed"):
+        track(noise(0), "cotracker:weights.pth")
