@@ -146,7 +146,7 @@ def accelerated(denoiser: Denoiser, plan: Plan) -> Iterator[Denoiser]:
             _lay_out(weights, Tensor.contiguous)
 
 
-def _lay_out(weights: Sequence[nn.Parameter], layout: Callable[[Tensor], Tensor]) -> None:
+def _lay_out(weights: Sequence[Tensor], layout: Callable[[Tensor], Tensor]) -> None:
     """The same values in another order, without room for two models. What the allocator keeps unused is given back
     first: a weight that came to lie in the middle of it would hold all of it."""
     torch.cuda.empty_cache()

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..backbones.modes import accelerated, plan_training
 from ..checkpoints import load_checkpoint, save_checkpoint
 from ..embedding import MotionEmbedding
 from ..errors import MotionError
@@ -47,28 +48,34 @@ def learn(
     *,
     mask: Tensor | None = None,
     keeper: Keeper | None = None,
+    mode: str = "auto",
     resume: bool = False,
 ) -> TrainingState:
     """Train on latents `[b, c, f, h, w]` with one prompt each, and write the embedding to `out`: the last, or the best
     of a keeper's candidates, each of which has a file of its own.
 
-    Ctrl-C writes what there is, and a checkpoint that `resume` carries on from bit for bit.
+    mode: one of backbones.modes.MODES. Ctrl-C writes what there is, and a checkpoint that `resume` carries on from bit
+    for bit.
     """
     checkpoint = checkpoint_of(out)
     state = _begin(model, latents, chosen, dict(details), checkpoint, resume)
+    plan = plan_training(model.denoiser, mode, latents.shape, state.embedding)
+    if plan.needed is not None:
+        say(plan.describe())
     if keeper is not None and state.step:
         keeper.candidates += _earlier(out, state, keeper.every)
     progress = bar(chosen.settings.steps, "Learning the motion")
     progress.update(state.step)
     try:
-        run = train(model.denoiser, latents, model.encode_prompt(prompts), state, mask)
-        # Before the first step of a resumed run, because Ctrl-C may have come while a candidate was scored.
-        while _keep(keeper, state, out) and not state.done:
-            state = next(run)
-            progress.update(1)
-            progress.set_postfix(loss=f"{_recent(state.losses):.4f}", refresh=False)
-            if state.step % SAVE_EVERY == 0 and not state.done:
-                save_checkpoint(checkpoint, state)
+        with accelerated(model.denoiser, plan) as denoiser:
+            run = train(denoiser, latents, model.encode_prompt(prompts), state, mask)
+            # Before the first step of a resumed run, because Ctrl-C may have come while a candidate was scored.
+            while _keep(keeper, state, out) and not state.done:
+                state = next(run)
+                progress.update(1)
+                progress.set_postfix(loss=f"{_recent(state.losses):.4f}", refresh=False)
+                if state.step % SAVE_EVERY == 0 and not state.done:
+                    save_checkpoint(checkpoint, state)
     except KeyboardInterrupt:
         progress.close()
         if state.step:

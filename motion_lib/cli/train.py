@@ -1,23 +1,29 @@
-"""Learn the motion of a video and write it to a small file.
+"""Learn the motion of a video, or of every video in a folder, and write it to a small file.
 
 Describe what the video shows with --prompt, so that the embedding need not learn it: what is said of the look does not
 go into the motion. Several videos of one motion take one --prompt each. Ctrl-C keeps what was learned; --resume carries
 on. With --keep-best the run is judged along the way, and the best embedding is kept instead of the last.
+
+A folder of videos becomes a folder of files, --out; a folder of images is one video. What each shows stands in a text
+file of its name beside it (dance.mp4, dance.txt), or in --prompts. Run again, it carries on where it stopped. Several
+GPUs share the videos: accelerate launch --multi_gpu -m motion_lib train FOLDER …
 
 examples:
   motion-inversion train dance.mp4 --prompt "a man dancing" --model zeroscope_v2_576w --out dance.safetensors
   motion-inversion train clip.mp4 --prompt "a red circle on a grey plain background" --steps 100 --out
   clip.safetensors
   motion-inversion train a.mp4 b.mp4 --prompt "a red circle on a grey plain background" --prompt "a blue star on a beige
-  striped background" --keep-best "a green heart on a white dotted background" --every 25 --out best.safetensors"""
+  striped background" --keep-best "a green heart on a white dotted background" --every 25 --out best.safetensors
+  motion-inversion train clips --prompts clips/prompts.csv --model zeroscope_v2_576w --out motions"""
 
 from __future__ import annotations
 
 import argparse
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from ..backbones.modes import MODES
 from ..embedding import COMPONENTS, QK_AXES, V_AXES
 from ..errors import MotionError
 from ..integration import INTEGRATIONS
@@ -46,16 +52,33 @@ EVERY = 50  # steps between two candidates
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("video", metavar="VIDEO", nargs="+", help="mp4, webm, gif, webp, … or a folder of images")
     parser.add_argument(
-        "--prompt", action="append", required=True, help="what the video shows, in the model's own words; once for each"
+        "video", metavar="VIDEO", nargs="+", help="mp4, webm, gif, webp, … or a folder of images; or a folder of those"
     )
-    parser.add_argument("--out", type=Path, required=True, help="the .safetensors file to write")
+    parser.add_argument(
+        "--prompt", action="append", help="what the video shows, in the model's own words; once for each"
+    )
+    parser.add_argument(
+        "--prompts",
+        type=Path,
+        metavar="FILE",
+        help='of a folder of videos: CSV with columns file and prompt, or JSON {"dance.mp4": "a man dancing", …}',
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, help="the .safetensors file to write; of a folder of videos, the folder"
+    )
     parser.add_argument(
         "--mask", metavar="IMAGE", help="learn only where this image, or video, is bright; it is sized as the video is"
     )
     parser.add_argument("--resume", action="store_true", help="carry on a run that was stopped")
     add_model_arguments(parser)
+    parser.add_argument(
+        "--mode",
+        default="auto",
+        choices=MODES,
+        help="of training: fast, low_memory, or plain, which is as the model's library runs it; auto: the fastest that "
+        "the GPU's memory allows, plain on a CPU (default: auto)",
+    )
     add_training_arguments(parser)
     add_keeping_arguments(parser)
     add_clip_arguments(parser)
@@ -122,6 +145,27 @@ def chosen_preset(options: argparse.Namespace) -> Preset:
 
 
 def run(options: argparse.Namespace) -> None:
+    from .library import clips_in, learn_all
+
+    clips = clips_in(Path(options.video[0])) if len(options.video) == 1 else []
+    if clips:
+        learn_all(options, clips)
+        return
+    if not options.prompt:
+        raise MotionError("Say with --prompt what the video shows.")
+    summary, steps = learn_one(options, load(options), options.video, options.prompt, options.out, options.resume)
+    best = f", of which {summary['trained_steps']} are kept" if options.keep_best else ""
+    line = f"{options.out}: {summary['bytes'] / 1e6:.2f} MB, learned in {steps} steps{best}"
+    show(summary, options.json, [line])
+
+
+def learn_one(
+    options: argparse.Namespace, model: VideoModel, videos: list[str], prompts: list[str], out: Path, resume: bool
+) -> tuple[dict[str, Any], int]:
+    """One motion, of one or several videos. Returns what the file says and the steps that were trained.
+
+    Raises MotionError for what a user can mend.
+    """
     import torch
 
     from ..describe import clip_hash, details_of
@@ -130,8 +174,7 @@ def run(options: argparse.Namespace) -> None:
     from .learning import learn
 
     chosen = chosen_preset(options)
-    model = load(options)
-    clips = [read_reference(options, video, model) for video in options.video]
+    clips = [read_reference(options, video, model) for video in videos]
     counts = [len(clip.frames) for clip in clips]
     if len(set(counts)) > 1:
         raise MotionError(f"The videos have {', '.join(map(str, counts))} frames: give --frames {min(counts)}.")
@@ -142,7 +185,7 @@ def run(options: argparse.Namespace) -> None:
         frames=torch.cat([clip.frames for clip in clips]),
         fps=clips[0].fps,
         source=", ".join(clip.source for clip in clips),
-        prompt=" | ".join(options.prompt),
+        prompt=" | ".join(prompts),
         model=model.name,
         preset=options.preset,
         chosen=chosen,
@@ -154,18 +197,16 @@ def run(options: argparse.Namespace) -> None:
     state = learn(
         model,
         latents,
-        options.prompt,
+        prompts,
         chosen,
         details,
-        options.out,
+        out,
         mask=None if mask is None else region_of(mask, (latents.shape[3], latents.shape[4])),
         keeper=keeper_of(options, model, chosen, clips[0].frames, latents[:1]),
-        resume=options.resume,
+        mode=options.mode,
+        resume=resume,
     )
-    summary = describe(options.out)
-    best = f", of which {summary['trained_steps']} are kept" if options.keep_best else ""
-    line = f"{options.out}: {summary['bytes'] / 1e6:.2f} MB, learned in {state.step} steps{best}"
-    show(summary, options.json, [line])
+    return describe(out), state.step
 
 
 def read_mask(options: argparse.Namespace, model: VideoModel, frames: int) -> Tensor:
