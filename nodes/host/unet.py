@@ -18,6 +18,7 @@ from ...motion_lib.backbones.loading import pretrained, quietly
 from ...motion_lib.backbones.unet3d import backbone_of, install_processors
 from .patch import Call, patches_for
 
+PARTS = ("resnets", "temp_convs", "attentions", "temp_attentions")  # of a block
 SWAPPED = ("Linear", "Conv2d", "Conv3d", "GroupNorm", "LayerNorm")
 
 
@@ -61,25 +62,27 @@ class HostUNet3D(UNet3DConditionModel):
 
 
 class _recomputing:
-    """While the forward pass runs, blocks keep nothing for the backward pass and run again there."""
+    """While the forward pass runs, the parts of its blocks keep only their input for the backward pass and run again
+    there. Parts, not blocks: what all of a block holds while it runs again is three times as much."""
 
     def __init__(self, unet: HostUNet3D, wanted: bool):
-        self.blocks = [*unet.down_blocks, unet.mid_block, *unet.up_blocks] if wanted else []
+        blocks = [*unet.down_blocks, unet.mid_block, *unet.up_blocks] if wanted else []
+        self.parts = [part for block in blocks for kind in PARTS for part in getattr(block, kind, ())]
 
     def __enter__(self) -> None:
-        for block in self.blocks:
-            block.forward = _checkpointed(block)
+        for part in self.parts:
+            part.forward = _checkpointed(part)
 
     def __exit__(self, *error: object) -> None:
-        for block in self.blocks:
-            del block.forward
+        for part in self.parts:
+            del part.forward
 
 
-def _checkpointed(block: nn.Module):
-    forward = type(block).forward
+def _checkpointed(part: nn.Module):
+    forward = type(part).forward
 
     def run(*arguments, **named):
-        return checkpoint(forward, block, *arguments, use_reentrant=False, preserve_rng_state=False, **named)
+        return checkpoint(forward, part, *arguments, use_reentrant=False, preserve_rng_state=False, **named)
 
     return run
 
