@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from motion_lib.presets import PRESETS
+
 NOTES = Path(__file__).parent / "notes"
 
 
@@ -187,8 +189,7 @@ class Parts(Graph):
         )
 
 
-WEIGHT = 0.5  # of inversion noise, as the presets advise
-END = 0.4  # where the preset `object` leaves sampling to the prompt
+OBJECT, CAMERA = PRESETS["object"], PRESETS["camera"]
 RED_CIRCLE = "a red circle on a grey plain background"
 BLUE_STAR = "a blue star on a beige plain background"
 
@@ -202,7 +203,7 @@ def quickstart() -> Graph:
     applied = graph.add(
         "MotionInversionApply", (1180, 320), model=model[MODEL], motion_embedding=trained[0], strength=1.0
     )
-    frames = graph.sample_mixed(model, applied, graph.inverted(model, latent), BLUE_STAR, WEIGHT)
+    frames = graph.sample_mixed(model, applied, graph.inverted(model, latent), BLUE_STAR, OBJECT.noise_weight)
     graph.save(frames, 0, (2340, 0), "quickstart")
     graph.save(graph.report(clip, frames), 0, (2340, 640), "quickstart_tracks")
     graph.note((0, -420), (720, 380))
@@ -239,7 +240,8 @@ def camera() -> Graph:
         "MotionInversionApply", (1180, 320), model=model[MODEL], motion_embedding=trained[0], strength=1.0
     )
     inverted = graph.inverted(model, latent)
-    frames = graph.sample_mixed(model, applied, inverted, "a red heart on a brown checkered background", WEIGHT)
+    wanted = "a red heart on a brown checkered background"
+    frames = graph.sample_mixed(model, applied, inverted, wanted, CAMERA.noise_weight)
     graph.save(frames, 0, (2340, 0), "camera")
     graph.note((0, -340), (680, 280))
     return graph
@@ -267,7 +269,9 @@ def strengths() -> Graph:
             motion_embedding=trained[0],
             strength_qk=strength,
             strength_v=strength,
-            end_percent=END,
+            debias=OBJECT.debias,
+            start_percent=OBJECT.start,
+            end_percent=OBJECT.end,
         )
         frames = graph.sample(model, applied, texts, empty, row * 780 + 280)
         grid = graph.add("ImageStitch", (1800, row * 780 + 280), image1=grid[0], image2=frames[0], direction="right")
@@ -291,7 +295,7 @@ def zeroscope() -> Graph:
         applied,
         graph.inverted(model, latent, steps),
         "a hot air balloon over green hills, bright morning",
-        WEIGHT,
+        OBJECT.noise_weight,
         steps,
         9.0,
         frames_wanted,
@@ -308,11 +312,41 @@ def noise_only() -> Graph:
     model = graph.load()
     clip = graph.reference(model, "figure_eight.mp4")
     latent = graph.encode(model, clip)
-    frames = graph.sample_mixed(model, model, graph.inverted(model, latent), BLUE_STAR, WEIGHT)
+    frames = graph.sample_mixed(model, model, graph.inverted(model, latent), BLUE_STAR, OBJECT.noise_weight)
     graph.save(frames, 0, (2340, 0), "noise_only")
     graph.save(graph.report(clip, frames), 0, (2340, 640), "noise_only_tracks")
     graph.note((0, -280), (680, 220))
     return graph
 
 
-GRAPHS = [quickstart(), shared(), camera(), strengths(), zeroscope(), noise_only()]
+def mirrored() -> Graph:
+    graph = Parts("7_mirror_and_reverse")
+    model = graph.load()
+    embedding = graph.add(
+        "MotionInversionLoadEmbedding", (380, 0), size=(360, 320), name="figure_eight.safetensors", model=model[MODEL]
+    )
+    texts = (
+        graph.prompt(model, BLUE_STAR, (380, 380), "What the video should show"),
+        graph.prompt(model, "", (380, 540), "Negative prompt"),
+    )
+    empty = graph.add("EmptyLatentImage", (380, 700), width=PIXELS[0], height=PIXELS[1], batch_size=FRAMES)
+    rows: list[Node] = []
+    for row, (title, changes) in enumerate(
+        {"As learned": {}, "Mirrored": {"mirror": "horizontal"}, "Reversed": {"reverse": True}}.items()
+    ):
+        edited = graph.add(
+            "MotionInversionEditEmbedding", (780, row * 780), title, motion_embedding=embedding[0], **changes
+        )
+        applied = graph.add(
+            "MotionInversionApply", (780, row * 780 + 320), model=model[MODEL], motion_embedding=edited[0], strength=1.0
+        )
+        rows.append(graph.sample(model, applied, texts, empty, row * 780))
+    grid = rows[0]
+    for row, frames in enumerate(rows[1:]):
+        grid = graph.add("ImageStitch", (1800, row * 320), image1=grid[0], image2=frames[0], direction="right")
+    graph.save(grid, 0, (2180, 0), "mirror_and_reverse")
+    graph.note((0, -320), (680, 260))
+    return graph
+
+
+GRAPHS = [quickstart(), shared(), camera(), strengths(), zeroscope(), noise_only(), mirrored()]

@@ -78,7 +78,7 @@ def test_the_archive_alone_is_a_working_pack(comfy, clone, host, tmp_path):
     with Server(*host, tmp_path, THREADS) as server:
         nodes = [name for name in server.get("/object_info") if name.startswith("MotionInversion")]
         assert len(nodes) == 11
-        assert len(server.get("/workflow_templates")["motion-inversion"]) == 6
+        assert len(server.get("/workflow_templates")["motion-inversion"]) == 7
 
 
 def test_comfy_run_runs_a_workflow(comfy, server, tmp_path):
