@@ -96,7 +96,7 @@ class Parts(Graph):
         return self.add(
             "MotionInversionTrain",
             (760, 200),
-            size=(360, 520),
+            size=(360, 780),
             model=model[MODEL],
             positive=words[0],
             latent=latent[0],
@@ -107,7 +107,7 @@ class Parts(Graph):
         )
 
     def inverted(self, model: Node, latent: Node, steps: int = STEPS) -> Node:
-        return self.add("MotionInversionInvert", (760, 760), model=model[MODEL], latent=latent[0], steps=steps)
+        return self.add("MotionInversionInvert", (760, 1040), model=model[MODEL], latent=latent[0], steps=steps)
 
     def sample_mixed(
         self,
