@@ -21,9 +21,8 @@ from ..integration import INTEGRATIONS
 from ..losses import LOSSES
 from ..noise import START_NOISES
 from ..patch import DEBIAS
-from .methods import METHODS, OBJECT, Method
-from .methods.motion_inversion import MotionInversion
-from .methods.spec import changed
+from .methods import METHODS, Method
+from .methods.spec import changed, chosen_methods
 from .motion import add_case_arguments, add_run_arguments, execute
 
 RANGES = ((0, 999), (300, 999), (600, 999), (800, 999), (0, 600))  # of timesteps
@@ -56,18 +55,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--switches", nargs="+", choices=list(SWITCHES), default=list(SWITCHES), help="what to change (default: all)"
     )
+    parser.add_argument(
+        "--set", nargs="+", default=[], metavar="NAME=VALUE", help="begin from these settings instead of the preset's"
+    )
 
 
 def run(options: argparse.Namespace) -> None:
-    methods = ablations(options.switches)
+    methods = ablations(options.switches, chosen_methods(["object"], options.set)["object"])
     groups = {name: [row for row in methods if row.startswith(f"{name}: ")] for name in options.switches}
     everything = {"no_motion": METHODS["no_motion"], **methods}
     execute(options, everything, "Ablations of the object preset", {k: ["preset", *v] for k, v in groups.items()})
 
 
-def ablations(switches: Iterable[str]) -> dict[str, Method]:
+def ablations(switches: Iterable[str], preset: Method = METHODS["object"]) -> dict[str, Method]:
     """`preset`, and for each switch `<switch>: <row>` for every row that differs from the preset."""
-    preset = MotionInversion(OBJECT)
     methods: dict[str, Method] = {"preset": preset}
     for switch in switches:
         for row, settings in SWITCHES[switch].items():

@@ -77,7 +77,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, default=1, help="processes at once; 8 suit one GPU (default: 1)")
     parser.add_argument("--sampling-steps", type=int, help="per video (default: what the model needs; 10 with --quick)")
     parser.add_argument("--guidance", type=float, help="how closely to follow the prompt (default: the model's)")
-    parser.add_argument("--tracker", default="lucas_kanade", help="lucas_kanade, or cotracker:FILE (default: lucas_kanade)")
+    parser.add_argument("--tracker", default="lucas_kanade", help="lucas_kanade (default), or cotracker:FILE")
     parser.add_argument("--text-model", metavar="FOLDER", help="a CLIP model: adds similarity of text and frames")
     add_model_arguments(parser)
     parser.set_defaults(dtype="float32")
@@ -86,8 +86,14 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     from .methods.spec import chosen_methods
 
-    names = options.methods or (QUICK_METHODS if options.quick else _usual(options))
-    execute(options, chosen_methods(names, options.set), "Motion benchmark")
+    execute(options, chosen_methods(options.methods or methods_of(options), options.set), "Motion benchmark")
+
+
+def methods_of(options: argparse.Namespace) -> tuple[str, ...]:
+    """Those that are compared when none are named."""
+    if options.quick:
+        return QUICK_METHODS
+    return tuple(name for name in USUAL if not (options.clip and name == "truth"))
 
 
 def execute(
@@ -158,7 +164,3 @@ def _cases(options: argparse.Namespace, defaults: SamplingDefaults) -> list[Case
     side = min(defaults.width, defaults.height)
     motions = options.motions or (QUICK_MOTIONS if options.quick else list(MOTIONS))
     return [rendered_case(motion, prompts, defaults.frames, side, options.look) for motion in motions]
-
-
-def _usual(options: argparse.Namespace) -> tuple[str, ...]:
-    return tuple(name for name in USUAL if not (options.clip and name == "truth"))

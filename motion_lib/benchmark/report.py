@@ -27,8 +27,9 @@ def write_report(
     for each group of methods."""
     cases = [case.name for case in plan.cases]
     distances = frechet_distances(plan)
+    everything = lines(results, list(plan.methods), frechet=distances)
     main = _tables(results, groups, None, distances)
-    parts = [f"# {title}\n", f"```bash\n{command}\n```\n", main, legend()]
+    parts = [f"# {title}\n", f"```bash\n{command}\n```\n", main, legend(everything)]
     for what, kind in (("Object motions", OBJECT_MOTIONS), ("Camera motions", CAMERA_MOTIONS)):
         own = [case for case in cases if case in kind]
         if own and len(own) < len(cases):
@@ -49,7 +50,7 @@ def write_report(
         "results": results,
     }
     _write(plan.out / "table.md", "\n".join(parts))
-    _write(plan.out / "table.csv", as_csv(lines(results, list(plan.methods), frechet=distances)))
+    _write(plan.out / "table.csv", as_csv(everything))
     _write(plan.out / "report.json", json.dumps(report, indent=1) + "\n")
     for case in plan.cases:
         strips = {name: plan.strip_file(case, name) for name in plan.methods}

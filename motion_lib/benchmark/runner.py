@@ -28,6 +28,7 @@ from ..errors import MotionError
 from ..inversion import REFINEMENTS, invert
 from ..metrics.clip import ClipModel, load_clip
 from ..metrics.diversity import appearance_spread, pixels, sprite_look
+from ..metrics.frames import opencv
 from ..sampling import random_noise
 from ..sprites import parse_caption
 from .cases import Case
@@ -251,7 +252,9 @@ def _start(plan: Plan, workers: int) -> None:
     import os
 
     global _own
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    torch.set_num_threads(threads)
+    opencv().setNumThreads(threads)
     _own = Worker.start(plan)
 
 

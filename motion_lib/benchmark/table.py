@@ -106,7 +106,7 @@ def lines(
 
 def markdown(table: Sequence[Line], columns: Sequence[str] = SHORT) -> str:
     """Columns without any value are left out."""
-    shown = [name for name in columns if any(line.scores[name].count for line in table)]
+    shown = _shown(table, columns)
     arrows = {1: " ↑", -1: " ↓", 0: ""}
     headings = [COLUMNS[name].heading + arrows[COLUMNS[name].better] for name in shown]
     totals = {
@@ -140,9 +140,14 @@ def as_csv(table: Sequence[Line]) -> str:
     return buffer.getvalue()
 
 
-def legend(columns: Sequence[str] = SHORT) -> str:
-    known = [f"- *{COLUMNS[name].heading}*: {COLUMNS[name].about}" for name in columns]
+def legend(table: Sequence[Line], columns: Sequence[str] = SHORT) -> str:
+    """What the columns of `markdown` are."""
+    known = [f"- *{COLUMNS[name].heading}*: {COLUMNS[name].about}" for name in _shown(table, columns)]
     return "\n".join([*known, "- *diversity*: spread of appearance over seeds, 1 for that of no motion"]) + "\n"
+
+
+def _shown(table: Sequence[Line], columns: Sequence[str]) -> list[str]:
+    return [name for name in columns if any(line.scores[name].count for line in table)]
 
 
 def _spread(results: Sequence[Result]) -> float:

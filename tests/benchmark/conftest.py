@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
 from motion_lib.backbones import VideoModel, load_model
 from motion_lib.benchmark.cases import Case, rendered_case
 from motion_lib.benchmark.methods import Reference, Request
+from motion_lib.models import BUNDLED, SamplingDefaults
 from tests.backbones.folders import build
 
 
@@ -36,3 +39,11 @@ def reference(model: VideoModel, case: Case) -> Reference:
 def request_(reference: Reference) -> Request:
     fresh = torch.randn(2, *reference.latents.shape[1:], generator=torch.Generator().manual_seed(2))
     return Request(reference.case.prompts, (5, 6), fresh, steps=3, guidance=2.0)
+
+
+@pytest.fixture
+def small(folder: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Options for the small model, whose clips are small as well."""
+    size = SamplingDefaults(steps=2, guidance=2.0, frames=4, width=32, height=32)
+    monkeypatch.setitem(BUNDLED, "tiny", (Path(folder), size))
+    return ["--model", "tiny", "--device", "cpu", "--sampling-steps", "2"]

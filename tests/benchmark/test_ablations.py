@@ -16,6 +16,8 @@ from motion_lib.losses import LOSSES
 from motion_lib.noise import START_NOISES
 from motion_lib.patch import DEBIAS
 
+ONE = ["--motions", "figure_eight", "--prompts", "1", "--seeds", "1"]
+
 
 def test_every_row_changes_its_own_switch_only() -> None:
     methods = ablations(SWITCHES)
@@ -55,35 +57,28 @@ def test_every_row_runs(name: str, model, reference: Reference, request_: Reques
     assert method.sample(model, reference, learned, request_).isfinite().all()
 
 
-SMALL = ["--motions", "figure_eight", "--prompts", "1", "--seeds", "1", "--sampling-steps", "2"]
-
-
-@pytest.fixture
-def small(folder: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Options for a small model, whose clips are small as well."""
-    from motion_lib.models import BUNDLED, SamplingDefaults
-
-    size = SamplingDefaults(steps=2, guidance=2.0, frames=4, width=32, height=32)
-    monkeypatch.setitem(BUNDLED, "tiny", (Path(folder), size))
-    return ["--model", "tiny", "--device", "cpu", *SMALL]
-
-
-def test_the_command_writes_a_table_per_switch(small: list[str], tmp_path: Path, capsys) -> None:
-    command = ["benchmark", "ablations", *small, "--out", str(tmp_path), "--switches", "noise weight", "end"]
+def test_the_command_writes_a_table_per_switch(
+    small: list[str], tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for switch in ("noise weight", "end"):
+        last = list(SWITCHES[switch])[-1]
+        monkeypatch.setitem(SWITCHES, switch, {last: SWITCHES[switch][last]})
+    command = ["benchmark", "ablations", *small, *ONE, "--out", str(tmp_path), "--set", "steps=1"]
+    command += ["--switches", "noise weight", "end"]
     assert main(command) == 0
     text = capsys.readouterr().out
     assert text.count("| preset |") == 2 and "### noise weight" in text and "| end: 1.0 |" in text
     written = (tmp_path / "table.md").read_text()
     assert written.startswith("# Ablations of the object preset") and text.split("Look at")[0].strip() in written
     rows = (tmp_path / "table.csv").read_text().splitlines()
-    assert rows[1].startswith("no_motion,1,") and any(row.startswith("noise weight: 0.0,1,") for row in rows)
+    assert rows[1].startswith("no_motion,1,") and any(row.startswith("noise weight: 1.0,1,") for row in rows)
 
 
 def test_the_grid_shows_every_combination(small: list[str], tmp_path: Path, capsys) -> None:
-    varied = ["--steps", "1", "2", "--strengths", "1", "--noise-weights", "0", "0.5"]
-    assert main(["benchmark", "grid", *small, "--out", str(tmp_path), *varied]) == 0
+    varied = ["--steps", "1", "--strengths", "1", "2", "--noise-weights", "0", "0.5"]
+    assert main(["benchmark", "grid", *small, *ONE, "--out", str(tmp_path), *varied]) == 0
     text = capsys.readouterr().out
-    assert all(f"| {steps} steps, γ 1, noise {weight} |" in text for steps in (1, 2) for weight in ("0", "0.5"))
+    assert all(f"| 1 steps, γ {γ}, noise {weight} |" in text for γ in (1, 2) for weight in ("0", "0.5"))
     from PIL import Image
 
     # Two lines of four frames for each of two noises, at half size.

@@ -3,48 +3,59 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from motion_lib.benchmark.cases import Case
+from motion_lib.benchmark.cases import rendered_case
 from motion_lib.benchmark.methods.spec import chosen_methods
 from motion_lib.benchmark.report import frechet_distances, write_report
-from motion_lib.benchmark.runner import Plan, run
-from motion_lib.cli import main
+from motion_lib.benchmark.runner import Plan, Result, run
 from motion_lib.errors import MotionError
 from tests.backbones.folders import build_clip
 
 
-@pytest.fixture
-def plan(folder: str, case: Case, tmp_path: Path) -> Plan:
+@pytest.fixture(scope="module")
+def finished(folder: str, tmp_path_factory) -> tuple[Plan, list[Result], list[tuple[int, int]]]:
+    """One run, what it found, and what was heard of its progress."""
+    case = rendered_case("figure_eight", prompts=1, frames=4, size=32)
     methods = chosen_methods(["truth", "no_motion", "object", "object:end=0.9"], ["steps=2"])
-    return Plan((case,), methods, tmp_path, seeds=2, steps=2, guidance=2.0, model=folder)
-
-
-def test_results_hold_every_video_and_a_second_run_makes_none_anew(plan: Plan) -> None:
+    plan = Plan((case,), methods, tmp_path_factory.mktemp("run"), seeds=2, steps=2, guidance=2.0, model=folder)
     calls: list[tuple[int, int]] = []
-    results = run(plan, 1, lambda *done: calls.append(done))
+    return plan, run(plan, 1, lambda *done: calls.append(done)), calls
+
+
+@pytest.fixture
+def plan(finished: tuple[Plan, list[Result], Any], tmp_path: Path) -> Plan:
+    """The same, in a folder of the test's own."""
+    shutil.copytree(finished[0].out, tmp_path / "run")
+    return replace(finished[0], out=tmp_path / "run")
+
+
+def test_results_hold_every_video(finished: tuple[Plan, list[Result], list[tuple[int, int]]]) -> None:
+    plan, results, calls = finished
     # One job for what all share, one for the methods that learn nothing, one for the two that learn the same.
     assert calls == [(1, 3), (2, 3), (3, 3)]
     assert [result["method"] for result in results] == list(plan.methods)
     for result in results:
         assert [(video["prompt"], video["seed"]) for video in result["videos"]] == [
-            (prompt, seed) for prompt in plan.cases[0].prompts for seed in range(2)
+            (plan.cases[0].prompts[0], seed) for seed in range(2)
         ]
-        assert len(result["spread"]) == 2 and result["seconds"]["sampling"] >= 0
+        assert len(result["spread"]) == 1 and result["seconds"]["sampling"] >= 0
     assert results[0]["bytes"] == 0 < results[2]["bytes"] == results[3]["bytes"]
-    calls.clear()
-    assert run(plan, 1, lambda *done: calls.append(done)) == results and not calls
 
 
-def test_only_what_is_missing_or_was_made_otherwise_is_made(plan: Plan) -> None:
-    before = run(plan, 1, lambda *_: None)
+def test_only_what_is_missing_or_was_made_otherwise_is_made(
+    plan: Plan, finished: tuple[Any, list[Result], Any]
+) -> None:
     calls: list[int] = []
+    assert run(plan, 1, lambda done, _: calls.append(done)) == finished[1] and not calls
     plan.result_file(plan.cases[0], "truth").unlink()
-    assert [r["videos"] for r in run(plan, 1, lambda done, _: calls.append(done))] == [r["videos"] for r in before]
-    assert calls == [1, 2]
+    results = run(plan, 1, lambda done, _: calls.append(done))
+    assert [result["videos"] for result in results] == [result["videos"] for result in finished[1]] and calls == [1, 2]
     for changes in ({"guidance": 3.0}, {"seeds": 1}, {"steps": 3}):
         other = replace(plan, **changes)
         assert all(other.finished(plan.cases[0], name) is None for name in plan.methods)
@@ -53,9 +64,9 @@ def test_only_what_is_missing_or_was_made_otherwise_is_made(plan: Plan) -> None:
     assert changed.finished(plan.cases[0], "object:end=0.9") is not None
 
 
-def test_report_shows_tables_scores_and_pictures(plan: Plan) -> None:
+def test_report_shows_tables_scores_and_pictures(plan: Plan, finished: tuple[Any, list[Result], Any]) -> None:
     groups = {"": ["truth", "object"], "Variants": ["object", "object:end=0.9"]}
-    table = write_report(plan, run(plan, 1, lambda *_: None), "the command", "Title", groups)
+    table = write_report(plan, finished[1], "the command", "Title", groups)
     assert (
         table.startswith("| method |")
         and table.count("| object |") == 2
@@ -72,7 +83,7 @@ def test_report_shows_tables_scores_and_pictures(plan: Plan) -> None:
 
 def test_a_clip_model_adds_its_scores(plan: Plan, tmp_path: Path) -> None:
     methods = chosen_methods(["no_motion", "noise_blend"])
-    plan = replace(plan, methods=methods, text_model=str(build_clip(tmp_path / "clip")))
+    plan = replace(plan, methods=methods, seeds=1, text_model=str(build_clip(tmp_path / "clip")))
     results = run(plan, 1, lambda *_: None)
     assert all(-1 <= video["text"] <= 1 and -1 <= video["neighbours"] <= 1 for r in results for video in r["videos"])
     distances = frechet_distances(plan)
@@ -86,8 +97,7 @@ def test_bad_numbers_are_explained(plan: Plan) -> None:
         run(plan, 0, lambda *_: None)
 
 
-def test_the_command(folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    command = ["benchmark", "motion", "--model", folder, "--out", str(tmp_path), "--device", "cpu"]
-    wrong = ["--clip", "a.mp4", "--prompt", "a robot"]
-    assert main([*command, *wrong]) == 2 and "as many --clip-prompt as --clip" in capsys.readouterr().err
-    assert main([*command, "--methods", "object:speed=1"]) == 2
+def test_processes_find_what_one_finds(plan: Plan, finished: tuple[Any, list[Result], Any], tmp_path: Path) -> None:
+    together = replace(plan, out=tmp_path / "together", methods=chosen_methods(["no_motion"]))
+    (result,) = run(together, 2, lambda *_: None)
+    assert result["videos"] == finished[1][1]["videos"]

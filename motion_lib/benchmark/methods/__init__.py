@@ -23,13 +23,16 @@ PUBLISHED = Preset(
     sites="all",
 )
 
+# As many steps as the presets take, where motion is decided.
+QUICK = TrainingSettings(steps=150, timesteps=(400, 999))
+
 METHODS: dict[str, Method] = {
     "truth": RenderedTruth(),
     "no_motion": NoMotion(),
     **{f"noise_{name}": NoiseOnly(noise=name) for name in START_NOISES},
     "published": MotionInversion(PUBLISHED),
     "published_camera": MotionInversion(
-        replace(PUBLISHED, components="qk", settings=replace(PUBLISHED.settings, loss="debiased"))
+        replace(PUBLISHED, components="qk", settings=replace(PUBLISHED.settings, steps=200, loss="debiased"))
     ),
     **{name: MotionInversion(preset) for name, preset in PRESETS.items()},
     "qk_only": MotionInversion(replace(OBJECT, components="qk")),
@@ -40,8 +43,8 @@ METHODS: dict[str, Method] = {
         if name != OBJECT.settings.train_debias
     },
     # How the settings of the three that follow were found is told in docs/benchmark.md.
-    "temporal_lora": TemporalLoRA(TrainingSettings(steps=300, learning_rate=5e-4, loss="debiased")),
-    "temporal_finetuning": TemporalFinetuning(TrainingSettings(steps=300, learning_rate=1e-4, loss="velocity")),
+    "temporal_lora": TemporalLoRA(replace(QUICK, learning_rate=5e-4, loss="debiased"), noise_weight=1.0),
+    "temporal_finetuning": TemporalFinetuning(replace(QUICK, learning_rate=3e-4, loss="velocity")),
     "feature_guidance": FeatureGuidance(),
 }
 
