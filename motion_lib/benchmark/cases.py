@@ -66,7 +66,10 @@ def rendered_case(motion: str, prompts: int, frames: int = 16, size: int = 128, 
 
 def clip_cases(clips: Iterable[tuple[str, Tensor, str]], prompts: Sequence[str]) -> list[Case]:
     """Cases of a user's own clips: (name, uint8 `[f, h, w, 3]`, what it shows) each. Their true motion is not known, so
-    they are scored against the clips themselves."""
+    they are scored against the clips themselves. Raises MotionError for two of one name."""
+    clips = list(clips)
+    if len({name for name, _, _ in clips}) < len(clips):
+        raise MotionError("Two clips have the same name, which their results go by: rename one of the files.")
     return [Case(name, frames, shows, tuple(prompts)) for name, frames, shows in clips]
 
 

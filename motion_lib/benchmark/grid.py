@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from .cases import Case
-    from .runner import Plan
+    from .plan import Plan
 
 SHOWN = ("path", "camera", "size", "turn", "fidelity", "caption", "leak")
 

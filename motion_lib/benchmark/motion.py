@@ -29,7 +29,7 @@ from .methods import METHODS, USUAL, Method
 if TYPE_CHECKING:
     from ..models import SamplingDefaults
     from .cases import Case
-    from .runner import Plan, Result
+    from .plan import Plan, Result
 
 QUICK_MOTIONS = ("figure_eight", "pan")
 QUICK_METHODS = ("truth", "no_motion", "noise_blend", "object:steps=60")
@@ -126,7 +126,7 @@ def plan_of(options: argparse.Namespace, methods: dict[str, Method]) -> Plan:
     from ..backbones import SamplingDefaults
     from ..cli.common import pick_device, pick_dtype
     from ..models import BUNDLED
-    from .runner import Plan
+    from .plan import Plan
 
     device = pick_device(options.device)
     defaults = BUNDLED[options.model][1] if options.model in BUNDLED else SamplingDefaults()

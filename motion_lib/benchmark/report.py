@@ -15,7 +15,7 @@ from .. import __version__
 from ..atomic import replacing
 from ..metrics.clip import frechet_distance
 from ..sprites.motions import CAMERA_MOTIONS, OBJECT_MOTIONS
-from .runner import Plan
+from .plan import Plan
 from .sheets import sheet
 from .table import as_csv, legend, lines, markdown
 

@@ -52,6 +52,12 @@ def test_ones_own_clips_have_no_truth() -> None:
     assert case.truth is None and case.prompts == ("a robot", "a bear") and case.name == "dance"
 
 
+def test_clips_are_told_apart_by_name() -> None:
+    clip = ("dance", torch.zeros(4, 8, 8, 3, dtype=torch.uint8), "a man")
+    with pytest.raises(MotionError, match="same name"):
+        clip_cases([clip, clip], ["a robot"])
+
+
 def test_bad_wishes_are_explained() -> None:
     with pytest.raises(MotionError, match="no motion 'walk': choose from figure_eight"):
         rendered_case("walk", 1)

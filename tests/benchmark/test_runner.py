@@ -12,8 +12,9 @@ import pytest
 
 from motion_lib.benchmark.cases import rendered_case
 from motion_lib.benchmark.methods.spec import chosen_methods
+from motion_lib.benchmark.plan import Plan, Result
 from motion_lib.benchmark.report import frechet_distances, write_report
-from motion_lib.benchmark.runner import Plan, Result, run
+from motion_lib.benchmark.runner import run
 from motion_lib.errors import MotionError
 from tests.backbones.folders import build_clip
 
