@@ -1,8 +1,9 @@
 """Measure how well one video took over another's motion.
 
 Compares GENERATED with REFERENCE: motion fidelity of point tracks, camera motion, flow-warp error; for clips of the
-bundled model also the object's path and, with --prompt, whether the video shows what was asked for. With --without
-(the same prompt and seed, generated without the motion) it measures how much of the reference's look leaked.
+bundled model also the object's path, speed and growth and, with --prompt, whether the video shows what was asked for.
+With --without (the same prompt and seed, generated without the motion) it measures how much of the reference's look
+leaked.
 Needs OpenCV: pip install "motion-inversion[metrics]".
 
 example:
@@ -49,11 +50,14 @@ def compare(
 ) -> dict[str, Any]:
     """Every score that these clips, uint8 `[f, h, w, 3]`, allow; NaN where there is nothing to compare."""
     from ..metrics.camera import camera_error, camera_of_tracks
-    from ..metrics.captions import caption_accuracy
+    from ..metrics.captions import caption_accuracy, object_path
     from ..metrics.consistency import warp_error
     from ..metrics.fidelity import fidelity_of_tracks
-    from ..metrics.leak import appearance_leak
+    from ..metrics.leak import appearance_leak, sprite_regions, whole_frame
+    from ..metrics.paths import path_correlation, speed_error
+    from ..metrics.pose import object_size
     from ..metrics.trackers import track
+    from ..sprites import parse_caption
 
     if len(reference) != len(generated):
         raise MotionError(
@@ -63,10 +67,13 @@ def compare(
     tracks = [track(clip, tracker) for clip in (reference, generated)]
     fidelity = fidelity_of_tracks(*tracks)
     camera = camera_error(*map(camera_of_tracks, tracks))
+    paths = [object_path(clip).points for clip in (reference, generated)]
     scores: dict[str, Any] = {
         "motion_fidelity": fidelity.score,
         "moving_tracks": [fidelity.moving_reference, fidelity.moving_output],
-        "path_correlation": object_path_correlation(reference, generated),
+        "path_correlation": path_correlation(*paths),
+        "speed_error": speed_error(paths[1], paths[0]),
+        "size_correlation": path_correlation(*(object_size(clip)[:, None] for clip in (reference, generated))),
         "camera_correlation": camera.correlation,
         "camera_error": camera.error,
         "warp_error": warp_error(generated).error,
@@ -74,7 +81,8 @@ def compare(
     if prompt:
         scores["caption"] = caption_accuracy(generated, prompt).middle_frame
     if without is not None:
-        scores["appearance_leak"] = appearance_leak(reference, generated, without).score
+        regions = sprite_regions if prompt and parse_caption(prompt).shape else whole_frame
+        scores["appearance_leak"] = appearance_leak(reference, generated, without, regions).score
     return scores
 
 

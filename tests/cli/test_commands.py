@@ -100,6 +100,7 @@ def test_evaluate_compares_two_videos(tmp_path: Path, capsys) -> None:
     assert main(["evaluate", str(sample.path), str(sample.path), "--prompt", sample.prompt, "--json"]) == 0
     scores = json.loads(capsys.readouterr().out)
     assert scores["path_correlation"] == pytest.approx(1) and scores["motion_fidelity"] > 0.99
+    assert scores["speed_error"] == 0 and scores["size_correlation"] == pytest.approx(1)
     assert scores["caption"] == {"shape": True, "colour": True, "tone": True, "texture": True}
 
 
