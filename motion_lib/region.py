@@ -12,8 +12,12 @@ from .errors import MotionError
 def region_of(pictures: Tensor, latent_size: tuple[int, int]) -> Tensor:
     """The mask `[f, h, w]` for latents of this size (height, width), 0..1, of pictures or a clip uint8
     `[f, height, width, 3]` that are bright in the region: the mean over the pixels of each place."""
-    brightness = pictures.float().mean(dim=-1) / 255
-    return F.adaptive_avg_pool2d(brightness, latent_size)
+    return on_latents(pictures.float().mean(dim=-1) / 255, latent_size)
+
+
+def on_latents(masks: Tensor, latent_size: tuple[int, int]) -> Tensor:
+    """Masks `[n, height, width]` as `[n, h, w]`, the mean over the pixels of each place."""
+    return F.adaptive_avg_pool2d(masks.float(), latent_size)
 
 
 def root_mask(mask: Tensor, latents: Tensor) -> Tensor:

@@ -9,7 +9,6 @@ from typing import Any
 
 import comfy.model_management as management
 import torch
-import torch.nn.functional as F
 from comfy_api.latest import io
 from torch import Tensor
 
@@ -19,6 +18,7 @@ from ..motion_lib.embedding import MotionEmbedding
 from ..motion_lib.errors import MotionError
 from ..motion_lib.files import load_embedding, save_embedding
 from ..motion_lib.presets import LEARNED, PRESETS, Preset
+from ..motion_lib.region import on_latents
 from ..motion_lib.training import TrainingSettings, TrainingState, train
 from .choices import choice_inputs, chosen_preset
 from .host.denoiser import ModelDenoiser, backbone_of, text_embedding, video_latents
@@ -166,10 +166,10 @@ class TrainMotionEmbedding(io.ComfyNode):
 
 def _region(masks: Tensor, shape: torch.Size) -> Tensor:
     """`[f or 1, h, w]` for latents of this shape `[1, c, f, h, w]`; raises MotionError for another number of masks."""
-    masks = masks.detach().clone().reshape(-1, *masks.shape[-2:]).float()
+    masks = masks.detach().clone().reshape(-1, *masks.shape[-2:])
     if len(masks) not in (1, shape[2]):
         raise MotionError(f"region holds {len(masks)} masks, but the clip has {shape[2]} frames: give one, or as many.")
-    return F.adaptive_avg_pool2d(masks, shape[3:])
+    return on_latents(masks, (shape[3], shape[4]))
 
 
 def _begin(checkpoint, start: MotionEmbedding, settings: TrainingSettings, device) -> TrainingState:

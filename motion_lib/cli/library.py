@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 VIDEOS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".wmv", ".flv", ".gif", ".apng")
 # What must be so in a finished file for its video not to be learned again: the same clip, learned in the same way.
-SAME = ("clip_sha256", "prompt", "model", "preset", "loss", "learning_rate", "timesteps", "steps", "seed")
+SAME = (
+    *("clip_sha256", "prompt", "model", "preset", "loss", "learning_rate", "lr_schedule", "timesteps", "timestep_bias"),
+    *("train_debias", "motion_mask", "steps", "seed"),
+)
 
 
 def clips_in(folder: Path) -> list[Path]:

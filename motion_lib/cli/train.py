@@ -28,6 +28,7 @@ from ..embedding import COMPONENTS, QK_AXES, V_AXES
 from ..errors import MotionError
 from ..integration import INTEGRATIONS
 from ..losses import LOSSES
+from ..patch import DEBIAS
 from ..presets import LEARNED, PRESETS, Preset, preset
 from ..settings import LR_SCHEDULES, TrainingSettings
 from .common import (
@@ -108,7 +109,15 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="POWER",
         help="draw high noise levels more often, by this power of the place in their range; 0 draws all alike",
     )
-    group.add_argument("--sites", help="layers: all, deep, coarse, or names such as up_blocks.1.*")
+    group.add_argument("--train-debias", choices=list(DEBIAS), help="form in which the value embedding is learned")
+    group.add_argument(
+        "--motion-mask",
+        type=float,
+        metavar="SHARE",
+        help="keep the value embedding to where the clip moves: the share of its largest movement that counts in full; "
+        "0 keeps it everywhere",
+    )
+    group.add_argument("--sites", help="layers: all, deep, coarse, coarse_up, or names such as up_blocks.1.*")
     group.add_argument("--components", choices=list(COMPONENTS), help="which embeddings to learn")
     group.add_argument("--integration", choices=list(INTEGRATIONS), help="how they join a layer's input")
     group.add_argument("--qk-axes", choices=list(QK_AXES), help="grid of the query-key embedding; partial: 4×4")

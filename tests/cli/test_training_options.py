@@ -38,9 +38,11 @@ def parsed(*arguments: str) -> argparse.Namespace:
 
 def test_options_reach_the_settings() -> None:
     given = ["--lr-schedule", "cosine", "--timestep-bias", "1.5", "--clip", "0", "--loss", "velocity", "--seed", "4"]
+    given += ["--train-debias", "normalize", "--motion-mask", "0.2"]
     chosen = command.chosen_preset(parsed(*given)).settings
     found = (chosen.lr_schedule, chosen.timestep_bias, chosen.clip, chosen.loss, chosen.seed)
     assert found == ("cosine", 1.5, 0.0, "velocity", 4)
+    assert (chosen.train_debias, chosen.motion_mask) == ("normalize", 0.2)
     assert command.chosen_preset(parsed()).settings == PRESETS["object"].settings
 
 
@@ -227,6 +229,7 @@ def test_other_prompts_for_scoring_are_another_run(train, scores, stopped_at, tm
         (("--every", "0"), "every is 0"),
         (("--keep-best", "x", "--patience", "-1"), "patience is -1"),
         (("--timestep-bias", "-1"), "timestep_bias is -1"),
+        (("--motion-mask", "-1"), "motion_mask is -1"),
     ],
 )
 def test_bad_options(options, message: str, train, scores, tmp_path: Path, capsys) -> None:
