@@ -24,6 +24,7 @@ SHORT = (
     "fidelity",
     "caption",
     "shape",
+    "texture",
     "leak",
     "warp",
     "text",

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .render import DISTANCES
-from .vocabulary import COLOURS, SHAPES, TEXTURES, TONES, Words
+from .vocabulary import COLOURS, SHAPES, TONES, Words
 
 CHROMA_OF_OBJECTS = 0.36
 SMALLEST_OBJECT = 0.004  # of the frame's area
@@ -27,7 +27,7 @@ TURNS = 60
 @dataclass(frozen=True)
 class FrameVerdict:
     """What one frame shows. `position` is the object's centre in half image sides (x right, y down), `area` its share
-    of the frame, `background` the mean colour behind it; words are `None` where nothing can be seen."""
+    of the frame, `background` the mean colour behind it; words are `None` where nothing known can be seen."""
 
     words: Words
     position: tuple[float, float]
@@ -51,7 +51,7 @@ def check_frames(frames: Tensor) -> list[FrameVerdict]:
                 shape=SHAPES[shapes[i]] if seen[i] else None,
                 colour=list(COLOURS)[colours[i]] if seen[i] else None,
                 tone=list(TONES)[tones[i]],
-                texture=TEXTURES[textures[i]],
+                texture=textures[i],
             ),
             position=(float(position[i, 0]), float(position[i, 1])),
             area=float(area[i]),
@@ -161,7 +161,7 @@ def _colours(frames: Tensor, cover: Tensor) -> list[int]:
     return torch.cdist(mean, palette).argmin(dim=1).tolist()
 
 
-def _backgrounds(frames: Tensor) -> tuple[list[int], list[int], Tensor]:
+def _backgrounds(frames: Tensor) -> tuple[list[int], list[str | None], Tensor]:
     tones, textures, means = [], [], []
     palette = torch.tensor(list(TONES.values()), device=frames.device)
     looks = torch.cat([palette[:, 0], palette.mean(dim=1)])
@@ -176,13 +176,14 @@ def _backgrounds(frames: Tensor) -> tuple[list[int], list[int], Tensor]:
         step = second - first
         mix = torch.einsum("chw,c->hw", frame - first[:, None, None], step) / step.square().sum()
         tones.append(tone)
-        textures.append(TEXTURES.index(_texture(mix, mask)))
+        textures.append(_texture(mix, mask))
         means.append(mean)
     return tones, textures, torch.stack(means)
 
 
-def _texture(mix: Tensor, mask: Tensor) -> str:
-    """Name the texture of a `[h, w]` mix of the two tones (0 first, 1 second), looking only where `mask` is true."""
+def _texture(mix: Tensor, mask: Tensor) -> str | None:
+    """Name the texture of a `[h, w]` mix of the two tones (0 first, 1 second), looking only where `mask` is true; None
+    for a pattern that is none of them."""
     smooth = F.avg_pool2d(mix[None, None], 3, stride=1, padding=1)[0, 0]
     values = smooth[mask]
     if values.std() < 0.1:
@@ -192,8 +193,16 @@ def _texture(mix: Tensor, mask: Tensor) -> str:
     if ((level > 0.25) & (level < 0.75)).float().mean() > 0.36:
         return "cloudy"
     dx, dy = smooth[1:-1, 2:] - smooth[1:-1, :-2], smooth[2:, 1:-1] - smooth[:-2, 1:-1]
-    inside = mask[1:-1, 1:-1].float()
-    xx, yy, xy = ((a * b * inside).sum() for a, b in ((dx, dx), (dy, dy), (dx, dy)))
-    if torch.hypot(xx - yy, 2 * xy) > 0.6 * (xx + yy):  # gradients along one direction only
+    weight = (dx**2 + dy**2) * mask[1:-1, 1:-1]
+    angle = torch.atan2(dy, dx)
+    if _folds(angle, weight, 2) > 0.6:
         return "striped"
-    return "dotted" if level.mean() < 0.4 else "checkered"
+    if _folds(angle, weight, 4) > 0.65:
+        return "checkered"
+    # Round edges are of dots, light or dark, or of blots when they cover half of the ground.
+    return "dotted" if (level.mean() - 0.5).abs() > 0.1 else None
+
+
+def _folds(angle: Tensor, weight: Tensor, n: int) -> Tensor:
+    """How far gradients of these angles keep to n directions that share the circle evenly: 1 if all do, 0 if round."""
+    return torch.hypot((weight * (n * angle).cos()).sum(), (weight * (n * angle).sin()).sum()) / weight.sum()

@@ -43,9 +43,9 @@ METHODS: dict[str, Method] = {
         if name != OBJECT.settings.train_debias
     },
     # How the settings of the three that follow were found is told in docs/benchmark.md.
-    "temporal_lora": TemporalLoRA(replace(QUICK, learning_rate=5e-4, loss="debiased"), noise_weight=1.0),
-    "temporal_finetuning": TemporalFinetuning(replace(QUICK, learning_rate=3e-4, loss="velocity")),
-    "feature_guidance": FeatureGuidance(),
+    "temporal_lora": TemporalLoRA(replace(QUICK, learning_rate=3e-3, loss="debiased"), noise_weight=1.0),
+    "temporal_finetuning": TemporalFinetuning(replace(QUICK, learning_rate=3e-3, loss="velocity")),
+    "feature_guidance": FeatureGuidance(rate=0.06, noise="blend"),
 }
 
 # What the table compares when nothing else is asked for: the ceiling, what comes without learning, the method by its
