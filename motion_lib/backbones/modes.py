@@ -1,4 +1,5 @@
-"""How to run a frozen model while an embedding is trained: which of speed and memory to favour, and what it needs.
+"""How to run a frozen model, above all while an embedding is trained: which of speed and memory to favour, and what it
+needs.
 
     plan = plan_training(model.denoiser, "auto", latents.shape, embedding)
     print(plan.describe())
@@ -81,6 +82,13 @@ def plan_training(denoiser: Any, mode: str, shape: Sequence[int], embedding: Mot
         if free is None or (plan.needed or 0) <= USABLE * free:
             return plan
     return plan
+
+
+def plan_sampling(denoiser: Any) -> Plan:
+    """How to call a model without learning, as sampling and inversion do: on a GPU in the faster pass if it suits."""
+    unet = getattr(denoiser, "unet", None)
+    suits = unet is not None and device_type(unet) == "cuda" and not _unsupported(unet)
+    return Plan("fast" if suits else "plain")
 
 
 def device_type(unet: nn.Module) -> str:

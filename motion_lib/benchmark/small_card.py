@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..backbones.model import VideoModel
-from ..backbones.modes import accelerated, plan_training
+from ..backbones.modes import accelerated, plan_sampling, plan_training
 from ..inversion import invert
 from ..models import SamplingDefaults
 from ..noise import mix
@@ -55,7 +55,8 @@ def _whole_method(bench: Bench, shape: Shape) -> tuple[str, dict[str, float]]:
     pixels = torch.randint(256, (shape.frames, shape.height, shape.width, 3), generator=generator, dtype=torch.uint8)
     latents = model.encode_video(pixels)
     stage("encode")
-    inverted = invert(model.denoiser, latents, text[:1], steps=STEPS)
+    with accelerated(model.denoiser, plan_sampling(model.denoiser)) as ready:
+        inverted = invert(ready, latents, text[:1], steps=STEPS)
     stage("invert")
     embedding = bench.embedding_for(model.denoiser, shape)  # type: ignore[arg-type]
     state = TrainingState.start(embedding, TrainingSettings(steps=STEPS), bench.device)
@@ -66,7 +67,8 @@ def _whole_method(bench: Bench, shape: Shape) -> tuple[str, dict[str, float]]:
     stage("train")
     noise = mix(inverted, random_noise(latents.shape, 0, latents), 0.5)
     patch = MotionPatch(state.embedding.detached(), debias="difference")
-    out = sample(model.denoiser, noise, text[:1], unconditional=text[1:], guidance=10.0, steps=STEPS, patches=[patch])
+    with accelerated(model.denoiser, plan_sampling(model.denoiser)) as ready:
+        out = sample(ready, noise, text[:1], unconditional=text[1:], guidance=10.0, steps=STEPS, patches=[patch])
     stage("sample")
     frames = model.decode_video(out)
     stage("decode")

@@ -139,13 +139,15 @@ def _ways(bench: Bench, shape: Shape, steps: int, book: _Book) -> None:
 def _sampling(bench: Bench, shape: Shape, book: _Book, quick: bool) -> None:
     from .sampling_speed import INVERSION_STEPS, SAMPLING_STEPS, sampling_seconds
 
-    seconds = sampling_seconds(bench, shape, *((2, 1) if quick else (5, 5)))
     _head("what", "seconds", "÷ unpatched")
-    for name, value in seconds.items():
-        steps = INVERSION_STEPS if name == "inversion" else SAMPLING_STEPS
-        what = f"inversion, {steps} steps" if name == "inversion" else f"sampling {name}, {steps} steps with guidance"
-        _row([what, f"{value:.2f}", f"{value / seconds['unpatched']:.4f}"])
-    book.enter("sampling", **seconds)
+    for way, seconds in sampling_seconds(bench, shape, *((2, 1) if quick else (10, 5))).items():
+        for name, value in seconds.items():
+            steps = INVERSION_STEPS if name == "inversion" else SAMPLING_STEPS
+            what = (
+                f"inversion, {steps} steps" if name == "inversion" else f"sampling {name}, {steps} steps with guidance"
+            )
+            _row([f"{what}, {way}", f"{value:.2f}", f"{value / seconds['unpatched']:.4f}"])
+        book.enter("sampling", way=way, **seconds)
 
 
 def _growth(bench: Bench, shape: Shape, book: _Book, quick: bool) -> None:

@@ -139,19 +139,21 @@ def noise_weight(options: argparse.Namespace, embedding: MotionEmbedding | None)
 
 def invert_clip(model: VideoModel, latents: Tensor, steps: int | None = None) -> Tensor:
     """The noise of the clip: empty prompt, no guidance, no motion."""
+    from ..backbones.modes import accelerated, plan_sampling
     from ..inversion import REFINEMENTS, invert
 
     steps = steps or model.defaults.steps
     progress = bar(steps, "Inverting the clip")
     try:
-        return invert(
-            model.denoiser,
-            latents,
-            model.encode_prompt([""]),
-            steps=steps,
-            refinements=REFINEMENTS,
-            on_step=lambda *_: progress.update(1),
-        )
+        with accelerated(model.denoiser, plan_sampling(model.denoiser)) as denoiser:
+            return invert(
+                denoiser,
+                latents,
+                model.encode_prompt([""]),
+                steps=steps,
+                refinements=REFINEMENTS,
+                on_step=lambda *_: progress.update(1),
+            )
     finally:
         progress.close()
 
@@ -167,21 +169,23 @@ def make(
     what: str = "Generating",
 ) -> list[Tensor]:
     """Videos uint8 `[f, h, w, 3]`, one per prompt, from start noise `[b, c, f, h, w]`."""
+    from ..backbones.modes import accelerated, plan_sampling
     from ..sampling import sample
 
     steps = steps or model.defaults.steps
     progress = bar(steps, what)
     try:
-        latents = sample(
-            model.denoiser,
-            noise,
-            model.encode_prompt(prompts),
-            unconditional=model.encode_prompt([""] * len(prompts)),
-            guidance=model.defaults.guidance if guidance is None else guidance,
-            steps=steps,
-            patches=patches,
-            on_step=lambda *_: progress.update(1),
-        )
+        with accelerated(model.denoiser, plan_sampling(model.denoiser)) as denoiser:
+            latents = sample(
+                denoiser,
+                noise,
+                model.encode_prompt(prompts),
+                unconditional=model.encode_prompt([""] * len(prompts)),
+                guidance=model.defaults.guidance if guidance is None else guidance,
+                steps=steps,
+                patches=patches,
+                on_step=lambda *_: progress.update(1),
+            )
     finally:
         progress.close()
     return [model.decode_video(part) for part in latents.split(1)]

@@ -9,11 +9,14 @@ import torch
 
 from motion_lib.backbones import modes
 from motion_lib.backbones.estimate import activation_bytes, without_data
-from motion_lib.backbones.modes import MODES, RUNGS, Plan, accelerated, flat, plan_training, unflat
+from motion_lib.backbones.modes import MODES, RUNGS, Plan, accelerated, flat, plan_sampling, plan_training, unflat
 from motion_lib.backbones.unet3d_frozen import FrozenPass
+from motion_lib.denoiser import Denoiser
 from motion_lib.embedding import MotionEmbedding
 from motion_lib.errors import MotionError
+from motion_lib.inversion import invert
 from motion_lib.patch import MotionPatch
+from motion_lib.sampling import sample
 from motion_lib.settings import TrainingSettings
 from motion_lib.training import TrainingState, train
 from tests.tiny import randn, random_embedding, text, tiny_backbone, tiny_denoiser, tiny_unet
@@ -73,6 +76,29 @@ def test_auto_leaves_other_devices_alone() -> None:
     assert plan == Plan("plain") and plan.describe() == "Training mode plain."
     with accelerated(tiny_denoiser(), plan) as ready:
         assert ready is tiny_denoiser()
+
+
+def test_sampling_and_inversion_take_the_faster_pass_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert plan_sampling(tiny_denoiser()) == plan_sampling(object()) == Plan("plain")
+    monkeypatch.setattr(modes, "device_type", lambda unet: "cuda")
+    plan = plan_sampling(tiny_denoiser())
+    assert plan == Plan("fast") and not plan.graphs
+    assert plan_sampling(replace_unet(act_fn="gelu")) == Plan("plain")
+
+
+def test_samples_and_noise_are_those_of_plain() -> None:
+    denoiser, clip = tiny_denoiser(dtype=torch.float64), CLIP.double()
+    patch = MotionPatch(random_embedding(denoiser.backbone, "all", 3, (5, 6), dtype=torch.float64), end=0.6)
+    words, empty = text(dtype=torch.float64), torch.zeros_like(text(dtype=torch.float64))
+
+    def made(ready: Denoiser, patches: list[MotionPatch]) -> torch.Tensor:
+        noise = invert(ready, clip, empty, steps=3)
+        return sample(ready, noise, words, unconditional=empty, guidance=3.0, steps=5, patches=patches)
+
+    expected = made(denoiser, [patch])
+    with accelerated(denoiser, Plan("fast")) as ready:
+        torch.testing.assert_close(made(ready, [patch]), expected, rtol=1e-9, atol=1e-9)
+    assert (made(denoiser, []) - expected).abs().max() > 1e-3
 
 
 @pytest.mark.parametrize("recompute", RUNGS)

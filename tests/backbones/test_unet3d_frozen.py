@@ -8,7 +8,7 @@ from torch import Tensor
 
 from motion_lib.backbones.unet3d import UNet3DDenoiser
 from motion_lib.backbones.unet3d_frozen import PARTS, FrozenPass
-from motion_lib.patch import MotionPatch
+from motion_lib.patch import MotionPatch, PreparedPatch
 from tests.tiny import randn, random_embedding, text, tiny_denoiser, tiny_unet
 
 
@@ -38,6 +38,29 @@ def test_predictions_and_gradients(recompute: tuple[str, ...], videos: int, size
     denoiser = tiny_denoiser(dtype=torch.float64)
     expected = results(denoiser, denoiser, videos, size=size)
     same(results(FrozenPass(denoiser.unet, recompute), denoiser, videos, size=size), expected)
+
+
+@pytest.mark.parametrize("integration", ["add", "multiply"])
+def test_every_video_may_have_rows_of_its_own(integration: str) -> None:
+    """One prepared patch for a batch, the videos' rows one after another."""
+    denoiser, size = tiny_denoiser(dtype=torch.float64), (4, 6)
+    patches = [
+        MotionPatch(random_embedding(denoiser.backbone, "all", 3, size, dtype=torch.float64, seed=seed)).prepare(
+            3, size, "cpu", torch.float64
+        )
+        for seed in (1, 2)
+    ]
+    value = {key: torch.cat([patch.value[key] for patch in patches]) for key in patches[0].value}
+    both = PreparedPatch({}, value, integration)
+    single = [PreparedPatch({}, patch.value, integration) for patch in patches]
+    latents, steps = randn(2, 4, 3, *size, dtype=torch.float64), torch.tensor([700, 20])
+    words = text(2, dtype=torch.float64)
+    run = FrozenPass(denoiser.unet)
+    found = run(latents, steps, words, [both])
+    for i in range(2):
+        alone = denoiser(latents[i : i + 1], steps[i : i + 1], words[i : i + 1], [single[i]])
+        torch.testing.assert_close(found[i : i + 1], alone, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(found, denoiser(latents, steps, words, [both]), rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize(
