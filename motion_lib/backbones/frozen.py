@@ -24,8 +24,11 @@ if TRITON:
 
 
 def plain(module: nn.Module, kind: type[nn.Module]) -> bool:
-    """Whether calling the module is the same as using its weights, and these do not learn."""
-    if type(module) is not kind or module._forward_hooks or module._forward_pre_hooks:
+    """Whether calling the module is the same as using its weights, and these do not learn. A class of somebody else's
+    that is so at times says when by a method `acts_as_its_base`."""
+    if type(module) is not kind and not (isinstance(module, kind) and getattr(module, "acts_as_its_base", bool)()):
+        return False
+    if module._forward_hooks or module._forward_pre_hooks:
         return False
     return not any(p.requires_grad for p in module.parameters(recurse=False))
 

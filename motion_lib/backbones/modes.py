@@ -85,14 +85,21 @@ def plan_training(denoiser: Any, mode: str, shape: Sequence[int], embedding: Mot
 
 
 def plan_sampling(denoiser: Any) -> Plan:
-    """How to call a model without learning, as sampling and inversion do: on a GPU in the faster pass if it suits."""
+    """How to call a model without learning, as sampling and inversion do: on a GPU in the faster pass, if it suits and
+    its kernels can be compiled."""
     unet = getattr(denoiser, "unet", None)
     suits = unet is not None and device_type(unet) == "cuda" and not _unsupported(unet)
-    return Plan("fast" if suits else "plain")
+    return Plan("fast" if suits and _triton() else "plain")
 
 
 def device_type(unet: nn.Module) -> str:
     return next(unet.parameters()).device.type
+
+
+def _triton() -> bool:
+    from . import frozen
+
+    return frozen.TRITON
 
 
 def _unsupported(unet: Any) -> str | None:

@@ -53,15 +53,21 @@ def schedule_of(model: ModelPatcher) -> NoiseSchedule:
 
 class ModelDenoiser:
     """Calls a loaded MODEL on latents `[b, c, f, h, w]`, through apply_model, so that LoRA, hooks and other patches on
-    it act. `clean` is the last call's estimate of the clean latents, for previews."""
+    it act. `clean` is the last call's estimate of the clean latents, for previews.
 
-    def __init__(self, model: ModelPatcher, recompute: bool = False):
+    Make it when the model is on its device. recompute: what the backward pass needs is computed again there. fast: use
+    the faster pass, or not; where it suits if None."""
+
+    def __init__(self, model: ModelPatcher, recompute: bool = False, fast: bool | None = None):
+        from .unet import PASS, RECOMPUTE, faster_pass  # needs diffusers
+
         self.backbone, self.schedule = backbone_of(model), schedule_of(model)
         self.model, self.clean = model, torch.empty(0)
         options = create_model_options_clone(model.model_options)["transformer_options"]
         wrappers = options.setdefault("wrappers", {})
         comfy.patcher_extension.merge_nested_dicts(wrappers, model.wrappers, copy_dict1=False)
-        self.options: dict[str, Any] = {**options, "motion_recompute": recompute}
+        run = faster_pass(model.model.diffusion_model, recompute, fast)
+        self.options: dict[str, Any] = {**options, RECOMPUTE: recompute, PASS: run}
 
     def __call__(
         self, latents: Tensor, timesteps: Tensor, conditioning: Tensor, patches: Sequence[PreparedPatch] = ()

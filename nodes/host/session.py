@@ -17,8 +17,11 @@ from torch import Tensor
 
 PREVIEW_EVERY = 1.0  # seconds
 PREVIEW_SIZE = 512  # pixels
-TRAINING_MEMORY = 6.0  # times the estimate for sampling: what is kept for the backward pass
-RECOMPUTING_MEMORY = 2.5  # the same when blocks are run again in the backward pass
+# Times the host's estimate for sampling, which is 1.6 GiB for 16 frames of 512×320 in half precision. Counted there
+# (docs/performance.md): activations of 10.0 GiB, or 1.7 GiB when parts are run again; learned values with their moments
+# and workspaces are another 0.9 GiB.
+TRAINING_MEMORY = 7.0
+RECOMPUTING_MEMORY = 2.0
 
 
 @contextmanager

@@ -14,11 +14,14 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from ...motion_lib.backbones.frozen import TRITON
 from ...motion_lib.backbones.loading import pretrained, quietly
 from ...motion_lib.backbones.unet3d import backbone_of, install_processors
+from ...motion_lib.backbones.unet3d_frozen import PARTS, FrozenPass, unsupported
 from .patch import Call, patches_for
 
-PARTS = ("resnets", "temp_convs", "attentions", "temp_attentions")  # of a block
+RECOMPUTED = ("resnets", "temp_convs", "attentions", "temp_attentions")  # of a block
+PASS, RECOMPUTE = "motion_pass", "motion_recompute"  # in transformer_options, from ModelDenoiser
 SWAPPED = ("Linear", "Conv2d", "Conv3d", "GroupNorm", "LayerNorm")
 
 
@@ -49,15 +52,15 @@ class HostUNet3D(UNet3DConditionModel):
         latents = rearrange(x, "(b f) c h w -> b c f h w", b=videos) if flat else x
         per_video = len(x) // videos
         timesteps, context = timesteps[::per_video], context[::per_video]
-        call = Call.of(latents, timesteps, self.last_timestep, options)
-        with _recomputing(self, bool(options.get("motion_recompute"))):
-            out = super().forward(
-                latents,
-                timesteps,
-                context,
-                cross_attention_kwargs={"motion": patches_for(call, options)},
-                return_dict=False,
-            )[0]
+        patches = patches_for(Call.of(latents, timesteps, self.last_timestep, options), options)
+        run = options.get(PASS)
+        if run is not None:
+            out = run(latents, timesteps, context, patches)
+        else:
+            with _recomputing(self, bool(options.get(RECOMPUTE))):
+                out = super().forward(
+                    latents, timesteps, context, cross_attention_kwargs={"motion": patches}, return_dict=False
+                )[0]
         return rearrange(out, "b c f h w -> (b f) c h w") if flat else out
 
 
@@ -67,7 +70,7 @@ class _recomputing:
 
     def __init__(self, unet: HostUNet3D, wanted: bool):
         blocks = [*unet.down_blocks, unet.mid_block, *unet.up_blocks] if wanted else []
-        self.parts = [part for block in blocks for kind in PARTS for part in getattr(block, kind, ())]
+        self.parts = [part for block in blocks for kind in RECOMPUTED for part in getattr(block, kind, ())]
 
     def __enter__(self) -> None:
         for part in self.parts:
@@ -101,16 +104,33 @@ def load_unet(folder: Path, variant: str | None, dtype: torch.dtype, compute_dty
     return unet
 
 
+def faster_pass(unet: HostUNet3D, recompute: bool, wanted: bool | None = None) -> FrozenPass | None:
+    """What training and inversion run instead of diffusers' pass: the same numbers, faster and keeping less. Unless
+    `wanted` says otherwise, on GPUs where its kernels can be compiled."""
+    if wanted is None:
+        wanted = TRITON and next(unet.parameters()).is_cuda
+    return FrozenPass(unet, PARTS if recompute else ()) if wanted and unsupported(unet) is None else None
+
+
 def _swap_layers(unet: nn.Module, operations: type) -> None:
     """Every plain layer becomes comfy.ops' layer of that name, which adds behaviour and no state."""
-    swaps = {getattr(nn, name): getattr(operations, name) for name in SWAPPED}
-    flat = type("FlatConv3d", (_FlatConvolution, operations.Conv3d), {})
+    swaps = {
+        getattr(nn, name): type(name, (_Layer, getattr(operations, name)), {"__qualname__": name}) for name in SWAPPED
+    }
+    flat = type("FlatConv3d", (_FlatConvolution, swaps[nn.Conv3d]), {})
     for module in unet.modules():
         module.__class__ = swaps.get(type(module), type(module))
     for module in unet.modules():
         if isinstance(module, TemporalConvLayer):
             for sequence in (module.conv1, module.conv2, module.conv3, module.conv4):
                 sequence[-1].__class__ = flat
+
+
+class _Layer:
+    """What comfy.ops' layers do with their weights unless they are told to cast, move or change them."""
+
+    def acts_as_its_base(self) -> bool:
+        return not (self.comfy_cast_weights or self.weight_function or self.bias_function)
 
 
 class _FlatConvolution:

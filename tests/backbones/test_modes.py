@@ -81,6 +81,9 @@ def test_auto_leaves_other_devices_alone() -> None:
 def test_sampling_and_inversion_take_the_faster_pass_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     assert plan_sampling(tiny_denoiser()) == plan_sampling(object()) == Plan("plain")
     monkeypatch.setattr(modes, "device_type", lambda unet: "cuda")
+    monkeypatch.setattr("motion_lib.backbones.frozen.TRITON", False)
+    assert plan_sampling(tiny_denoiser()) == Plan("plain")
+    monkeypatch.setattr("motion_lib.backbones.frozen.TRITON", True)
     plan = plan_sampling(tiny_denoiser())
     assert plan == Plan("fast") and not plan.graphs
     assert plan_sampling(replace_unet(act_fn="gelu")) == Plan("plain")

@@ -174,6 +174,13 @@ def test_training_gradients_agree_however_the_weights_are_kept(found):
     assert gradients["offloaded"] < 1e-3
 
 
+def test_the_faster_pass_has_the_same_gradients(found):
+    """As on a GPU: through the layers' own weights, and through weights that are cast or moved in for each call."""
+    gradients = found["training_gradients"]
+    assert gradients["used_as_plain"] == 1
+    assert max(gradients[name] for name in ("faster", "faster_cast", "faster_offloaded")) < 1e-5 * gradients["size"]
+
+
 def test_training_leaves_the_model_as_it_was(found):
     assert found["training_gradients"]["after"] == 0
     assert not found["training_gradients"]["training_mode"]

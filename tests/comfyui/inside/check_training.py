@@ -8,7 +8,7 @@ import torch
 from comfy_process import clip_pixels, embedding, inputs, largest, latents, library, model, pack, prediction
 
 
-def gradients(patcher, recompute: bool = False) -> torch.Tensor:
+def gradients(patcher, recompute: bool = False, fast: bool = False) -> torch.Tensor:
     """Of the first training step, all of them in a row."""
     training = pack("motion_lib.training")
     start = embedding(4).with_tensors({k: torch.zeros_like(t) for k, t in embedding(4).tensors.items()})
@@ -20,7 +20,7 @@ def gradients(patcher, recompute: bool = False) -> torch.Tensor:
             state = training.TrainingState.start(start, training.TrainingSettings(steps=1, clip=0.0), device)
             clip = denoisers.video_latents(patcher, {"samples": given}, device)
             text = denoisers.text_embedding(patcher, [[words, {}]], device)
-            (state,) = training.train(denoisers.ModelDenoiser(patcher, recompute), clip, text, state)
+            (state,) = training.train(denoisers.ModelDenoiser(patcher, recompute, fast), clip, text, state)
             return torch.cat([t.grad.flatten() for t in state.embedding.tensors.values()]).clone()
 
 
@@ -37,18 +37,27 @@ def training_gradients() -> dict:
     before = prediction(patcher, x, 500, context)
     expected = gradients(patcher)
     again = gradients(patcher, recompute=True)
+    faster = [gradients(patcher, recompute, fast=True) for recompute in (False, True)]
+    layers = pack("motion_lib.backbones.frozen").plain
+    linears = [m for m in patcher.model.diffusion_model.modules() if isinstance(m, torch.nn.Linear)]
+    used_as_plain = sum(layers(m, torch.nn.Linear) for m in linears) / len(linears)
     args.fp16_unet = True
     try:
         half = pack("nodes.host.model").load_patcher(pack("nodes.host.folders").video_models()["sprite_t2v"])
     finally:
         args.fp16_unet = False
-    cast = gradients(half)
+    cast, faster_cast = gradients(half), gradients(half, fast=True)
     half.unpatch_model()
     half.patch_model(lowvram_model_memory=1)
     offloaded = prediction(half, x, 500, context)
+    faster_offloaded = gradients(half, fast=True)
     return {
         "size": float(expected.norm()),
         "recomputed": largest(again, expected),
+        "faster": max(largest(found, expected) for found in faster),
+        "used_as_plain": used_as_plain,
+        "faster_cast": largest(faster_cast, cast),
+        "faster_offloaded": largest(faster_offloaded, cast),
         "cast_dtype": str(half.model.get_dtype()),
         "cast": alike(cast, expected),
         "offloaded": largest(offloaded, before),
