@@ -1,10 +1,11 @@
-"""Measure the method and the code: `benchmark motion | ablations | grid | edits | speed`.
+"""Measure the method and the code: `benchmark motion | ablations | grid | edits | speed | scaling`.
 
 motion      methods of motion transfer side by side, on rendered clips whose true motion is known
 ablations   one switch of the method at a time
 grid        training steps, strength and noise of one motion, to choose by
 edits       what mirrored, reversed, retimed, joined motions do to videos
 speed       time and memory of training and sampling, at full size on a GPU
+scaling     a folder of clips, learned by one process and by several
 
 example:
   motion-inversion benchmark motion --quick"""
@@ -15,7 +16,7 @@ import argparse
 from importlib import import_module
 
 # Modules of motion_lib.benchmark with add_arguments and run.
-BENCHMARKS: tuple[str, ...] = ("motion", "ablations", "grid", "edits", "speed")
+BENCHMARKS: tuple[str, ...] = ("motion", "ablations", "grid", "edits", "speed", "scaling")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
