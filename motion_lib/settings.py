@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -73,6 +73,18 @@ class TrainingSettings:
         """The learning rate of a step, counted from 0."""
         behind = LR_SCHEDULES[self.lr_schedule](step / max(1, self.steps - 1))
         return self.learning_rate * (1 + (self.final_rate - 1) * behind)
+
+    def optimizer(self, tensors: Iterable[Tensor], learning_rate: float | None = None) -> torch.optim.AdamW:
+        """AdamW with these settings, at another learning rate if one is given."""
+        tensors = list(tensors)
+        return torch.optim.AdamW(
+            tensors,
+            lr=self.learning_rate if learning_rate is None else learning_rate,
+            betas=self.betas,
+            eps=self.eps,
+            weight_decay=self.weight_decay,
+            fused=all(tensor.is_cuda for tensor in tensors),
+        )
 
     def draw_timesteps(self, count: int, last: int, generator: torch.Generator) -> Tensor:
         """Timesteps `[count]` within the range, none beyond the model's last."""

@@ -55,14 +55,7 @@ class SpatialLoRA:
         cls, tensors: Mapping[str, Tensor], term: SpatialTerm, settings: TrainingSettings, device: torch.device | str
     ) -> SpatialLoRA:
         live = {name: tensor.to(device, torch.float32).requires_grad_() for name, tensor in tensors.items()}
-        optimizer = torch.optim.AdamW(
-            list(live.values()),
-            lr=term.learning_rate,
-            betas=settings.betas,
-            eps=settings.eps,
-            weight_decay=settings.weight_decay,
-        )
-        return cls(live, optimizer)
+        return cls(live, settings.optimizer(live.values(), term.learning_rate))
 
     def check_fits(self, layers: Mapping[str, nn.Linear]) -> None:
         """Raise MotionError unless it was made for layers of these names and widths."""

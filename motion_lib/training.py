@@ -48,16 +48,8 @@ class TrainingState:
         if not embedding.tensors:
             raise MotionError("The embedding holds no tensors (components none): there is nothing to learn.")
         live = {k: t.detach().to(device, torch.float32).clone().requires_grad_() for k, t in embedding.tensors.items()}
-        optimizer = torch.optim.AdamW(
-            list(live.values()),
-            lr=settings.learning_rate,
-            betas=settings.betas,
-            eps=settings.eps,
-            weight_decay=settings.weight_decay,
-            fused=torch.device(device).type == "cuda",
-        )
         generator = torch.Generator().manual_seed(settings.seed)
-        return cls(embedding.with_tensors(live), settings, optimizer, generator)
+        return cls(embedding.with_tensors(live), settings, settings.optimizer(live.values()), generator)
 
     def acting(self) -> MotionEmbedding:
         """The embedding as it acts while it is learned, with gradients: value embeddings debiased as the settings say,

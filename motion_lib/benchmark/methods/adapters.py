@@ -124,8 +124,7 @@ def fit(
     predict = _recorded(denoiser, [noise, at, text, *adapter.tensors, *held], [adapter, *([look] if look else [])])
     draw = _recorded(denoiser, [noise[:, :, :1], at, text, *look.tensors], [look]) if look else None
     parameters = [*adapter.tensors, *(look.tensors if look else ())]
-    rate, betas, eps, decay = settings.learning_rate, settings.betas, settings.eps, settings.weight_decay
-    optimizer = torch.optim.AdamW(parameters, rate, betas, eps, decay, fused=latents.is_cuda)
+    optimizer = settings.optimizer(parameters)
     for step in range(settings.steps):
         for group in optimizer.param_groups:
             group["lr"] = settings.rate(step)
