@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from motion_lib.losses import mse
-from motion_lib.training import _backward
+from motion_lib.training_step import backward
 from tests.tiny import randn
 
 
@@ -20,7 +20,7 @@ def test_gradients_survive_half_precision_and_are_exact_in_single() -> None:
     gradients = {}
     for dtype in (torch.float32, torch.float16):
         m.grad = None
-        _backward(loss(dtype), latents, {"m": m})
+        backward(loss(dtype), latents, {"m": m})
         assert m.grad is not None
         gradients[dtype] = m.grad.clone()
     m.grad = None

@@ -64,9 +64,9 @@ class Plan:
 
 @dataclass(frozen=True)
 class Job:
-    """Methods that learn the same on one case; without methods, what all methods share."""
+    """Methods that learn the same on one case, or on several in one batch; without methods, what all methods share."""
 
-    case: int
+    cases: tuple[int, ...]
     methods: tuple[str, ...] = ()
 
 

@@ -20,6 +20,8 @@ from ..metrics.frames import opencv
 from .plan import Job, Plan, Result
 from .worker import Worker
 
+TOGETHER = 16  # cases, learned in one batch
+
 
 def run(plan: Plan, workers: int, on_done: Callable[[int, int], object]) -> list[Result]:
     """All results, of which those that are missing are made first; `on_done` hears how many jobs are done, of how many.
@@ -28,11 +30,11 @@ def run(plan: Plan, workers: int, on_done: Callable[[int, int], object]) -> list
     """
     if workers < 1 or plan.seeds < 1:
         raise MotionError(f"{workers} workers and {plan.seeds} seeds are too few: at least 1 of each is needed.")
-    stages = list(_stages(plan))
-    total, done = sum(map(len, stages)), 0
+    parts = list(stages(plan))
+    total, done = sum(map(len, parts)), 0
     if total:
         with _pool(plan, min(workers, total)) as each:
-            for jobs in stages:
+            for jobs in parts:
                 for _ in each(jobs):
                     done += 1
                     on_done(done, total)
@@ -40,26 +42,37 @@ def run(plan: Plan, workers: int, on_done: Callable[[int, int], object]) -> list
     return [result for result in found if result is not None]
 
 
-def _stages(plan: Plan) -> Iterator[list[Job]]:
+def stages(plan: Plan) -> Iterator[list[Job]]:
     """First what all methods share, then what is missing, those that take longest first."""
-    missing: list[Job] = []
+    alike: dict[tuple[str, ...], list[int]] = {}  # cases that lack the same methods, which learn the same
     for index, case in enumerate(plan.cases):
         groups: dict[Any, list[str]] = {}
         for name, method in plan.methods.items():
             if plan.finished(case, name) is None:
                 groups.setdefault(method.recipe, []).append(name)
-        missing += [Job(index, tuple(names)) for names in groups.values()]
-    needed = sorted({job.case for job in missing})
-    yield [Job(index) for index in needed]
+        for names in groups.values():
+            alike.setdefault(tuple(names), []).append(index)
+    yield [Job((index,)) for index in sorted({index for cases in alike.values() for index in cases})]
+    missing = [Job(part, names) for names, cases in alike.items() for part in _batches(plan, names[0], cases)]
     yield sorted(missing, key=lambda job: -_length(plan, job))
+
+
+def _batches(plan: Plan, method: str, cases: Sequence[int]) -> list[tuple[int, ...]]:
+    """On a GPU, which one small clip does not fill, cases that are learned at once."""
+    on_gpu = torch.device(plan.device).type == "cuda"
+    size = TOGETHER if on_gpu and getattr(plan.methods[method], "together", False) else 1
+    return [tuple(cases[i : i + size]) for i in range(0, len(cases), size)]
 
 
 def _length(plan: Plan, job: Job) -> float:
     """About how long a job takes, in calls of the model."""
+    if not job.methods:
+        return 1
     first = plan.methods[job.methods[0]]
     preset = getattr(first, "preset", first)
     training = getattr(getattr(preset, "settings", None), "steps", 0)
-    return 2 * training + len(job.methods) * plan.steps + plan.steps * getattr(first, "iterations", 0)
+    sampling = len(job.methods) * plan.steps + plan.steps * getattr(first, "iterations", 0)
+    return 2 * training + len(job.cases) * sampling
 
 
 class _pool:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -55,14 +57,26 @@ class Worker:
         return cls(plan, model, None if plan.text_model is None else load_clip(plan.text_model, plan.device))
 
     def run(self, job: Job) -> None:
-        case = self.plan.cases[job.case]
+        cases = [self.plan.cases[index] for index in job.cases]
         if not job.methods:
-            return prepare(self.plan, self.model, case)
-        known = self.known(case)
+            for case in cases:
+                prepare(self.plan, self.model, case)
+            return
+        first: Any = self.plan.methods[job.methods[0]]
+        references = [self.known(case).reference for case in cases]
         began = _now(self.model.device)
-        learned = self.plan.methods[job.methods[0]].learn(self.model, known.reference)
-        learning = _now(self.model.device) - began
-        for name in job.methods:
+        if len(cases) > 1:
+            learned = first.learn_together(self.model, references)
+        else:
+            learned = [first.learn(self.model, references[0])]
+        learning = (_now(self.model.device) - began) / len(cases)
+        for case, own in zip(cases, learned, strict=True):
+            self.apply(case, job.methods, own, learning)
+
+    def apply(self, case: Case, methods: Sequence[str], learned: Any, learning: float) -> None:
+        """Make, judge and write down the videos of methods that learned the same, in so many seconds."""
+        known = self.known(case)
+        for name in methods:
             method = self.plan.methods[name]
             videos, sampling = known.without, known.seconds
             if method != NoMotion():

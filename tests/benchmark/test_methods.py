@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -10,6 +12,7 @@ from motion_lib.benchmark.methods import METHODS, USUAL, Method, Reference, Requ
 from motion_lib.benchmark.methods.adapters import Adapter, PlainDenoiser, fit
 from motion_lib.benchmark.methods.base import generate
 from motion_lib.benchmark.methods.feature_guidance import FeatureGuidance, difference_loss, spatial_marginal_mean
+from motion_lib.benchmark.methods.motion_inversion import MotionInversion
 from motion_lib.benchmark.methods.spec import chosen_methods, settings_of
 from motion_lib.benchmark.methods.temporal_finetuning import TemporalFinetuning
 from motion_lib.benchmark.methods.temporal_lora import TEMPORAL, TemporalLoRA
@@ -49,6 +52,18 @@ def test_the_usual_methods_exist_and_those_that_differ_only_in_use_learn_once() 
     own, otherwise, longer = chosen_methods(["object", "object:end=0.9,noise_weight=1", "object:steps=9"]).values()
     assert own.recipe == otherwise.recipe != longer.recipe
     assert METHODS["object"].recipe != METHODS["v_only"].recipe != METHODS["published"].recipe
+
+
+def test_clips_learned_together_are_learned_as_each_alone(model: VideoModel, reference: Reference) -> None:
+    method = quick("object")
+    assert isinstance(method, MotionInversion) and method.together
+    other = replace(reference, latents=reference.latents.flip(2))
+    together = method.learn_together(model, [reference, other])
+    for embedding, each in zip(together, (reference, other), strict=True):
+        alone = method.learn(model, each)
+        for key, tensor in alone.tensors.items():
+            assert (embedding.tensors[key] - tensor).abs().median() < 1e-4 < tensor.abs().median()
+    assert not chosen_methods(["object:loss=hybrid"])["object:loss=hybrid"].together  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("name", BASELINES[:2])

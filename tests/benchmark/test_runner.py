@@ -12,9 +12,10 @@ import pytest
 
 from motion_lib.benchmark.cases import rendered_case
 from motion_lib.benchmark.methods.spec import chosen_methods
-from motion_lib.benchmark.plan import Plan, Result
+from motion_lib.benchmark.plan import Job, Plan, Result
 from motion_lib.benchmark.report import frechet_distances, write_report
-from motion_lib.benchmark.runner import run
+from motion_lib.benchmark.runner import run, stages
+from motion_lib.benchmark.worker import Worker
 from motion_lib.errors import MotionError
 from tests.backbones.folders import build_clip
 
@@ -91,6 +92,38 @@ def test_a_clip_model_adds_its_scores(plan: Plan, tmp_path: Path) -> None:
     assert distances["no_motion"] == pytest.approx(0, abs=1e-6) and distances["noise_blend"] > 1e-6
     table = write_report(plan, results, "the command", "Title", {"": list(methods)})
     assert "text ↑" in table and "Fréchet ↓" in table
+
+
+def test_on_a_gpu_clips_are_learned_together(plan: Plan) -> None:
+    cases = tuple(rendered_case(motion, 1, frames=4, size=32) for motion in ("figure_eight", "spiral", "pan"))
+    methods = chosen_methods(["no_motion", "object", "object:end=0.9", "temporal_lora"])
+    plan = replace(plan, cases=cases, methods=methods, device="cuda", out=plan.out / "none")
+    shared, learned = stages(plan)
+    assert shared == [Job((0,)), Job((1,)), Job((2,))]
+    both = ("object", "object:end=0.9")
+    assert {(job.cases, job.methods) for job in learned} == {
+        ((0, 1, 2), both),
+        *(((i,), (name,)) for i in range(3) for name in ("no_motion", "temporal_lora")),
+    }
+    _, alone = stages(replace(plan, device="cpu"))
+    assert {job.cases for job in alone if job.methods == both} == {(0,), (1,), (2,)}
+
+
+def test_a_job_of_several_cases_finds_what_their_own_jobs_find(
+    plan: Plan, finished: tuple[Any, list[Result], Any], tmp_path: Path
+) -> None:
+    other = rendered_case("spiral", prompts=1, frames=4, size=32)
+    plan = replace(plan, cases=(*plan.cases, other), out=tmp_path / "several")
+    worker = Worker.start(plan)
+    for i in range(2):
+        worker.run(Job((i,)))
+    worker.run(Job((0, 1), ("object", "object:end=0.9")))
+    found = plan.finished(plan.cases[0], "object")
+    expected = finished[1][2]
+    assert found and [v["prompt"] for v in found["videos"]] == [v["prompt"] for v in expected["videos"]]
+    for ours, theirs in zip(found["videos"], expected["videos"], strict=True):
+        assert ours["leak"] == pytest.approx(theirs["leak"], abs=1e-3)
+    assert plan.finished(other, "object:end=0.9")
 
 
 def test_bad_numbers_are_explained(plan: Plan) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
 import torch
@@ -10,9 +11,12 @@ from torch import Tensor
 
 from ...backbones import VideoModel
 from ...backbones.modes import accelerated, plan_training
+from ...denoiser import Denoiser
 from ...embedding import MotionEmbedding
+from ...losses import SPATIAL
 from ...noise import mix
 from ...presets import APPLICATION, Preset
+from ...together import Lesson, train_together
 from ...training import TrainingSettings, TrainingState, train
 from .base import Reference, Request, generate
 
@@ -33,17 +37,33 @@ class MotionInversion:
         """Training does not see how the embedding is applied."""
         return replace(self.preset, about="", noise_weight=0.0, **{name: getattr(_PLAIN, name) for name in APPLICATION})
 
+    @property
+    def together(self) -> bool:
+        """Whether many clips can be learned in one batch."""
+        return self.preset.settings.loss not in SPATIAL and self.preset.components != "none"
+
     def learn(self, model: VideoModel, reference: Reference) -> MotionEmbedding:
-        latents, preset = reference.latents, self.preset
-        embedding = preset.empty(model.denoiser.backbone, latents.shape[2], (latents.shape[3], latents.shape[4]))
-        if not embedding.tensors:  # components none: what the start noise does alone
-            return embedding
-        state = TrainingState.start(embedding, preset.settings, model.device)
-        text = model.encode_prompt([reference.case.prompt])
-        with accelerated(model.denoiser, plan_training(model.denoiser, "auto", latents.shape, embedding)) as ready:
-            for _ in train(ready, latents, text, state):
+        start = self._start(model, reference)
+        if not start.tensors:  # components none: what the start noise does alone
+            return start
+        lesson = _lesson(model, reference, start, self.preset.settings)
+        with _ready(model, lesson) as denoiser:
+            for _ in train(denoiser, lesson.latents, lesson.conditioning, lesson.state):
                 pass
-        return state.learned.to(dtype=torch.float16)  # as a file holds it
+        return _kept(lesson)
+
+    def learn_together(self, model: VideoModel, references: Sequence[Reference]) -> list[MotionEmbedding]:
+        """What `learn` learns from each, in one batch."""
+        settings = self.preset.settings
+        lessons = [_lesson(model, each, self._start(model, each), settings) for each in references]
+        with _ready(model, lessons[0]) as denoiser:
+            for _ in train_together(denoiser, lessons):
+                pass
+        return [_kept(lesson) for lesson in lessons]
+
+    def _start(self, model: VideoModel, reference: Reference) -> MotionEmbedding:
+        _, _, frames, height, width = reference.latents.shape
+        return self.preset.empty(model.denoiser.backbone, frames, (height, width))
 
     def sample(self, model: VideoModel, reference: Reference, learned: MotionEmbedding, request: Request) -> Tensor:
         noise = mix(reference.inverted, request.fresh, self.preset.noise_weight, self.noise, self.renormalise)
@@ -52,3 +72,18 @@ class MotionInversion:
     def shared(self, reference: Reference, learned: MotionEmbedding) -> dict[str, Tensor]:
         inverted = {"inverted": reference.inverted} if self.preset.noise_weight else {}
         return {**learned.tensors, **inverted}
+
+
+def _lesson(model: VideoModel, reference: Reference, start: MotionEmbedding, settings: TrainingSettings) -> Lesson:
+    text = model.encode_prompt([reference.case.prompt])
+    return Lesson(reference.latents, text, TrainingState.start(start, settings, model.device))
+
+
+def _ready(model: VideoModel, lesson: Lesson) -> AbstractContextManager[Denoiser]:
+    plan = plan_training(model.denoiser, "auto", lesson.latents.shape, lesson.state.embedding)
+    return accelerated(model.denoiser, plan)
+
+
+def _kept(lesson: Lesson) -> MotionEmbedding:
+    """As a file holds it."""
+    return lesson.state.learned.to(dtype=torch.float16)

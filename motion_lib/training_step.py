@@ -1,0 +1,133 @@
+"""The parts of one step of training, for one embedding alone (training.py) and for many at once (together.py)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from .denoiser import Denoiser
+from .embedding import MotionEmbedding
+from .errors import MotionError
+from .motion_mask import motion_mask
+from .patch import PreparedPatch
+from .schedule import NoiseSchedule
+from .settings import TrainingSettings
+
+if TYPE_CHECKING:
+    from .training import TrainingState
+
+
+class Draw:
+    """The clip, timestep and noise of one step."""
+
+    def __init__(
+        self, denoiser: Denoiser, latents: Tensor, conditioning: Any, scale: Tensor | None, state: TrainingState
+    ):
+        if len(latents) > 1:
+            clip = int(torch.randint(len(latents), (), generator=state.generator))
+            latents, conditioning = latents[clip : clip + 1], conditioning[clip : clip + 1]
+            scale = scale if scale is None or len(scale) == 1 else scale[clip : clip + 1]
+        self.denoiser, self.clean, self.conditioning, self.scale = denoiser, latents, conditioning, scale
+        drawn = state.settings.draw_timesteps(1, len(denoiser.schedule) - 1, state.generator)
+        self.timesteps = drawn.to(latents.device)
+        self.noise = torch.randn(latents.shape, generator=state.generator).to(latents)
+        self.weight = _root_weight(denoiser.schedule, state.settings, self.timesteps, latents)
+
+    def compare(self, patches: Sequence[PreparedPatch], frames: slice = slice(None)) -> tuple[Tensor, Tensor]:
+        """Prediction and target for these frames, as a loss should see them."""
+        prediction = self.denoiser(self.noisy(frames), self.timesteps, self.conditioning, patches)
+        return self.compared(prediction, frames)
+
+    def noisy(self, frames: slice = slice(None)) -> Tensor:
+        return self.denoiser.schedule.noisy(self.clean[:, :, frames], self.noise[:, :, frames], self.timesteps)
+
+    def compared(self, prediction: Tensor, frames: slice = slice(None)) -> tuple[Tensor, Tensor]:
+        """A prediction for these frames and its target, as a loss should see them."""
+        target = self.denoiser.schedule.target(self.clean[:, :, frames], self.noise[:, :, frames], self.timesteps)
+        scale = self.weight if self.scale is None else self.weight * self.scale[:, :, frames]
+        return scale * prediction.float(), scale * target.float()
+
+
+class Ahead:
+    """The draw of the next step, made while the GPU works on this one, as if made in its turn: the state's generator
+    moves on only when it is taken, and whoever sets the generator meanwhile gets another draw."""
+
+    def __init__(self, make: Callable[[], Draw], state: TrainingState):
+        self.before = state.generator.get_state()
+        self.draw = make()
+        self.after = state.generator.get_state()
+        state.generator.set_state(self.before)
+
+    def taken(self, state: TrainingState) -> Draw | None:
+        if not torch.equal(state.generator.get_state(), self.before):
+            return None
+        state.generator.set_state(self.after)
+        return self.draw
+
+
+def moving(latents: Tensor, embedding: MotionEmbedding, threshold: float) -> dict[str, Tensor]:
+    """Where the clip moves, on the grid of every value embedding."""
+    masks = {}  # layers share grids
+    for key in (key for key in embedding.tensors if key.endswith(".v")):
+        grid = embedding.grid_of(key)
+        masks[grid] = masks[grid] if grid in masks else motion_mask(latents.float(), grid, threshold)
+    return {key: masks[embedding.grid_of(key)] for key in embedding.tensors if key.endswith(".v")}
+
+
+def backward(loss: Tensor, latents: Tensor, tensors: Mapping[Any, Tensor]) -> None:
+    """Gradients of the loss. That of a mean over all values of a clip is so small that most of it would vanish in
+    float16 on its way through the model (measured at full size: cosine to the right one .37); times a power of two it
+    does not (1.00), and in float32 the result is the same bit for bit."""
+    scale = 2.0 ** (latents[:1].numel().bit_length() - 3)
+    (scale * loss).backward()
+    for tensor in tensors.values():
+        if tensor.grad is not None:
+            tensor.grad.div_(scale)
+
+
+def clip_gradients(tensors: Mapping[str, Tensor], settings: TrainingSettings) -> Tensor:
+    """The norm of all gradients, before they are brought down to the largest that is allowed."""
+    return torch.nn.utils.clip_grad_norm_(list(tensors.values()), settings.clip or math.inf)
+
+
+def advance(state: TrainingState, values: Mapping[str, float]) -> None:
+    """The optimiser's step, once gradients are there. values: by name, "loss" among them; raises MotionError, with the
+    state as it was, if one is not finite."""
+    for what, value in values.items():
+        if not math.isfinite(value):
+            raise MotionError(
+                f"The {what} became {value} at step {state.step + 1}: lower learning_rate, or use a higher precision."
+            )
+    for group in state.optimizer.param_groups:
+        group["lr"] = state.settings.rate(state.step)
+    state.optimizer.step()
+    state.step += 1
+    state.losses.append(values["loss"])
+
+
+def _root_weight(schedule: NoiseSchedule, settings: TrainingSettings, at: Tensor, like: Tensor) -> Tensor:
+    """√w so that weighting prediction and target weighs their squared difference by w, whatever the loss."""
+    if schedule.prediction == "v_prediction" or not settings.velocity_weight:
+        return torch.ones((), device=like.device)
+    weight = (1 / schedule.alpha(at, like)).clamp(max=settings.velocity_cap)
+    return weight.sqrt().float()
+
+
+def check(latents: Tensor, embedding: MotionEmbedding, schedule: NoiseSchedule, settings: TrainingSettings) -> None:
+    if latents.ndim != 5:
+        raise MotionError(f"Training needs latents [b, c, f, h, w], not of shape {list(latents.shape)}.")
+    if not torch.isfinite(latents).all():
+        raise MotionError("The clip's latents contain NaN or infinity: check the clip and the autoencoder.")
+    if latents.shape[2] != embedding.frames:
+        raise MotionError(f"The clip has {latents.shape[2]} frames, but the embedding was made for {embedding.frames}.")
+    size = (latents.shape[3], latents.shape[4])
+    for name, grid in embedding.grids.items():
+        expected = embedding.backbone[name].grid(size)
+        if grid != expected:
+            raise MotionError(f"The embedding's grid at {name} is {grid}, but latents of {size} need {expected}.")
+    if settings.timesteps[0] >= len(schedule):
+        raise MotionError(f"timesteps begin at {settings.timesteps[0]}, but this model has {len(schedule)} of them.")
