@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Lesson": "together",
     "MotionEmbedding": "embedding",
     "MotionError": "errors",
     "MotionPatch": "patch",
@@ -28,6 +29,7 @@ _HOMES = {
     "sample": "sampling",
     "save_embedding": "files",
     "train": "training",
+    "train_together": "together",
     "write_video": "video",
 }
 
@@ -41,10 +43,12 @@ if TYPE_CHECKING:
     from .patch import MotionPatch
     from .presets import preset
     from .sampling import random_noise, sample
+    from .together import Lesson, train_together
     from .training import TrainingSettings, TrainingState, train
     from .video import read_clip, write_video
 
 __all__ = [
+    "Lesson",
     "MotionEmbedding",
     "MotionError",
     "MotionPatch",
@@ -60,6 +64,7 @@ __all__ = [
     "sample",
     "save_embedding",
     "train",
+    "train_together",
     "write_video",
 ]
 
