@@ -27,6 +27,14 @@ SMALL: dict[str, Any] = {
     "attention_head_dim": 8,
     "norm_num_groups": 8,
 }
+# The autoencoder that goes with it, Stable Diffusion's.
+FULL_VAE: dict[str, Any] = {
+    "down_block_types": ("DownEncoderBlock2D",) * 4,
+    "up_block_types": ("UpDecoderBlock2D",) * 4,
+    "block_out_channels": (128, 256, 512, 512),
+    "layers_per_block": 2,
+    "latent_channels": 4,
+}
 TOKENS = 77
 SCHEDULE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1}
 

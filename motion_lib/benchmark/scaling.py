@@ -133,20 +133,15 @@ def _random_model(folder: Path, small: bool) -> Path:
     from transformers import CLIPTextConfig, CLIPTextModel
 
     from ..models import BUNDLED
-    from .full_size import FULL, SCHEDULE, SMALL, random_denoiser
+    from .full_size import FULL, FULL_VAE, SCHEDULE, SMALL, random_denoiser
 
     if (folder / "scheduler").is_dir():
         return folder
     config = SMALL if small else FULL
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     random_denoiser(config, device, torch.float16).unet.save_pretrained(folder / "unet")
-    levels: dict[str, Any] = {
-        "block_out_channels": (8,) * 4 if small else (128, 256, 512, 512),
-        "down_block_types": ("DownEncoderBlock2D",) * 4,
-        "up_block_types": ("UpDecoderBlock2D",) * 4,
-        "norm_num_groups": 8 if small else 32,
-    }
-    AutoencoderKL(**levels, latent_channels=4).half().save_pretrained(folder / "vae")
+    sizes = FULL_VAE | ({"block_out_channels": (8,) * 4, "norm_num_groups": 8} if small else {})
+    AutoencoderKL(**sizes).half().save_pretrained(folder / "vae")
     tokenizer = BUNDLED["sprite_t2v"][0] / "tokenizer"
     words = len(json.loads((tokenizer / "vocab.json").read_text(encoding="utf-8")))
     width = config["cross_attention_dim"]

@@ -17,7 +17,7 @@ from ..patch import MotionPatch
 from ..sampling import random_noise, sample
 from ..settings import TrainingSettings
 from ..training import TrainingState, train
-from .full_size import FULL, TOKENS, random_denoiser
+from .full_size import FULL, FULL_VAE, TOKENS, random_denoiser
 from .training_speed import GIB, Bench, Shape, free
 
 CAP = 7.5  # GiB: what 8 GB leave beside a desktop
@@ -81,13 +81,8 @@ def _model(bench: Bench) -> VideoModel:
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
     from transformers import CLIPTextConfig, CLIPTextModel
 
-    levels: dict[str, Any] = {
-        "down_block_types": ("DownEncoderBlock2D",) * 4,
-        "up_block_types": ("UpDecoderBlock2D",) * 4,
-        "block_out_channels": (128, 256, 512, 512),
-    }
     with torch.device("meta"):
-        vae: Any = AutoencoderKL(**levels, layers_per_block=2, latent_channels=4)
+        vae: Any = AutoencoderKL(**FULL_VAE)
     config = CLIPTextConfig(
         hidden_size=FULL["cross_attention_dim"], intermediate_size=4096, num_hidden_layers=23, num_attention_heads=16
     )
