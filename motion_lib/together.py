@@ -16,7 +16,7 @@ from .errors import MotionError
 from .losses import LOSSES, SPATIAL
 from .patch import MotionPatch, PreparedPatch
 from .training import TrainingState
-from .training_step import Draw, advance, backward, check, clip_gradients, moving
+from .training_step import Draw, advance, backward, check, clip_gradients, moving, require_finite
 
 Key = TypeVar("Key")
 
@@ -74,17 +74,13 @@ def _steps(denoiser: Denoiser, lessons: Sequence[Lesson]) -> Iterator[int]:
             live = {(i, key): t for i, state in enumerate(states) for key, t in state.embedding.tensors.items()}
             backward(torch.stack(losses).sum(), latents, live)
         norms = [clip_gradients(state.embedding.tensors, state.settings) for state in states]
-        read = torch.stack(
-            [torch.stack([loss.detach(), norm.to(loss)]) for loss, norm in zip(losses, norms, strict=True)]
-        )
-        if not read.isfinite().all():
-            where = int((~read.isfinite()).any(dim=1).nonzero()[0])
-            raise MotionError(
-                f"Loss and gradient of clip {where + 1} of {len(states)} became {read[where].tolist()} at step "
-                f"{states[where].step + 1}: lower learning_rate, or use a higher precision."
-            )
-        for state, (loss, gradient) in zip(states, read.tolist(), strict=True):
-            advance(state, {"loss": loss, "gradient": gradient})
+        # All at once, because reading from a GPU waits for it.
+        read = torch.stack([*(loss.detach() for loss in losses), *(norm.to(losses[0]) for norm in norms)]).tolist()
+        values = list(zip(states, read[: len(states)], read[len(states) :], strict=True))
+        for number, (state, loss, gradient) in enumerate(values, start=1):  # before any of them moves on
+            require_finite(state, {"loss": loss, "gradient": gradient}, f" of clip {number} of {len(states)}")
+        for state, loss, _ in values:
+            advance(state, loss)
         yield sum(not state.done for state in states)
 
 

@@ -19,7 +19,7 @@ from .patch import DEBIAS, MotionPatch
 from .region import root_mask
 from .settings import TrainingSettings
 from .spatial_lora import SpatialLoRA
-from .training_step import Ahead, Draw, advance, backward, check, clip_gradients, moving
+from .training_step import Ahead, Draw, advance, backward, check, clip_gradients, moving, require_finite
 
 
 @dataclass
@@ -133,7 +133,8 @@ def _steps(
             ahead = Ahead(lambda: Draw(denoiser, latents, conditioning, scale, state), state)
         # All at once, because reading from a GPU waits for it.
         values = dict(zip(read, torch.stack([value.to(loss) for value in read.values()]).tolist(), strict=True))
-        advance(state, values)
+        require_finite(state, values)
+        advance(state, values["loss"])
         if lora is not None:
             lora.optimizer.step()
         yield state

@@ -94,19 +94,23 @@ def clip_gradients(tensors: Mapping[str, Tensor], settings: TrainingSettings) ->
     return torch.nn.utils.clip_grad_norm_(list(tensors.values()), settings.clip or math.inf)
 
 
-def advance(state: TrainingState, values: Mapping[str, float]) -> None:
-    """The optimiser's step, once gradients are there. values: by name, "loss" among them; raises MotionError, with the
-    state as it was, if one is not finite."""
+def require_finite(state: TrainingState, values: Mapping[str, float], whose: str = "") -> None:
+    """Raises MotionError if one of the values, by name, is not finite; whose: words for which clip."""
     for what, value in values.items():
         if not math.isfinite(value):
             raise MotionError(
-                f"The {what} became {value} at step {state.step + 1}: lower learning_rate, or use a higher precision."
+                f"The {what}{whose} became {value} at step {state.step + 1}: lower learning_rate, or use a higher "
+                f"precision."
             )
+
+
+def advance(state: TrainingState, loss: float) -> None:
+    """The optimiser's step, once gradients are there."""
     for group in state.optimizer.param_groups:
         group["lr"] = state.settings.rate(state.step)
     state.optimizer.step()
     state.step += 1
-    state.losses.append(values["loss"])
+    state.losses.append(loss)
 
 
 def _root_weight(schedule: NoiseSchedule, settings: TrainingSettings, at: Tensor, like: Tensor) -> Tensor:

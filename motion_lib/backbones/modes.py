@@ -88,18 +88,18 @@ def plan_sampling(denoiser: Any) -> Plan:
     """How to call a model without learning, as sampling and inversion do: on a GPU in the faster pass, if it suits and
     its kernels can be compiled."""
     unet = getattr(denoiser, "unet", None)
-    suits = unet is not None and device_type(unet) == "cuda" and not _unsupported(unet)
-    return Plan("fast" if suits and _triton() else "plain")
+    return Plan("plain" if unet is None or not faster(unet) else "fast")
+
+
+def faster(unet: nn.Module) -> bool:
+    """Whether the frozen pass suits a UNet and is faster where it is: on GPUs for which kernels can be compiled."""
+    from .frozen import TRITON
+
+    return TRITON and device_type(unet) == "cuda" and not _unsupported(unet)
 
 
 def device_type(unet: nn.Module) -> str:
     return next(unet.parameters()).device.type
-
-
-def _triton() -> bool:
-    from . import frozen
-
-    return frozen.TRITON
 
 
 def _unsupported(unet: Any) -> str | None:

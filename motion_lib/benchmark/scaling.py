@@ -45,7 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--height", type=int, default=320, help="pixels")
     parser.add_argument("--frames", type=int, default=16)
     parser.add_argument("--small", action="store_true", help="a model and clips of toy size")
-    parser.add_argument("--out", type=Path, default=Path("scaling"), help="folder, emptied first (default: scaling)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("scaling"), help="folder; an earlier run there is replaced (default: scaling)"
+    )
 
 
 def run(options: argparse.Namespace) -> None:
@@ -59,7 +61,7 @@ def run(options: argparse.Namespace) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     if options.small:
         options.width, options.height, options.frames = 32, 32, 4
-    model = options.model or str(_random_model(options.out / "model", options.small))
+    model = options.model or str(_random_model(options.out, options.small))
     found: list[Scaled] = []
     print("| processes | clips a minute | per process ÷ one process |\n| --- | --- | --- |", flush=True)
     for count in options.processes:
@@ -126,7 +128,7 @@ def _draw_clip(folder: Path, seed: int, frames: int) -> None:
         Image.fromarray(frame).save(folder / f"{i:03}.png")
 
 
-def _random_model(folder: Path, small: bool) -> Path:
+def _random_model(out: Path, small: bool) -> Path:
     """Everything that a model folder holds, with random weights in half precision; made anew unless it is there."""
     import torch
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
@@ -135,6 +137,7 @@ def _random_model(folder: Path, small: bool) -> Path:
     from ..models import BUNDLED
     from .full_size import FULL, FULL_VAE, SCHEDULE, SMALL, random_denoiser
 
+    folder = out / ("small_model" if small else "full_size_model")
     if (folder / "scheduler").is_dir():
         return folder
     config = SMALL if small else FULL
@@ -155,8 +158,8 @@ def _random_model(folder: Path, small: bool) -> Path:
     )
     text_encoder: Any = CLIPTextModel(text)
     text_encoder.half().save_pretrained(folder / "text_encoder")
-    shutil.copytree(tokenizer, folder / "tokenizer")
-    (folder / "scheduler").mkdir()
+    shutil.copytree(tokenizer, folder / "tokenizer", dirs_exist_ok=True)
+    (folder / "scheduler").mkdir()  # last, because it says that all is there
     schedule = json.dumps({"_class_name": "DDIMScheduler", **SCHEDULE})
     (folder / "scheduler" / "scheduler_config.json").write_text(schedule, encoding="utf-8")
     return folder

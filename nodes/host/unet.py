@@ -14,10 +14,10 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from ...motion_lib.backbones.frozen import TRITON
 from ...motion_lib.backbones.loading import pretrained, quietly
+from ...motion_lib.backbones.modes import faster
 from ...motion_lib.backbones.unet3d import backbone_of, install_processors
-from ...motion_lib.backbones.unet3d_frozen import PARTS, FrozenPass, unsupported
+from ...motion_lib.backbones.unet3d_frozen import PARTS, FrozenPass
 from .patch import Call, patches_for
 
 RECOMPUTED = ("resnets", "temp_convs", "attentions", "temp_attentions")  # of a block
@@ -105,11 +105,9 @@ def load_unet(folder: Path, variant: str | None, dtype: torch.dtype, compute_dty
 
 
 def faster_pass(unet: HostUNet3D, recompute: bool, wanted: bool | None = None) -> FrozenPass | None:
-    """What training and inversion run instead of diffusers' pass: the same numbers, faster and keeping less. Unless
-    `wanted` says otherwise, on GPUs where its kernels can be compiled."""
-    if wanted is None:
-        wanted = TRITON and next(unet.parameters()).is_cuda
-    return FrozenPass(unet, PARTS if recompute else ()) if wanted and unsupported(unet) is None else None
+    """What training and inversion run instead of diffusers' pass, where it is faster unless `wanted` says otherwise:
+    the same numbers, and less kept for the backward pass."""
+    return FrozenPass(unet, PARTS if recompute else ()) if (faster(unet) if wanted is None else wanted) else None
 
 
 def _swap_layers(unet: nn.Module, operations: type) -> None:
