@@ -3,7 +3,7 @@ after every step: progress, preview, checkpoints and stopping are a few lines of
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,7 +19,19 @@ from .patch import DEBIAS, MotionPatch
 from .region import root_mask
 from .settings import TrainingSettings
 from .spatial_lora import SpatialLoRA
-from .training_step import Ahead, Draw, advance, backward, check, clip_gradients, moving, require_finite
+from .training_step import (
+    Ahead,
+    Draw,
+    Values,
+    advance,
+    advance_if_finite,
+    backward,
+    check,
+    clip_gradients,
+    count,
+    moving,
+    require_finite,
+)
 
 
 @dataclass
@@ -115,32 +127,58 @@ def _steps(
 ) -> Iterator[TrainingState]:
     settings, device, term = state.settings, latents.device, SPATIAL.get(state.settings.loss)
     frames, size = latents.shape[2], (latents.shape[3], latents.shape[4])
-    ahead: Ahead | None = None
-    while not state.done:
-        draw = ahead.taken(state) if ahead else None
-        draw = draw or Draw(denoiser, latents, conditioning, scale, state)
-        skip = term is None or float(torch.rand((), generator=state.generator)) < term.skipped
-        lora = None if skip else state.spatial
+
+    def compute() -> Values:
+        """Gradients of the next draw, and what there is to read of it."""
+        draw = Draw(denoiser, latents, conditioning, scale, state)
+        lora = state.spatial
+        if term and float(torch.rand((), generator=state.generator)) < term.skipped:
+            lora = None
         with torch.enable_grad():
-            read = {} if lora is None else _look(draw, lora, layers, state)
+            values = {} if lora is None else _look(draw, lora, layers, state)
             patch = MotionPatch(state.acting(), debias="vanilla").prepare(frames, size, device, latents.dtype)
             with nullcontext() if lora is None else lora.acting(layers, learning=False):
                 loss = LOSSES[settings.loss](*draw.compare([patch]), state.generator)
                 state.optimizer.zero_grad(set_to_none=True)
                 backward(loss, latents, state.embedding.tensors)
-        read |= {"loss": loss.detach(), "gradient": clip_gradients(state.embedding.tensors, settings)}
-        if state.step + 1 < settings.steps:
-            ahead = Ahead(lambda: Draw(denoiser, latents, conditioning, scale, state), state)
-        # All at once, because reading from a GPU waits for it.
-        values = dict(zip(read, torch.stack([value.to(loss) for value in read.values()]).tolist(), strict=True))
-        require_finite(state, values)
-        advance(state, values["loss"])
-        if lora is not None:
-            lora.optimizer.step()
+        return {**values, "loss": loss.detach(), "gradient": clip_gradients(state.embedding.tensors, settings)}
+
+    steps = _one_by_one if term or not state.optimizer.defaults["fused"] else _queued
+    return steps(compute, state)
+
+
+def _one_by_one(compute: Callable[[], Values], state: TrainingState) -> Iterator[TrainingState]:
+    while not state.done:
+        values = compute()
+        loss = _read(values, state)
+        advance(state, loss)
+        if state.spatial is not None and "spatial loss" in values:
+            state.spatial.optimizer.step()
         yield state
 
 
-def _look(draw: Draw, lora: SpatialLoRA, layers: Mapping[str, nn.Linear], state: TrainingState) -> dict[str, Tensor]:
+def _queued(compute: Callable[[], Values], state: TrainingState) -> Iterator[TrainingState]:
+    """The same for a GPU, which has the next step to compute while the numbers of this one are read."""
+    ahead: Ahead | None = None
+    while not state.done:
+        values = (ahead and ahead.taken(state)) or compute()
+        advance_if_finite(state, values)
+        try:
+            ahead = Ahead(compute, state) if state.step + 1 < state.settings.steps else None
+        finally:  # the optimiser's step is under way
+            count(state, _read(values, state))
+        yield state
+
+
+def _read(values: Values, state: TrainingState) -> float:
+    """The loss. All values at once, because reading from a GPU waits for it; raises MotionError unless all are
+    finite."""
+    read = torch.stack([value.to(values["loss"]) for value in values.values()]).tolist()
+    require_finite(state, dict(zip(values, read, strict=True)))
+    return read[list(values).index("loss")]
+
+
+def _look(draw: Draw, lora: SpatialLoRA, layers: Mapping[str, nn.Linear], state: TrainingState) -> Values:
     """The spatial LoRA's gradients, by mse of one random frame without the embedding; loss and norm, still on the
     device."""
     frame = int(torch.randint(draw.clean.shape[2], (), generator=state.generator))

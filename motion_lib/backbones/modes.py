@@ -32,7 +32,7 @@ MODES = ("auto", "fast", "low_memory", "plain")
 # bytes per millisecond (docs/performance.md).
 RUNGS = ((), ("feed_forward",), ("feed_forward", "transformer"), ("feed_forward", "transformer", "convolution"))
 USABLE = 0.9  # of the free memory: the allocator cannot fill every gap
-WORKSPACES = 400 * 2**20  # of cuBLAS, cuDNN and the kernels, in bytes
+WORKSPACES = 50 * 2**20  # of cuBLAS, cuDNN and the kernels, in bytes
 TEXT_TOKENS = 77
 
 
@@ -82,13 +82,6 @@ def plan_training(denoiser: Any, mode: str, shape: Sequence[int], embedding: Mot
         if free is None or (plan.needed or 0) <= USABLE * free:
             return plan
     return plan
-
-
-def plan_sampling(denoiser: Any) -> Plan:
-    """How to call a model without learning, as sampling and inversion do: on a GPU in the faster pass, if it suits and
-    its kernels can be compiled."""
-    unet = getattr(denoiser, "unet", None)
-    return Plan("plain" if unet is None or not faster(unet) else "fast")
 
 
 def faster(unet: nn.Module) -> bool:
@@ -184,7 +177,7 @@ class AcceleratedDenoiser:
     def __init__(self, inner: Any, plan: Plan):
         from .unet3d_frozen import FrozenPass
 
-        self.schedule, self.backbone, self.plan = inner.schedule, inner.backbone, plan
+        self.schedule, self.backbone, self.unet, self.plan = inner.schedule, inner.backbone, inner.unet, plan
         self.run, self.linears, self.graphed = FrozenPass(inner.unet, plan.recompute), inner.spatial_linears(), None
         self.recorded: tuple[Any, ...] = ()
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor
 
-from ..backbones.modes import Plan, accelerated
+from ..backbones.recorded import for_sampling
 from ..denoiser import Denoiser
 from ..inversion import invert
 from ..patch import MotionPatch
@@ -18,7 +19,7 @@ from .training_speed import Bench, Shape
 
 GUIDANCE = 10.0
 INVERSION_STEPS = SAMPLING_STEPS = 50
-PASSES = {"as diffusers runs it": Plan("plain"), "as this library runs it": Plan("fast")}
+PASSES = {"as diffusers runs it": nullcontext, "as this library runs it": for_sampling}
 
 
 def sampling_seconds(bench: Bench, shape: Shape, steps: int, repeats: int) -> dict[str, dict[str, float]]:
@@ -31,8 +32,8 @@ def sampling_seconds(bench: Bench, shape: Shape, steps: int, repeats: int) -> di
     drawn = {k: 0.1 * torch.randn(t.shape, generator=generator) for k, t in embedding.tensors.items()}
     patch = MotionPatch(embedding.with_tensors(drawn).to(bench.device), debias="difference")
     found = {}
-    for name, plan in PASSES.items():
-        with accelerated(denoiser, plan) as ready:
+    for name, opened in PASSES.items():
+        with opened(denoiser) as ready:
             found[name] = _seconds(bench, ready, latents, patch, steps, repeats)
     return found
 

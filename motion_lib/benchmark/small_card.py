@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from ..backbones.model import VideoModel
-from ..backbones.modes import accelerated, plan_sampling, plan_training
+from ..backbones.modes import accelerated, plan_training
+from ..backbones.recorded import for_sampling
 from ..inversion import invert
 from ..models import SamplingDefaults
 from ..noise import mix
@@ -55,7 +56,7 @@ def _whole_method(bench: Bench, shape: Shape) -> tuple[str, dict[str, float]]:
     pixels = torch.randint(256, (shape.frames, shape.height, shape.width, 3), generator=generator, dtype=torch.uint8)
     latents = model.encode_video(pixels)
     stage("encode")
-    with accelerated(model.denoiser, plan_sampling(model.denoiser)) as ready:
+    with for_sampling(model.denoiser) as ready:
         inverted = invert(ready, latents, text[:1], steps=STEPS)
     stage("invert")
     embedding = bench.embedding_for(model.denoiser, shape)  # type: ignore[arg-type]
@@ -67,7 +68,7 @@ def _whole_method(bench: Bench, shape: Shape) -> tuple[str, dict[str, float]]:
     stage("train")
     noise = mix(inverted, random_noise(latents.shape, 0, latents), 0.5)
     patch = MotionPatch(state.embedding.detached(), debias="difference")
-    with accelerated(model.denoiser, plan_sampling(model.denoiser)) as ready:
+    with for_sampling(model.denoiser) as ready:
         out = sample(ready, noise, text[:1], unconditional=text[1:], guidance=10.0, steps=STEPS, patches=[patch])
     stage("sample")
     frames = model.decode_video(out)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..backbones.modes import RUNGS, Plan, accelerated, plan_training
+from ..backbones.recorded import for_sampling
 from ..backbones.unet3d import UNet3DDenoiser
 from ..embedding import MotionEmbedding
 from ..patch import MotionPatch
@@ -32,6 +33,7 @@ class Check:
 def checks(bench: Bench, shape: Shape, long_run: int) -> Iterator[Check]:
     """Each as it is done."""
     yield from _gradients(bench, shape)
+    yield from _predictions(bench, shape)
     yield _left_as_found(bench, shape)
     if bench.on_gpu:
         yield from _estimates(bench, shape)
@@ -76,6 +78,25 @@ def _live(bench: Bench, denoiser: UNet3DDenoiser, shape: Shape) -> MotionEmbeddi
     zeros, generator = bench.embedding_for(denoiser, shape), torch.Generator().manual_seed(5)
     drawn = {k: 0.05 * torch.randn(t.shape, generator=generator) for k, t in zeros.tensors.items()}
     return zeros.with_tensors({k: t.to(bench.device).requires_grad_() for k, t in drawn.items()})
+
+
+def _predictions(bench: Bench, shape: Shape) -> Iterator[Check]:
+    """As sampling asks for them, unpatched and patched, each for several latents so that recordings are replayed."""
+    denoiser, text = bench.denoiser(bench.half), bench.text(bench.half, 2)
+    size = shape.height // 8, shape.width // 8
+    patch = MotionPatch(_live(bench, denoiser, shape).detached()).prepare(shape.frames, size, bench.device, bench.half)
+    clip = bench.latents(shape, bench.half)
+    with torch.no_grad():
+        calls = [
+            (torch.cat([clip, factor * clip]), torch.tensor([at, at], device=bench.device), text, patches)
+            for factor, at in ((0.3, 900), (0.6, 500), (0.9, 20))
+            for patches in ((), (patch,))
+        ]
+        true = torch.stack([denoiser(*call) for call in calls]).float()
+        with for_sampling(denoiser) as ready:
+            found = torch.stack([ready(*call) for call in calls]).float()
+    error = float((found - true).norm() / true.norm())
+    yield Check("predictions while sampling", error < GRADIENT_TOLERANCE, f"{error:.2%} from diffusers' pass")
 
 
 def _left_as_found(bench: Bench, shape: Shape) -> Check:

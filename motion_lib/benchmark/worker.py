@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..atomic import replacing
 from ..backbones import VideoModel, load_model
+from ..backbones.recorded import RecordedDenoiser
 from ..inversion import REFINEMENTS, invert
 from ..metrics.clip import ClipModel, load_clip
 from ..metrics.diversity import appearance_spread, pixels, sprite_look
@@ -24,7 +25,6 @@ from .methods import Reference, Request
 from .methods.base import generate
 from .methods.untrained import NoMotion
 from .plan import Job, Plan, Result
-from .recorded import RecordedDenoiser
 from .scores import Judge
 from .sheets import save_strip
 

@@ -139,13 +139,13 @@ def noise_weight(options: argparse.Namespace, embedding: MotionEmbedding | None)
 
 def invert_clip(model: VideoModel, latents: Tensor, steps: int | None = None) -> Tensor:
     """The noise of the clip: empty prompt, no guidance, no motion."""
-    from ..backbones.modes import accelerated, plan_sampling
+    from ..backbones.recorded import for_sampling
     from ..inversion import REFINEMENTS, invert
 
     steps = steps or model.defaults.steps
     progress = bar(steps, "Inverting the clip")
     try:
-        with accelerated(model.denoiser, plan_sampling(model.denoiser)) as denoiser:
+        with for_sampling(model.denoiser) as denoiser:
             return invert(
                 denoiser,
                 latents,
@@ -169,13 +169,13 @@ def make(
     what: str = "Generating",
 ) -> list[Tensor]:
     """Videos uint8 `[f, h, w, 3]`, one per prompt, from start noise `[b, c, f, h, w]`."""
-    from ..backbones.modes import accelerated, plan_sampling
+    from ..backbones.recorded import for_sampling
     from ..sampling import sample
 
     steps = steps or model.defaults.steps
     progress = bar(steps, what)
     try:
-        with accelerated(model.denoiser, plan_sampling(model.denoiser)) as denoiser:
+        with for_sampling(model.denoiser) as denoiser:
             latents = sample(
                 denoiser,
                 noise,

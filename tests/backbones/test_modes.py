@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from motion_lib.backbones import modes
+from motion_lib.backbones import modes, recorded
 from motion_lib.backbones.estimate import activation_bytes, without_data
-from motion_lib.backbones.modes import MODES, RUNGS, Plan, accelerated, flat, plan_sampling, plan_training, unflat
+from motion_lib.backbones.modes import MODES, RUNGS, Plan, accelerated, flat, plan_training, unflat
+from motion_lib.backbones.recorded import for_sampling, plan_sampling
 from motion_lib.backbones.unet3d_frozen import FrozenPass
 from motion_lib.denoiser import Denoiser
 from motion_lib.embedding import MotionEmbedding
@@ -84,8 +85,10 @@ def test_sampling_and_inversion_take_the_faster_pass_on_a_gpu(monkeypatch: pytes
     monkeypatch.setattr("motion_lib.backbones.frozen.TRITON", False)
     assert plan_sampling(tiny_denoiser()) == Plan("plain")
     monkeypatch.setattr("motion_lib.backbones.frozen.TRITON", True)
-    plan = plan_sampling(tiny_denoiser())
-    assert plan == Plan("fast") and not plan.graphs
+    weights = sum(weight.nbytes for weight in tiny_denoiser().unet.parameters())
+    for free, graphs in ((3 * weights, False), (5 * weights, True)):  # recordings keep their memory
+        monkeypatch.setattr(recorded, "free_memory", lambda device, free=free: free)
+        assert plan_sampling(tiny_denoiser()) == Plan("fast", graphs=graphs, free=free)
     assert plan_sampling(replace_unet(act_fn="gelu")) == Plan("plain")
 
 
@@ -101,6 +104,8 @@ def test_samples_and_noise_are_those_of_plain() -> None:
     expected = made(denoiser, [patch])
     with accelerated(denoiser, Plan("fast")) as ready:
         torch.testing.assert_close(made(ready, [patch]), expected, rtol=1e-9, atol=1e-9)
+    with for_sampling(denoiser) as ready:
+        assert ready is denoiser
     assert (made(denoiser, []) - expected).abs().max() > 1e-3
 
 

@@ -72,7 +72,7 @@ def test_sampling_and_inversion_are_timed() -> None:
 
 def test_checks_pass_and_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     found = list(speed_checks.checks(bench(), SHAPE, 2))
-    assert len(found) == 8 and all(check.passed for check in found), found
+    assert len(found) == 9 and all(check.passed for check in found), found
     monkeypatch.setattr(speed_checks, "GRADIENT_TOLERANCE", 0.0)
     monkeypatch.setattr("motion_lib.backbones.unet3d_frozen.feed_forward", lambda layer, x: 0.9 * x)
     assert not all(check.passed for check in speed_checks.checks(bench(), SHAPE, 0))

@@ -3,17 +3,39 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ..backbones.graphs import Graphed
-from ..backbones.modes import flat, unflat
+from ..denoiser import Denoiser
 from ..patch import PreparedPatch
+from .graphs import Graphed
+from .modes import Plan, accelerated, faster, flat, free_memory, unflat
 
 KEPT = 8  # recordings
+ROOM = 4  # times the size of the weights must be free: recordings keep their memory
+
+
+@contextmanager
+def for_sampling(denoiser: Denoiser) -> Iterator[Denoiser]:
+    """The same Denoiser for calls without gradients, as sampling and inversion make them, for as long as the context
+    lasts: on a GPU in the faster pass, if it suits and its kernels can be compiled, and recorded where memory is
+    plenty."""
+    with accelerated(denoiser, plan := plan_sampling(denoiser)) as ready:
+        yield RecordedDenoiser(ready) if plan.graphs else ready
+
+
+def plan_sampling(denoiser: Any) -> Plan:
+    """Whether to take the faster pass for calls without gradients, and whether to record them."""
+    unet = getattr(denoiser, "unet", None)
+    if unet is None or not faster(unet):
+        return Plan("plain")
+    weights = list(unet.parameters())
+    free = free_memory(weights[0].device)
+    return Plan("fast", graphs=free is not None and free >= ROOM * sum(weight.nbytes for weight in weights), free=free)
 
 
 class RecordedDenoiser:
