@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from .alignment import CameraAlignment
 from .denoiser import Denoiser
 from .errors import MotionError
 from .patch import MotionPatch
@@ -23,12 +24,14 @@ def sample(
     guidance: float = 1.0,
     steps: int = 50,
     patches: Sequence[MotionPatch] = (),
+    camera: CameraAlignment | None = None,
     on_step: Callable[[int, int], object] | None = None,
 ) -> Tensor:
     """Latents `[b, c, f, h, w]` from start noise of that shape, by deterministic DDIM (Song et al. 2021).
 
     conditioning, unconditional: text embeddings `[b, tokens, width]`; guidance 1 needs no unconditional ones.
-    Patches act on both (as in Motion Inversion), each in its own part of the run.
+    Patches act on both (as in Motion Inversion), each in its own part of the run. camera: what holds the estimates of
+    the clean video to a camera's path.
     Raises MotionError for guidance without unconditional embeddings, or a motion embedding made for another backbone.
     """
     for patch in patches:
@@ -53,7 +56,11 @@ def sample(
         if guided:
             without, towards = prediction.chunk(2)
             prediction = without + guidance * (towards - without)
-        x = schedule.move(x, prediction, t, below)
+        clean, predicted = schedule.clean_and_noise(x, prediction, t)
+        if camera is not None and camera.acts_at(schedule.progress(t)):
+            clean = camera(clean)
+            predicted = schedule.noise(x, clean, t)
+        x = schedule.noisy(clean, predicted, below)
     return x
 
 

@@ -129,6 +129,11 @@ class NoiseSchedule:
         alpha = self.alpha(timesteps, noisy)
         return (noisy - (1 - alpha).sqrt().to(noisy) * noise) / alpha.sqrt().to(noisy)
 
+    def noise(self, noisy: Tensor, clean: Tensor, timesteps: Tensor | int) -> Tensor:
+        """ε from x_t and x_0."""
+        alpha = self.alpha(timesteps, noisy)
+        return (noisy - alpha.sqrt().to(noisy) * clean) / (1 - alpha).sqrt().to(noisy)
+
     def target(self, clean: Tensor, noise: Tensor, timesteps: Tensor | int) -> Tensor:
         """What the model should predict: ε or v, `[b, c, f, h, w]`."""
         if self.prediction == "epsilon":

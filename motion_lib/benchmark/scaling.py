@@ -25,6 +25,7 @@ from typing import Any
 from ..errors import MotionError
 
 LOG = "log.txt"
+LAST_WORDS = 60  # of a log, quoted where something failed
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,11 @@ def scaled(options: argparse.Namespace, model: str, processes: int) -> Scaled:
         status = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=False).returncode
     finished = sorted(file.stat().st_mtime for file in (folder / "library").glob("*.safetensors"))
     if status or len(finished) < clips:
-        raise MotionError(f"Only {len(finished)} of {clips} clips were learned: {folder / LOG} says why.")
+        said = (folder / LOG).read_text(encoding="utf-8", errors="replace").split()
+        raise MotionError(
+            f"Only {len(finished)} of {clips} clips were learned: {folder / LOG} says why, and ends with: "
+            f"{' '.join(said[-LAST_WORDS:])}"
+        )
     return Scaled(processes, clips, rate(finished, processes))
 
 

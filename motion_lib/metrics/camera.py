@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..camera_path import CameraPath
 from ..errors import MotionError
 from ..sprites import Scenes
 from .frames import check_clip_tensor, opencv
@@ -67,6 +68,12 @@ def camera_motion(frames: Tensor, tracker: str | Tracker = "lucas_kanade") -> Ca
     """
     check_clip_tensor(frames, least=2)
     return camera_of_tracks(track(frames, tracker))
+
+
+def camera_path(frames: Tensor, tracker: str | Tracker = "lucas_kanade") -> CameraPath:
+    """Where the camera of a clip uint8 `[f, h, w, 3]` looks; raises MotionError where it cannot be followed."""
+    motion = camera_motion(frames, tracker)
+    return CameraPath.of_steps(motion.shift, motion.log_zoom, motion.roll)
 
 
 def camera_of_tracks(tracks: Tracks) -> CameraMotion:
