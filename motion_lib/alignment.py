@@ -42,11 +42,15 @@ class CameraAlignment:
 
     def __call__(self, clean: Tensor) -> Tensor:
         """Clean latents `[b, c, f, h, w]` held to the path."""
-        path, (videos, channels, frames) = self.path.resample(clean.shape[2]), clean.shape[:3]
+        videos, channels, frames = clean.shape[:3]
+        path = self.path.resample(frames)
+        # Points along each side of a pixel, where another frame shows the same larger.
+        finest = [math.ceil(round(float((path.log_zoom.max() - own).exp()), 2)) for own in path.log_zoom]
+        path = path.to(clean.device)
         apart = self._apart(clean)
         exact = clean.float()
         source = torch.cat([exact * (1 - apart), (1 - apart).expand(videos, 1, *apart.shape[2:])], dim=1)
-        out = torch.stack([self._from(path, i, source) for i in range(frames)], dim=2)
+        out = torch.stack([_seen_from(path, i, source, fine) for i, fine in enumerate(finest)], dim=2)
         seen, weight = out[:, :channels], out[:, channels:]
         # Where hardly a frame sees the background, nothing is known of it.
         mean = torch.where(weight > 0.5, seen / weight.clamp(min=0.5), exact)
@@ -59,26 +63,26 @@ class CameraAlignment:
         given = self.apart.to(clean.device, torch.float32)[None, None]
         return F.interpolate(given, size=clean.shape[2:], mode="trilinear", align_corners=False)
 
-    def _from(self, path: CameraPath, i: int, source: Tensor) -> Tensor:
-        """The sum over frames of what they show, as frame i sees it, `[b, c, h, w]`: frames that show it larger are
-        averaged over a pixel, frames that show it smaller count less."""
-        videos, _, frames, height, width = source.shape
-        larger = (path.log_zoom - path.log_zoom[i]).to(source.device)
-        fine = math.ceil(round(float(larger.max().exp()), 2))  # points along each side of a pixel
-        points = path.to_world(pixel_centres((fine * height, fine * width), source.device), slice(i, i + 1))[0]
-        places = path.to_frames(points)  # [f, n, 2]
-        half = min(height, width) / 2
-        grid = places * torch.tensor([2 * half / width, 2 * half / height], device=source.device)
-        edge = 1 + torch.tensor([1 / width, 1 / height], device=source.device)
-        inside = (grid.abs() < edge).all(dim=-1).float() * larger.clamp(max=0).mul(2).exp()[:, None]
-        grid = grid.unflatten(1, (fine * height, fine * width)).repeat(videos, 1, 1, 1)
-        read = F.grid_sample(
-            source.transpose(1, 2).flatten(0, 1), grid, mode="bicubic", padding_mode="border", align_corners=False
-        )
-        weighed = (
-            read.unflatten(0, (videos, frames)) * inside.unflatten(1, (fine * height, fine * width))[None, :, None]
-        )
-        return F.avg_pool2d(weighed.sum(dim=1), fine)
+
+def _seen_from(path: CameraPath, i: int, source: Tensor, fine: int) -> Tensor:
+    """The sum over frames of what they show, as frame i sees it, `[b, c, h, w]`: frames that show it larger are
+    averaged over `fine`² points a pixel, frames that show it smaller count less."""
+    videos, _, frames, height, width = source.shape
+    larger, device = path.log_zoom - path.log_zoom[i], source.device
+    points = path.to_world(pixel_centres((fine * height, fine * width), device), slice(i, i + 1))[0]
+    side = torch.tensor([width, height], device=device)
+    grid = path.to_frames(points) * (min(height, width) / side)  # [f, n, 2], the picture from −1 to 1
+    # Between the middles of the outermost pixels, because beyond them a picture can only be continued.
+    inside = (grid.abs() < 1 - 0.9 / side).all(dim=-1).float() * larger.clamp(max=0).mul(2).exp()[:, None]
+    grid, inside = (x.unflatten(1, (fine * height, fine * width)) for x in (grid, inside))
+    read = F.grid_sample(
+        source.transpose(1, 2).flatten(0, 1),
+        grid.repeat(videos, 1, 1, 1),
+        mode="bicubic",
+        padding_mode="border",
+        align_corners=False,
+    )
+    return F.avg_pool2d((read.unflatten(0, (videos, frames)) * inside[None, :, None]).sum(dim=1), fine)
 
 
 def apart_from_camera(latents: Tensor, path: CameraPath, threshold: float = 0.5) -> Tensor:

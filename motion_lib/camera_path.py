@@ -71,11 +71,14 @@ class CameraPath:
     def __len__(self) -> int:
         return len(self.log_zoom)
 
+    def to(self, device: torch.device | str) -> CameraPath:
+        return CameraPath(self.shift.to(device), self.log_zoom.to(device), self.roll.to(device))
+
     def resample(self, frames: int) -> CameraPath:
         """The same motion over another number of frames."""
         if frames == len(self):
             return self
-        values = torch.tensor(self.rows()).T[None]
+        values = torch.cat([self.shift, self.log_zoom[:, None], self.roll[:, None]], dim=1).T[None]
         found = F.interpolate(values, size=frames, mode="linear", align_corners=True)[0].T
         return CameraPath(found[:, :2], found[:, 2], found[:, 3])
 

@@ -15,7 +15,10 @@ from torch import Tensor
 from ..atomic import replacing
 from ..backbones import VideoModel, load_model
 from ..backbones.recorded import RecordedDenoiser
+from ..camera_path import CameraPath
+from ..errors import MotionError
 from ..inversion import REFINEMENTS, invert
+from ..metrics.camera import camera_path
 from ..metrics.clip import ClipModel, load_clip
 from ..metrics.diversity import appearance_spread, pixels, sprite_look
 from ..sampling import random_noise
@@ -97,7 +100,7 @@ class Worker:
             shared = torch.load(self.plan.shared_file(case), weights_only=True)
             latents, inverted = (shared[key].to(self.model.device, self.model.dtype) for key in ("latents", "inverted"))
             self.prepared[case.name] = Known(
-                Reference(case, latents, inverted),
+                Reference(case, latents, inverted, _camera(self.plan, case)),
                 request_of(self.plan, self.model, case),
                 list(shared["without"]),
                 float(shared["seconds"]),
@@ -155,6 +158,13 @@ def judged(plan: Plan, method: str, known: Known, videos: list[Tensor]) -> Resul
         "videos": rows,
         "spread": [appearance_spread(group, look) for group in groups],
     }
+
+
+def _camera(plan: Plan, case: Case) -> CameraPath | None:
+    try:
+        return camera_path(case.frames, plan.tracker)
+    except MotionError:  # nothing to follow
+        return None
 
 
 def _now(device: torch.device) -> float:

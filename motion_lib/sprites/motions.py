@@ -111,6 +111,26 @@ def slow_diagonal_pan(t: Tensor) -> dict[str, Tensor]:
     return {"camera": torch.stack([-0.7 * _smooth(t), -0.5 * t], dim=-1)}
 
 
+def sway_camera(t: Tensor) -> dict[str, Tensor]:
+    return {"camera": torch.stack([0.35 * (math.tau * t).sin(), torch.zeros_like(t)], dim=-1)}
+
+
+def wander(t: Tensor) -> dict[str, Tensor]:
+    return {"camera": 0.1 * torch.stack([(9 * t).sin() + (15 * t).sin(), 1.3 * (12 * t).cos()], dim=-1)}
+
+
+def zoom_out(t: Tensor) -> dict[str, Tensor]:
+    return {"zoom": (-0.5 * t).exp()}
+
+
+def roll_over(t: Tensor) -> dict[str, Tensor]:
+    return {"roll": 0.8 * t, "camera": torch.stack([0.3 * t, torch.zeros_like(t)], dim=-1)}
+
+
+def ellipse_and_tilt(t: Tensor) -> dict[str, Tensor]:
+    return ellipse(t) | {"camera": torch.stack([torch.zeros_like(t), 1.1 * t], dim=-1)}
+
+
 def _smooth(t: Tensor) -> Tensor:
     return t * t * (3 - 2 * t)
 
@@ -121,7 +141,11 @@ OBJECT_MOTIONS: dict[str, Move] = {
 CAMERA_MOTIONS: dict[str, Move] = {move.__name__: move for move in (pan, tilt, zoom, shake)}
 MOTIONS: dict[str, Move] = {**OBJECT_MOTIONS, **CAMERA_MOTIONS, "eight_and_pan": eight_and_pan}
 SEARCH_MOTIONS: dict[str, Move] = {
-    move.__name__: move for move in (ellipse, loop_the_loop, lissajous, sway, round_the_square, hook, slow_diagonal_pan)
+    move.__name__: move
+    for move in (
+        *(ellipse, loop_the_loop, lissajous, sway, round_the_square, hook),
+        *(slow_diagonal_pan, sway_camera, wander, zoom_out, roll_over, ellipse_and_tilt),
+    )
 }
 
 

@@ -13,7 +13,7 @@ from .feature_guidance import FeatureGuidance
 from .motion_inversion import MotionInversion
 from .temporal_finetuning import TemporalFinetuning
 from .temporal_lora import TemporalLoRA
-from .untrained import NoiseOnly, NoMotion, RenderedTruth
+from .untrained import CameraOnly, NoiseOnly, NoMotion, RenderedTruth
 
 OBJECT = PRESETS["object"]
 
@@ -30,6 +30,7 @@ METHODS: dict[str, Method] = {
     "truth": RenderedTruth(),
     "no_motion": NoMotion(),
     **{f"noise_{name}": NoiseOnly(noise=name) for name in START_NOISES},
+    "camera_path": CameraOnly(),
     "published": MotionInversion(PUBLISHED),
     "published_camera": MotionInversion(
         replace(PUBLISHED, components="qk", settings=replace(PUBLISHED.settings, steps=200, loss="debiased"))
@@ -54,6 +55,7 @@ USUAL = (
     "truth",
     "no_motion",
     *(f"noise_{name}" for name in START_NOISES),
+    "camera_path",
     "published",
     "published_camera",
     *PRESETS,

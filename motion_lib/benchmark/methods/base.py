@@ -6,21 +6,42 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
+from ...alignment import CameraAlignment, apart_from_camera
 from ...backbones import VideoModel
+from ...camera_path import CameraPath
 from ...patch import MotionPatch
 from ...sampling import sample
+from ...warped_noise import warped_noise
 from ..cases import Case
 
 
 @dataclass(frozen=True)
 class Reference:
-    """latents: the clip's, `[1, c, f, h, w]`; inverted: its noise by DDIM inversion, of that shape."""
+    """latents: the clip's, `[1, c, f, h, w]`; inverted: its noise by DDIM inversion, of that shape; camera: its path as
+    measured in the clip, None where no background can be followed."""
 
     case: Case
     latents: Tensor
     inverted: Tensor
+    camera: CameraPath | None = None
+
+    def holding(self, camera_end: float, objects: float) -> CameraAlignment | None:
+        """What holds a video to this camera until `camera_end` of sampling, if there is one; objects: the threshold
+        from which on places that move apart from it are left alone, 0 for none."""
+        if self.camera is None or not camera_end:
+            return None
+        apart = apart_from_camera(self.latents, self.camera, objects) if objects else None
+        return CameraAlignment(self.camera, end=camera_end, apart=apart)
+
+    def carried(self, request: Request) -> Tensor:
+        """The request's fresh noise as this camera carries it, `[b, c, f, h, w]`."""
+        if self.camera is None:
+            return request.fresh
+        shape = (1, *request.fresh.shape[1:])
+        return torch.cat([warped_noise(self.camera, shape, seed, request.fresh) for seed in request.seeds])
 
 
 @dataclass(frozen=True)
@@ -69,7 +90,13 @@ class Untrained:
         return {}
 
 
-def generate(model: VideoModel, request: Request, noise: Tensor, patches: Sequence[MotionPatch] = ()) -> Tensor:
+def generate(
+    model: VideoModel,
+    request: Request,
+    noise: Tensor,
+    patches: Sequence[MotionPatch] = (),
+    camera: CameraAlignment | None = None,
+) -> Tensor:
     """Latents of the requested videos by the library's own sampler."""
     return sample(
         model.denoiser,
@@ -79,4 +106,5 @@ def generate(model: VideoModel, request: Request, noise: Tensor, patches: Sequen
         guidance=request.guidance,
         steps=request.steps,
         patches=patches,
+        camera=camera,
     )

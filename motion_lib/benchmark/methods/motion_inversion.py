@@ -26,11 +26,14 @@ _PLAIN = Preset(about="", settings=TrainingSettings())
 @dataclass(frozen=True)
 class MotionInversion:
     """preset: what is learned and how it is applied; noise: how its weight of inverted noise is mixed in,
-    and whether to unit variance."""
+    and whether to unit variance. camera_end, objects: the video is held to the reference's camera as well, from noise
+    that it carries (see CameraOnly)."""
 
     preset: Preset
     noise: str = "blend"
     renormalise: bool = False
+    camera_end: float = 0.0
+    objects: float = 0.0
 
     @property
     def recipe(self) -> Hashable:
@@ -66,8 +69,13 @@ class MotionInversion:
         return self.preset.empty(model.denoiser.backbone, frames, (height, width))
 
     def sample(self, model: VideoModel, reference: Reference, learned: MotionEmbedding, request: Request) -> Tensor:
-        noise = mix(reference.inverted, request.fresh, self.preset.noise_weight, self.noise, self.renormalise)
-        return generate(model, request, noise, [self.preset.patch(learned.to(dtype=torch.float32))])
+        fresh = reference.carried(request) if self.camera_end else request.fresh
+        noise = mix(reference.inverted, fresh, self.preset.noise_weight, self.noise, self.renormalise)
+        patch, camera = (
+            self.preset.patch(learned.to(dtype=torch.float32)),
+            reference.holding(self.camera_end, self.objects),
+        )
+        return generate(model, request, noise, [patch], camera)
 
     def shared(self, reference: Reference, learned: MotionEmbedding) -> dict[str, Tensor]:
         inverted = {"inverted": reference.inverted} if self.preset.noise_weight else {}

@@ -42,6 +42,23 @@ class NoiseOnly(Untrained):
 
 
 @dataclass(frozen=True)
+class CameraOnly(Untrained):
+    """The camera's path as measured in the reference: start noise carried along it if `warped`, and the video held to
+    it until `camera_end` of sampling; for objects see Reference.holding."""
+
+    warped: bool = True
+    camera_end: float = 0.9
+    objects: float = 0.0
+
+    def sample(self, model: VideoModel, reference: Reference, learned: Any, request: Request) -> Tensor:
+        noise = reference.carried(request) if self.warped else request.fresh
+        return generate(model, request, noise, camera=reference.holding(self.camera_end, self.objects))
+
+    def shared(self, reference: Reference, learned: Any) -> dict[str, Tensor]:
+        return {} if reference.camera is None else {"camera": torch.tensor(reference.camera.rows())}
+
+
+@dataclass(frozen=True)
 class RenderedTruth(Untrained):
     """The answer: the prompt's own words rendered with the reference's motion, through the model's autoencoder. What it
     falls short of a perfect score is the error of the measures."""
