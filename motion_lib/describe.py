@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .embedding import MotionEmbedding
 from .patch import MotionPatch
-from .presets import APPLICATION, PRESETS, Preset
+from .presets import APPLICATION, PRESETS, SAMPLING, Preset
 from .training import TrainingSettings
 
 THUMBNAIL = 96  # pixels of a frame's longer side
@@ -58,7 +58,7 @@ def details_of(
         "motion_mask": settings.motion_mask,
         "steps": settings.steps,
         "seed": settings.seed,
-        "apply": {name: getattr(chosen, name) for name in APPLICATION} | {"noise_weight": chosen.noise_weight},
+        "apply": {name: getattr(chosen, name) for name in (*APPLICATION, *SAMPLING)},
     }
     return {name: value for name, value in details.items() if value is not None}
 

@@ -15,7 +15,9 @@ from .training import TrainingSettings
 @dataclass(frozen=True)
 class Preset:
     """sites to v_axes: what is learned (see MotionEmbedding.zeros). strength_qk to end: how it is applied (see
-    MotionPatch). noise_weight: how much inversion noise the start noise holds."""
+    MotionPatch). noise_weight: how much inversion noise the start noise holds. camera_end: until where in sampling the
+    video is held to the reference's camera, from noise that it carries (see CameraAlignment); 0 is not at all. objects:
+    what moves apart from that camera by more than this share is left alone; 0 leaves nothing alone."""
 
     about: str
     settings: TrainingSettings
@@ -30,6 +32,8 @@ class Preset:
     start: float = 0.0
     end: float = 1.0
     noise_weight: float = 0.5
+    camera_end: float = 0.0
+    objects: float = 0.0
 
     def empty(self, backbone: Backbone, frames: int, latent_size: tuple[int, int]) -> MotionEmbedding:
         """The embedding that training begins with, for latents of this size (height, width).
@@ -56,6 +60,7 @@ class Preset:
 
 LEARNED = ("sites", "components", "integration", "qk_axes", "v_axes")
 APPLICATION = ("strength_qk", "strength_v", "debias", "start", "end")
+SAMPLING = ("noise_weight", "camera_end", "objects")  # what else a preset says about making videos
 
 # Motion is decided where noise is high. Learning there, faster and at fewer layers than published, takes 100 to
 # 150 steps instead of 400.
@@ -74,16 +79,14 @@ PRESETS: dict[str, Preset] = {
     "camera": Preset(
         about="how the camera moves: pan, tilt, zoom",
         settings=replace(_QUICK, loss="debiased"),
-        # Published: 0, the query-key embedding alone. That moves the camera half as well.
-        strength_v=0.5,
+        # The embedding decides early what there is to see; where it is seen from is the camera's path alone.
         debias="vanilla",
-    ),
-    "hybrid": Preset(
-        about="camera and object together",
-        settings=replace(_QUICK, loss="debiased"),
-        end=0.6,
+        end=0.4,
+        noise_weight=0.0,
+        camera_end=1.0,
     ),
 }
+PRESETS["hybrid"] = replace(PRESETS["object"], about="camera and object together", camera_end=0.9, objects=0.5)
 
 
 def preset(name: str) -> Preset:

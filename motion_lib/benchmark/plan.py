@@ -64,10 +64,12 @@ class Plan:
 
 @dataclass(frozen=True)
 class Job:
-    """Methods that learn the same on one case, or on several in one batch; without methods, what all methods share."""
+    """Methods that learn the same on one case, or on several in one batch; without methods, what all methods share.
+    learned: what the methods have learned on the one case already, pickled, and in how many seconds."""
 
     cases: tuple[int, ...]
     methods: tuple[str, ...] = ()
+    learned: tuple[bytes, float] | None = None
 
 
 def file_name(method: str) -> str:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from functools import partial
 from multiprocessing import get_context
 from typing import Any
 
@@ -35,8 +36,8 @@ def run(plan: Plan, workers: int, on_done: Callable[[int, int], object]) -> list
     if total:
         with _pool(plan, min(workers, total)) as each:
             for jobs in parts:
-                for _ in each(jobs):
-                    done += 1
+                for more in each(jobs):
+                    total, done = total + more, done + 1
                     on_done(done, total)
     found = [plan.finished(case, method) for case in plan.cases for method in plan.methods]
     return [result for result in found if result is not None]
@@ -81,23 +82,36 @@ class _pool:
     def __init__(self, plan: Plan, workers: int):
         self.plan, self.workers = plan, workers
 
-    def __enter__(self) -> Callable[[Sequence[Job]], Iterator[None]]:
+    def __enter__(self) -> Callable[[Sequence[Job]], Iterator[int]]:
+        """For every finished job, how many more it has made possible; these are run as well."""
         if self.workers == 1:
-            worker = Worker.start(self.plan)
-            return lambda jobs: (worker.run(job) for job in jobs)
+            return partial(_one_by_one, Worker.start(self.plan))
         # A GPU's context cannot be forked.
         self.processes = ProcessPoolExecutor(
             self.workers, get_context("spawn"), initializer=_start, initargs=(self.plan, self.workers)
         )
         return self._spread
 
-    def _spread(self, jobs: Sequence[Job]) -> Iterator[None]:
-        for finished in as_completed([self.processes.submit(_work, job) for job in jobs]):
-            yield finished.result()
+    def _spread(self, jobs: Sequence[Job]) -> Iterator[int]:
+        waiting = {self.processes.submit(_work, job) for job in jobs}
+        while waiting:
+            finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            for each in finished:
+                more = each.result()
+                waiting |= {self.processes.submit(_work, job) for job in more}
+                yield len(more)
 
     def __exit__(self, kind: object, *exception: object) -> None:
         if self.workers > 1:
             self.processes.shutdown(wait=kind is None, cancel_futures=True)
+
+
+def _one_by_one(worker: Worker, jobs: Sequence[Job]) -> Iterator[int]:
+    waiting = list(jobs)
+    while waiting:
+        more = worker.run(waiting.pop(0))
+        waiting += more
+        yield len(more)
 
 
 _own: Worker | None = None  # of a process of the pool
@@ -111,6 +125,6 @@ def _start(plan: Plan, workers: int) -> None:
     _own = Worker.start(plan)
 
 
-def _work(job: Job) -> None:
+def _work(job: Job) -> list[Job]:
     assert _own is not None
-    _own.run(job)
+    return _own.run(job)

@@ -25,7 +25,7 @@ from typing import Any
 from ..errors import MotionError
 
 LOG = "log.txt"
-LAST_WORDS = 60  # of a log, quoted where something failed
+SAYS_WHY = ("Error", "failed", "motion-inversion:")  # in the line of a log that is quoted
 
 
 @dataclass(frozen=True)
@@ -87,10 +87,10 @@ def scaled(options: argparse.Namespace, model: str, processes: int) -> Scaled:
         status = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=False).returncode
     finished = sorted(file.stat().st_mtime for file in (folder / "library").glob("*.safetensors"))
     if status or len(finished) < clips:
-        said = (folder / LOG).read_text(encoding="utf-8", errors="replace").split()
+        lines = (folder / LOG).read_text(encoding="utf-8", errors="replace").split("\n")
+        said = next((line for line in lines if any(word in line for word in SAYS_WHY)), lines[-1])
         raise MotionError(
-            f"Only {len(finished)} of {clips} clips were learned: {folder / LOG} says why, and ends with: "
-            f"{' '.join(said[-LAST_WORDS:])}"
+            f"Only {len(finished)} of {clips} clips were learned: {folder / LOG} says why. {said.strip()}"
         )
     return Scaled(processes, clips, rate(finished, processes))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -59,22 +60,29 @@ class Worker:
             model = replace(model, denoiser=RecordedDenoiser(model.denoiser))
         return cls(plan, model, None if plan.text_model is None else load_clip(plan.text_model, plan.device))
 
-    def run(self, job: Job) -> None:
+    def run(self, job: Job) -> list[Job]:
+        """Returns the jobs that this one makes possible: videos of what several cases have learned in one batch."""
         cases = [self.plan.cases[index] for index in job.cases]
         if not job.methods:
             for case in cases:
                 prepare(self.plan, self.model, case)
-            return
+            return []
+        if job.learned is not None:
+            learned, seconds = job.learned
+            self.apply(cases[0], job.methods, pickle.loads(learned), seconds)
+            return []
         first: Any = self.plan.methods[job.methods[0]]
         references = [self.known(case).reference for case in cases]
         began = _now(self.model.device)
-        if len(cases) > 1:
-            learned = first.learn_together(self.model, references)
-        else:
-            learned = [first.learn(self.model, references[0])]
-        learning = (_now(self.model.device) - began) / len(cases)
-        for case, own in zip(cases, learned, strict=True):
-            self.apply(case, job.methods, own, learning)
+        if len(cases) == 1:
+            learned = first.learn(self.model, references[0])
+            self.apply(cases[0], job.methods, learned, _now(self.model.device) - began)
+            return []
+        learned = first.learn_together(self.model, references)
+        seconds = (_now(self.model.device) - began) / len(cases)
+        each = zip(job.cases, learned, strict=True)
+        # As bytes, because a queue between processes would keep a file open for every tensor.
+        return [Job((index,), job.methods, (pickle.dumps(own.to("cpu")), seconds)) for index, own in each]
 
     def apply(self, case: Case, methods: Sequence[str], learned: Any, learning: float) -> None:
         """Make, judge and write down the videos of methods that learned the same, in so many seconds."""

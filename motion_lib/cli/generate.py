@@ -21,13 +21,16 @@ from ..limits import far_from_learned
 from ..noise import START_NOISES
 from ..patch import DEBIAS, MotionPatch
 from ..presets import APPLICATION
+from .camera import add_camera_arguments, advice, alignment_of
 from .common import add_clip_arguments, add_json, add_model_arguments, add_seed, bar, load, read_reference, say, show
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from ..alignment import CameraAlignment
     from ..backbones import VideoModel
     from ..embedding import MotionEmbedding
+    from ..video import Clip
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model_arguments(parser)
     add_application_arguments(parser)
     add_curve_arguments(parser)
+    add_camera_arguments(parser)
     parser.add_argument("--steps", type=int, help="sampling steps")
     parser.add_argument("--guidance", type=float, help="how closely to follow the prompt")
     parser.add_argument("--fps", type=float, help="frames per second of the video")
@@ -82,6 +86,7 @@ def run(options: argparse.Namespace) -> None:
     from ..noise import mix, statistics
     from ..sampling import random_noise
     from ..video import write_video
+    from ..warped_noise import warped_noise
 
     embedding = load_embedding(options.motion) if options.motion else None
     model = load(options)
@@ -90,16 +95,18 @@ def run(options: argparse.Namespace) -> None:
     fallback = model.defaults
     frames = options.frames or fallback.frames
     shape = model.latent_shape(frames, options.width or fallback.width, options.height or fallback.height)
-    noise = random_noise(shape, options.seed).to(model.device, model.dtype)
     weight = noise_weight(options, embedding)
-    if weight:
-        clip = read_reference(options, options.reference, model)
-        if len(clip.frames) != frames:
-            found = len(clip.frames)
-            raise MotionError(f"{clip.source} has {found} frames, but {frames} are generated: give --frames {found}.")
-        latents = model.encode_video(clip.frames)
-        if embedding is not None:
-            latents = follow(embedding, latents)
+    by_reference = bool(embedding and options.reference and not options.camera and advice(embedding)[0])
+    clip = _clip(options, model, frames) if weight or by_reference else None
+    latents = None if clip is None else model.encode_video(clip.frames)
+    if latents is not None and embedding is not None:
+        latents = follow(embedding, latents)
+    camera = _camera(options, embedding, model, clip if by_reference else None, latents)
+    if camera is None:
+        noise = random_noise(shape, options.seed).to(model.device, model.dtype)
+    else:
+        noise = warped_noise(camera.path.resample(frames), shape, options.seed).to(model.device, model.dtype)
+    if weight and latents is not None:
         inverted = invert_clip(model, latents, options.steps)
         noise = mix(inverted, noise, weight, options.noise, options.renormalise)
     patches = []
@@ -107,14 +114,47 @@ def run(options: argparse.Namespace) -> None:
         patches = [patch_of(options, embedding)]
         if sentence := far_from_learned(embedding, frames, (shape[3], shape[4])):
             say(sentence)
-    video = make(model, [options.prompt], noise, patches, steps=options.steps, guidance=options.guidance)[0]
+    sampling = {"camera": camera, "steps": options.steps, "guidance": options.guidance}
+    video = make(model, [options.prompt], noise, patches, **sampling)[0]
     fps = options.fps or (embedding.details.get("fps") if embedding else None) or fallback.fps
     write_video(options.out, video, fps)
     start = statistics(noise)
     result = {"out": options.out, "frames": len(video), "fps": fps, "seed": options.seed, "noise_weight": weight}
     result |= {"noise_statistics": asdict(start), "device": str(torch.device(model.device))}
     lines = [f"{options.out}: {len(video)} frames of {video.shape[2]}x{video.shape[1]}", f"start noise: {start}"]
+    if camera is not None:
+        result |= {"camera": camera.path.rows(), "camera_end": camera.end}
+        lines.append(camera.path.describe())
     show(result, options.json, lines)
+
+
+def _clip(options: argparse.Namespace, model: VideoModel, frames: int) -> Clip:
+    """The reference, with as many frames as are generated."""
+    clip = read_reference(options, options.reference, model)
+    if len(clip.frames) != frames:
+        found = len(clip.frames)
+        raise MotionError(f"{clip.source} has {found} frames, but {frames} are generated: give --frames {found}.")
+    return clip
+
+
+def _camera(
+    options: argparse.Namespace,
+    embedding: MotionEmbedding | None,
+    model: VideoModel,
+    reference: Clip | None,
+    latents: Tensor | None,
+) -> CameraAlignment | None:
+    """From --camera; else from the reference, edited as the embedding is, where the embedding's file asks for it."""
+    from ..follow import follow
+    from ..metrics.camera import camera_path
+
+    if options.camera_end == 0 or not (options.camera or reference):
+        return None
+    if options.camera:
+        return alignment_of(options, embedding, camera_path(read_reference(options, options.camera, model).frames))
+    assert reference is not None and embedding is not None
+    frames = follow(embedding, reference.frames.movedim(3, 0)[None])[0].movedim(0, 3).contiguous()
+    return alignment_of(options, embedding, camera_path(frames), latents)
 
 
 def patch_of(options: argparse.Namespace, embedding: MotionEmbedding) -> MotionPatch:
@@ -166,6 +206,7 @@ def make(
     *,
     steps: int | None = None,
     guidance: float | None = None,
+    camera: CameraAlignment | None = None,
     what: str = "Generating",
 ) -> list[Tensor]:
     """Videos uint8 `[f, h, w, 3]`, one per prompt, from start noise `[b, c, f, h, w]`."""
@@ -184,6 +225,7 @@ def make(
                 guidance=model.defaults.guidance if guidance is None else guidance,
                 steps=steps,
                 patches=patches,
+                camera=camera,
                 on_step=lambda *_: progress.update(1),
             )
     finally:

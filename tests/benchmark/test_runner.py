@@ -117,7 +117,8 @@ def test_a_job_of_several_cases_finds_what_their_own_jobs_find(
     worker = Worker.start(plan)
     for i in range(2):
         worker.run(Job((i,)))
-    worker.run(Job((0, 1), ("object", "object:end=0.9")))
+    for job in worker.run(Job((0, 1), ("object", "object:end=0.9"))):
+        assert worker.run(job) == []
     found = plan.finished(plan.cases[0], "object")
     expected = finished[1][2]
     assert found and [v["prompt"] for v in found["videos"]] == [v["prompt"] for v in expected["videos"]]

@@ -15,7 +15,7 @@ from ...denoiser import Denoiser
 from ...embedding import MotionEmbedding
 from ...losses import SPATIAL
 from ...noise import mix
-from ...presets import APPLICATION, Preset
+from ...presets import APPLICATION, SAMPLING, Preset
 from ...together import Lesson, train_together
 from ...training import TrainingSettings, TrainingState, train
 from .base import Reference, Request, generate
@@ -26,19 +26,16 @@ _PLAIN = Preset(about="", settings=TrainingSettings())
 @dataclass(frozen=True)
 class MotionInversion:
     """preset: what is learned and how it is applied; noise: how its weight of inverted noise is mixed in,
-    and whether to unit variance. camera_end, objects: the video is held to the reference's camera as well, from noise
-    that it carries (see CameraOnly)."""
+    and whether to unit variance."""
 
     preset: Preset
     noise: str = "blend"
     renormalise: bool = False
-    camera_end: float = 0.0
-    objects: float = 0.0
 
     @property
     def recipe(self) -> Hashable:
         """Training does not see how the embedding is applied."""
-        return replace(self.preset, about="", noise_weight=0.0, **{name: getattr(_PLAIN, name) for name in APPLICATION})
+        return replace(self.preset, about="", **{name: getattr(_PLAIN, name) for name in (*APPLICATION, *SAMPLING)})
 
     @property
     def together(self) -> bool:
@@ -69,13 +66,11 @@ class MotionInversion:
         return self.preset.empty(model.denoiser.backbone, frames, (height, width))
 
     def sample(self, model: VideoModel, reference: Reference, learned: MotionEmbedding, request: Request) -> Tensor:
-        fresh = reference.carried(request) if self.camera_end else request.fresh
-        noise = mix(reference.inverted, fresh, self.preset.noise_weight, self.noise, self.renormalise)
-        patch, camera = (
-            self.preset.patch(learned.to(dtype=torch.float32)),
-            reference.holding(self.camera_end, self.objects),
-        )
-        return generate(model, request, noise, [patch], camera)
+        preset = self.preset
+        fresh = reference.carried(request) if preset.camera_end else request.fresh
+        noise = mix(reference.inverted, fresh, preset.noise_weight, self.noise, self.renormalise)
+        patch = preset.patch(learned.to(dtype=torch.float32))
+        return generate(model, request, noise, [patch], reference.holding(preset.camera_end, preset.objects))
 
     def shared(self, reference: Reference, learned: MotionEmbedding) -> dict[str, Tensor]:
         inverted = {"inverted": reference.inverted} if self.preset.noise_weight else {}

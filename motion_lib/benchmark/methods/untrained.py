@@ -47,7 +47,7 @@ class CameraOnly(Untrained):
     it until `camera_end` of sampling; for objects see Reference.holding."""
 
     warped: bool = True
-    camera_end: float = 0.9
+    camera_end: float = 1.0
     objects: float = 0.0
 
     def sample(self, model: VideoModel, reference: Reference, learned: Any, request: Request) -> Tensor:

@@ -1,0 +1,56 @@
+"""The camera of one clip for another video, as `generate` and `demo` give it."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from ..alignment import CameraAlignment, apart_from_camera
+from ..errors import MotionError
+from ..presets import PRESETS
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..camera_path import CameraPath
+    from ..embedding import MotionEmbedding
+
+ALONE = PRESETS["camera"].camera_end  # where no embedding says otherwise
+
+
+def add_camera_arguments(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("camera (pan, tilt, zoom and roll, taken from a clip without any training)")
+    group.add_argument(
+        "--camera",
+        metavar="VIDEO",
+        help="move the camera as in this video, with or without --motion; an embedding whose preset asks for it "
+        "(camera, hybrid) takes that of --reference",
+    )
+    group.add_argument("--camera-amount", type=float, default=1.0, help="how far; 0 stands still (default: 1)")
+    group.add_argument(
+        "--camera-end",
+        type=float,
+        help="part of sampling until which the video is held to the camera's path: 1 to the end, lower leaves objects "
+        f"freer, 0 not at all (default: as the embedding's preset says, or {ALONE})",
+    )
+
+
+def alignment_of(
+    options: argparse.Namespace, embedding: MotionEmbedding | None, path: CameraPath, latents: Tensor | None = None
+) -> CameraAlignment:
+    """How a video is held to the path. latents: of the embedding's own clip if that is where the path is from, to find
+    what moves apart from its camera."""
+    end, objects = advice(embedding)
+    end = options.camera_end if options.camera_end is not None else end or ALONE
+    if not 0 <= end <= 1:
+        raise MotionError(f"--camera-end is {end}, but it must lie from 0 to 1.")
+    apart = None if latents is None or not objects else apart_from_camera(latents, path, objects)
+    return CameraAlignment(path.scaled(options.camera_amount), end=end, apart=apart)
+
+
+def advice(embedding: MotionEmbedding | None) -> tuple[float, float]:
+    """camera_end and objects as the embedding's file says; 0 where it says nothing that makes sense."""
+    stored = None if embedding is None else embedding.details.get("apply")
+    found = [stored.get(name, 0.0) if isinstance(stored, dict) else 0.0 for name in ("camera_end", "objects")]
+    end, objects = (float(v) if isinstance(v, (int, float)) and 0 <= v <= 1 else 0.0 for v in found)
+    return end, objects
