@@ -74,7 +74,7 @@ PRESETS: dict[str, Preset] = {
         sites="coarse_up",
         debias="vanilla",  # it was learned debiased
         end=0.4,  # the path is decided early, the look late: there the prompt is left alone
-        noise_weight=0.3,
+        noise_weight=0.1,  # more of it makes videos of different seeds alike
     ),
     "camera": Preset(
         about="how the camera moves: pan, tilt, zoom",
@@ -86,7 +86,9 @@ PRESETS: dict[str, Preset] = {
         camera_end=1.0,
     ),
 }
-PRESETS["hybrid"] = replace(PRESETS["object"], about="camera and object together", camera_end=0.9, objects=0.5)
+PRESETS["hybrid"] = replace(
+    PRESETS["object"], about="camera and object together", noise_weight=0.3, camera_end=0.9, objects=0.5
+)
 
 
 def preset(name: str) -> Preset:
