@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..alignment import CameraAlignment, apart_from_camera
 from ..errors import MotionError
 from ..presets import PRESETS
+from .common import clip_options
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from ..backbones import VideoModel
     from ..camera_path import CameraPath
     from ..embedding import MotionEmbedding
 
+MEASURED_AT = 256  # pixels of the shorter side, at least
 ALONE = PRESETS["camera"].camera_end  # where no embedding says otherwise
 
 
@@ -33,6 +38,17 @@ def add_camera_arguments(parser: argparse.ArgumentParser) -> None:
         help="part of sampling until which the video is held to the camera's path: 1 to the end, lower leaves objects "
         f"freer, 0 not at all (default: as the embedding's preset says, or {ALONE})",
     )
+
+
+def path_in(options: argparse.Namespace, video: str, model: VideoModel) -> CameraPath:
+    """The camera's path in a video, measured in pictures of the shape that is generated, large enough to be tracked."""
+    from ..metrics.camera import camera_path
+    from ..video import read_clip
+
+    chosen = clip_options(options, model)
+    larger = math.ceil(MEASURED_AT / min(chosen.width, chosen.height))
+    wanted = replace(chosen, width=larger * chosen.width, height=larger * chosen.height)
+    return camera_path(read_clip(video, wanted, min_frames=2).frames)
 
 
 def alignment_of(

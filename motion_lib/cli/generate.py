@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING
 from ..curves import parse_curve
 from ..describe import usual_patch
 from ..errors import MotionError
+from ..follow import FOLLOWED, follow
 from ..limits import far_from_learned
 from ..noise import START_NOISES
 from ..patch import DEBIAS, MotionPatch
 from ..presets import APPLICATION
-from .camera import add_camera_arguments, advice, alignment_of
+from .camera import add_camera_arguments, advice, alignment_of, path_in
 from .common import add_clip_arguments, add_json, add_model_arguments, add_seed, bar, load, read_reference, say, show
 
 if TYPE_CHECKING:
@@ -82,7 +83,6 @@ def run(options: argparse.Namespace) -> None:
     import torch
 
     from ..files import load_embedding
-    from ..follow import follow
     from ..noise import mix, statistics
     from ..sampling import random_noise
     from ..video import write_video
@@ -96,12 +96,11 @@ def run(options: argparse.Namespace) -> None:
     frames = options.frames or fallback.frames
     shape = model.latent_shape(frames, options.width or fallback.width, options.height or fallback.height)
     weight = noise_weight(options, embedding)
-    by_reference = bool(embedding and options.reference and not options.camera and advice(embedding)[0])
-    clip = _clip(options, model, frames) if weight or by_reference else None
-    latents = None if clip is None else model.encode_video(clip.frames)
-    if latents is not None and embedding is not None:
-        latents = follow(embedding, latents)
-    camera = _camera(options, embedding, model, clip if by_reference else None, latents)
+    latents = None
+    if weight or (options.reference and advice(embedding)[0]):
+        latents = model.encode_video(_clip(options, model, frames).frames)
+        latents = latents if embedding is None else follow(embedding, latents)
+    camera = _camera(options, embedding, model, latents)
     if camera is None:
         noise = random_noise(shape, options.seed).to(model.device, model.dtype)
     else:
@@ -138,23 +137,22 @@ def _clip(options: argparse.Namespace, model: VideoModel, frames: int) -> Clip:
 
 
 def _camera(
-    options: argparse.Namespace,
-    embedding: MotionEmbedding | None,
-    model: VideoModel,
-    reference: Clip | None,
-    latents: Tensor | None,
+    options: argparse.Namespace, embedding: MotionEmbedding | None, model: VideoModel, latents: Tensor | None
 ) -> CameraAlignment | None:
-    """From --camera; else from the reference, edited as the embedding is, where the embedding's file asks for it."""
-    from ..follow import follow
-    from ..metrics.camera import camera_path
-
-    if options.camera_end == 0 or not (options.camera or reference):
+    """From --camera; else from the reference, whose latents are given, where the embedding's file asks for it."""
+    if options.camera_end == 0:
         return None
     if options.camera:
-        return alignment_of(options, embedding, camera_path(read_reference(options, options.camera, model).frames))
-    assert reference is not None and embedding is not None
-    frames = follow(embedding, reference.frames.movedim(3, 0)[None])[0].movedim(0, 3).contiguous()
-    return alignment_of(options, embedding, camera_path(frames), latents)
+        return alignment_of(options, embedding, path_in(options, options.camera, model))
+    if embedding is None or not advice(embedding)[0]:
+        return None
+    if not options.reference:
+        say("This embedding goes with the camera of its clip: give its clip with --reference to have both.")
+        return None
+    if moved := sorted({step["edit"] for step in embedding.details.get("made_from", ())} & FOLLOWED.keys()):
+        say(f"The embedding was edited ({', '.join(moved)}), which its reference's camera was not: it is left out.")
+        return None
+    return alignment_of(options, embedding, path_in(options, options.reference, model), latents)
 
 
 def patch_of(options: argparse.Namespace, embedding: MotionEmbedding) -> MotionPatch:

@@ -1,0 +1,85 @@
+"""`generate --camera`: the camera of a clip, with and without an embedding."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from motion_lib.cli import main
+from motion_lib.files import load_embedding, save_embedding
+from motion_lib.sprites import Words, render
+from motion_lib.sprites.motions import reference
+from motion_lib.video import read_clip, write_video
+from tests.cli.conftest import SMALL
+
+
+@pytest.fixture(scope="module")
+def pan(tmp_path_factory) -> str:
+    """Four frames of a camera that moves to the lower right: its background to the upper left."""
+    scenes = reference("slow_diagonal_pan", Words("ring", "red", "grey", "checkered"), frames=16, seed=1)
+    scenes.camera.neg_()
+    path = tmp_path_factory.mktemp("clips") / "pan.mp4"
+    write_video(path, (render(scenes)[0] * 255).round().byte().permute(0, 2, 3, 1)[4:8].contiguous(), 8)
+    return str(path)
+
+
+def generate(folder: str, out: Path, capsys, *options: str) -> tuple[torch.Tensor, dict]:
+    common = ["--model", folder, "--prompt", "a star", "--steps", "2", "--guidance", "2", "--seed", "3", *SMALL]
+    assert main(["generate", "--out", str(out), *common, "--json", *options]) == 0
+    return read_clip(out).frames, json.loads(capsys.readouterr().out)
+
+
+def test_a_camera_without_training(folder: str, pan: str, tmp_path: Path, capsys) -> None:
+    plain, said = generate(folder, tmp_path / "plain.webm", capsys)
+    moved, found = generate(folder, tmp_path / "moved.webm", capsys, "--camera", pan)
+    off, _ = generate(folder, tmp_path / "off.webm", capsys, "--camera", pan, "--camera-end", "0")
+    assert "camera" not in said and torch.equal(plain, off) and not torch.equal(plain, moved)
+    rows = torch.tensor(found["camera"])
+    assert rows.shape == (4, 4) and (rows[3, :2] < -0.05).all() and rows[3, 2:].abs().max() < 0.05
+    back = generate(folder, tmp_path / "back.webm", capsys, "--camera", pan, "--camera-amount", "-1")[1]
+    assert torch.tensor(back["camera"])[3, 0] == pytest.approx(-float(rows[3, 0]), abs=0.01)
+
+
+def test_an_embedding_that_asks_for_its_references_camera(folder: str, pan: str, tmp_path: Path, capsys) -> None:
+    motion = str(tmp_path / "pan.safetensors")
+    command = ["train", pan, "--prompt", "a ring", "--model", folder, "--out", motion, *SMALL, "--steps", "2"]
+    assert main([*command, "--preset", "hybrid"]) == 0
+    capsys.readouterr()
+    assert load_embedding(motion).details["apply"]["camera_end"] == 0.9
+    given = ("--motion", motion, "--reference", pan)
+    _, found = generate(folder, tmp_path / "a.webm", capsys, *given)
+    assert found["camera_end"] == 0.9 and found["noise_weight"] == 0.3
+    assert "camera" not in generate(folder, tmp_path / "b.webm", capsys, *given, "--camera-end", "0")[1]
+    common = ["--model", folder, "--prompt", "a star", "--steps", "2", *SMALL, "--motion", motion]
+    assert main(["generate", "--out", str(tmp_path / "c.webm"), *common]) == 0
+    assert "give its clip with --reference" in capsys.readouterr().err
+
+
+def test_an_edited_embedding_does_not_get_the_unedited_camera(folder: str, pan: str, tmp_path: Path, capsys) -> None:
+    motion, mirrored = tmp_path / "pan.safetensors", tmp_path / "mirrored.safetensors"
+    command = ["train", pan, "--prompt", "a ring", "--model", folder, "--out", str(motion), *SMALL, "--steps", "2"]
+    assert main([*command, "--preset", "camera"]) == 0
+    embedding = load_embedding(motion)
+    embedding.details["made_from"] = [{"edit": "mirror", "axis": "horizontal"}]
+    save_embedding(mirrored, embedding)
+    capsys.readouterr()
+    made = ["generate", "--out", str(tmp_path / "m.webm"), "--model", folder, "--prompt", "a star", "--steps", "2"]
+    assert main([*made, *SMALL, "--motion", str(mirrored), "--reference", pan]) == 0
+    assert "was edited (mirror)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--camera", "{clip}"], "a background with a texture"),
+        (["--camera", "{pan}", "--camera-end", "1.2"], "--camera-end is 1.2, but it must lie from 0 to 1"),
+    ],
+)
+def test_bad_input(folder: str, pan: str, clip: str, tmp_path: Path, capsys, options: list[str], message: str) -> None:
+    filled = [option.format(clip=clip, pan=pan) for option in options]
+    out = tmp_path / "a.webm"
+    status = main(["generate", "--out", str(out), "--model", folder, "--prompt", "a", *SMALL, "--steps", "2", *filled])
+    assert status != 0 and message in capsys.readouterr().err and not out.exists()
