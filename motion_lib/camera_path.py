@@ -100,11 +100,11 @@ class CameraPath:
 
     def describe(self) -> str:
         """One sentence for the user."""
-        x, y = (self.shift[-1] / 2).tolist()
+        x, y = (round(v, 2) + 0.0 for v in (self.shift[-1] / 2).tolist())  # + 0.0: no minus before nothing
         return (
             f"Over {len(self)} frames the background moves by {x:+.2f} of the picture's shorter side to the right and "
             f"{y:+.2f} down, grows to {float(self.log_zoom[-1].exp()):.2f} times its size and turns by "
-            f"{float(self.roll[-1].rad2deg()):+.0f}° clockwise."
+            f"{round(float(self.roll[-1].rad2deg())):+d}° clockwise."
         )
 
 

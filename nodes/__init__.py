@@ -5,6 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import ComfyExtension, io
 
 from .apply import ApplyMotionEmbedding, ApplyMotionEmbeddingAdvanced
+from .camera import ApplyCameraMotion, CameraMotion, CameraNoise
 from .clip import PrepareReferenceClip, SampleClip
 from .edit import CombineMotionEmbeddings, EditMotionEmbedding
 from .embedding import LoadMotionEmbedding, SaveMotionEmbedding
@@ -23,6 +24,9 @@ NODES: list[type[io.ComfyNode]] = [
     ApplyMotionEmbeddingAdvanced,
     InvertVideoToNoise,
     MixInversionNoise,
+    CameraMotion,
+    ApplyCameraMotion,
+    CameraNoise,
     SaveMotionEmbedding,
     LoadMotionEmbedding,
     EditMotionEmbedding,

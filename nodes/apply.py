@@ -76,8 +76,8 @@ class ApplyMotionEmbeddingAdvanced(io.ComfyNode):
                 io.Float.Input(
                     "strength_v",
                     **STRENGTH,
-                    tooltip="Of the value embedding: where things move. Lower it when the reference's look shows; the "
-                    "preset camera uses 0.5. 0 leaves it out: no look can come along, and the motion is weaker.",
+                    tooltip="Of the value embedding: where things move. Lower it when the reference's look shows. "
+                    "0 leaves it out: no look can come along, and the motion is weaker.",
                 ),
                 io.Combo.Input(
                     "debias",

@@ -7,6 +7,7 @@ from typing import Any
 import comfy.sample
 import torch
 from comfy_api.latest import io
+from comfy_execution.graph_utils import ExecutionBlocker
 from einops import rearrange
 from torch import Tensor
 
@@ -14,7 +15,7 @@ from ..motion_lib import files
 from ..motion_lib.errors import MotionError
 from ..motion_lib.inversion import REFINEMENTS, invert
 from ..motion_lib.noise import START_NOISES, mix, statistics
-from .host.denoiser import ModelDenoiser, schedule_of, text_embedding, video_latents
+from .host.denoiser import ModelDenoiser, text_embedding, video_latents
 from .host.fingerprint import fingerprint, model_state
 from .host.folders import INVERTED, result_path
 from .host.session import Progress, loaded
@@ -108,7 +109,7 @@ class MixInversionNoise(io.ComfyNode):
                     max=1.0,
                     step=0.05,
                     tooltip="0 is fresh noise, 1 all of the clip's. Higher holds the motion, and the clip's "
-                    "layout with it; the presets go with 0.5.",
+                    "layout with it, and the less do seeds differ; the presets object and hybrid go with 0.1 and 0.3.",
                 ),
                 io.Int.Input(
                     "noise_seed",
@@ -157,9 +158,8 @@ class MixInversionNoise(io.ComfyNode):
     ) -> io.NodeOutput:
         noise = MixedNoise(inverted_noise["samples"], weight, noise_seed, method, renormalise)
         start = noise.generate_noise({"samples": torch.zeros_like(noise.inverted)})
-        sigma = (1 / schedule_of(model).alphas_cumprod[-1]).sqrt().to(start)  # √(1 + σ²) at the noisy end
         text = f"Start noise {method}: {statistics(start)}; white noise has 0 and 1."
-        return io.NodeOutput(noise, {"samples": model.model.process_latent_out(start * sigma)}, text, ui=say(cls, text))
+        return io.NodeOutput(noise, noisy_latent(model, start), text, ui=say(cls, text))
 
 
 class MixedNoise:
@@ -185,3 +185,17 @@ class MixedNoise:
         fresh = comfy.sample.prepare_noise(samples, self.seed, input_latent.get("batch_index"))
         as_video = [rearrange(noise.float(), "f c h w -> 1 c f h w") for noise in (self.inverted.cpu(), fresh)]
         return rearrange(mix(*as_video, **self.how), "1 c f h w -> f c h w").to(samples.dtype)
+
+
+def noisy_latent(model, start: Tensor) -> dict[str, Tensor] | ExecutionBlocker:
+    """Start noise as a LATENT, scaled as a sampler that adds no noise expects it. Where no LATENT can stand for it, the
+    node to which it leads says so, and the others run."""
+    sampling = model.get_model_object("model_sampling")
+    sigma = sampling.sigma_max.to(start)
+    noisy = sampling.noise_scaling(sigma, start, torch.zeros_like(start), True)
+    if not torch.equal(sampling.noise_scaling(sigma, torch.zeros_like(start), noisy, True), noisy):
+        return ExecutionBlocker(
+            "This MODEL is sampled as flow models are, which cannot begin from a LATENT of noise: connect NOISE to "
+            "SamplerCustomAdvanced instead of noisy_latent."
+        )
+    return {"samples": model.model.process_latent_out(noisy)}

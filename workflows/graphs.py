@@ -131,12 +131,29 @@ class Parts(Graph):
             weight=weight,
             noise_seed=1,
         )
+        empty = self.empty((1580, 480), frames, size)
+        return self.sample_from(noise, empty, plain, model, text, steps, guidance, scheduler)
+
+    def empty(self, position: tuple[int, int], frames: int = FRAMES, size: tuple[int, int] = PIXELS) -> Node:
+        return self.add("EmptyLatentImage", position, width=size[0], height=size[1], batch_size=frames)
+
+    def sample_from(
+        self,
+        noise: Node,
+        empty: Node,
+        plain: Node,
+        model: Node,
+        text: str,
+        steps: int = STEPS,
+        guidance: float = GUIDANCE,
+        scheduler: str = "simple",
+    ) -> Node:
+        """From a NOISE to frames; `model` samples, `plain` is the loader."""
         wanted = self.prompt(plain, text, (1180, 0), "What the video should show")
         without = self.prompt(plain, "", (1180, 160), "Negative prompt")
         guider = self.add("CFGGuider", (1580, 0), model=model[0], positive=wanted[0], negative=without[0], cfg=guidance)
         sampler = self.add("KSamplerSelect", (1580, 180), sampler_name="ddim")
         sigmas = self.add("BasicScheduler", (1580, 300), model=model[0], scheduler=scheduler, steps=steps, denoise=1.0)
-        empty = self.add("EmptyLatentImage", (1580, 480), width=size[0], height=size[1], batch_size=frames)
         samples = self.add(
             "SamplerCustomAdvanced",
             (1580, 660),
@@ -189,7 +206,7 @@ class Parts(Graph):
         )
 
 
-OBJECT, CAMERA = PRESETS["object"], PRESETS["camera"]
+OBJECT = PRESETS["object"]
 RED_CIRCLE = "a red circle on a grey plain background"
 BLUE_STAR = "a blue star on a beige plain background"
 
@@ -223,7 +240,7 @@ def shared() -> Graph:
         graph.prompt(model, BLUE_STAR, (780, 160), "What the video should show"),
         graph.prompt(model, "", (780, 320), "Negative prompt"),
     )
-    empty = graph.add("EmptyLatentImage", (780, 480), width=PIXELS[0], height=PIXELS[1], batch_size=FRAMES)
+    empty = graph.empty((780, 480))
     frames = graph.sample(model, applied, texts, empty, 0)
     graph.save(frames, 0, (1800, 0), "shared")
     graph.note((0, -340), (720, 300))
@@ -234,16 +251,31 @@ def camera() -> Graph:
     graph = Parts("3_camera_motion")
     model = graph.load()
     clip = graph.reference(model, "camera_pan.mp4")
-    latent = graph.encode(model, clip)
-    trained = graph.train(model, clip, latent, "a yellow ring on a navy checkered background", "camera")
+    path = graph.add("MotionInversionCameraMotion", (380, 320), size=(340, 140), images=clip[0])
     applied = graph.add(
-        "MotionInversionApply", (1180, 320), model=model[MODEL], motion_embedding=trained[0], strength=1.0
+        "MotionInversionApplyCameraMotion",
+        (760, 0),
+        size=(340, 220),
+        model=model[MODEL],
+        camera_motion=path[0],
+        amount=1.0,
+        strength=1.0,
     )
-    inverted = graph.inverted(model, latent)
-    wanted = "a red heart on a brown checkered background"
-    frames = graph.sample_mixed(model, applied, inverted, wanted, CAMERA.noise_weight)
+    empty = graph.empty((380, 520))
+    noise = graph.add(
+        "MotionInversionCameraNoise",
+        (760, 320),
+        size=(340, 260),
+        model=model[MODEL],
+        camera_motion=path[0],
+        latent=empty[0],
+        noise_seed=2,
+        amount=1.0,
+    )
+    frames = graph.sample_from(noise, empty, model, applied, "a red heart on a brown checkered background")
     graph.save(frames, 0, (2340, 0), "camera")
-    graph.note((0, -340), (680, 280))
+    graph.save(graph.report(clip, frames), 0, (2340, 640), "camera_tracks")
+    graph.note((0, -460), (720, 420))
     return graph
 
 
@@ -257,7 +289,7 @@ def strengths() -> Graph:
         graph.prompt(model, BLUE_STAR, (760, -180), "What the video should show"),
         graph.prompt(model, "", (760, 40), "Negative prompt"),
     )
-    empty = graph.add("EmptyLatentImage", (760, 720), width=PIXELS[0], height=PIXELS[1], batch_size=FRAMES)
+    empty = graph.empty((760, 720))
     grid: Node = clip
     for row, strength in enumerate((0.0, 0.5, 1.0)):
         applied = graph.add(
@@ -329,7 +361,7 @@ def mirrored() -> Graph:
         graph.prompt(model, BLUE_STAR, (380, 380), "What the video should show"),
         graph.prompt(model, "", (380, 540), "Negative prompt"),
     )
-    empty = graph.add("EmptyLatentImage", (380, 700), width=PIXELS[0], height=PIXELS[1], batch_size=FRAMES)
+    empty = graph.empty((380, 700))
     rows: list[Node] = []
     for row, (title, changes) in enumerate(
         {"As learned": {}, "Mirrored": {"mirror": "horizontal"}, "Reversed": {"reverse": True}}.items()

@@ -111,6 +111,37 @@ def test_another_workflow_in_between_trains_and_inverts_nothing_again(server, qu
     assert again.progress.get(node_of(graph, "MotionInversionInvert"), []) == []
 
 
+def test_a_changed_camera_is_not_followed_again(server):
+    few = {"BasicScheduler": {"steps": 2}}
+    graph = workflow("3_camera_motion", **few)
+    run = server.run(graph)
+    assert run.outcome == "execution_success", run.error
+    report = run.outputs[node_of(graph, "MotionInversionCameraNoise")]["text"][0]
+    assert run.outputs[node_of(graph, "MotionInversionCameraMotion")]["text"][0] in report
+    assert server.run(graph).executed == []
+    other = workflow("3_camera_motion", **few, MotionInversionApplyCameraMotion={"amount": -1.0})
+    again = server.run(other)
+    assert again.outcome == "execution_success", again.error
+    assert node_of(graph, "MotionInversionApplyCameraMotion") in again.executed
+    assert node_of(graph, "SamplerCustomAdvanced") in again.executed
+    assert {node_of(graph, f"MotionInversion{kind}") for kind in ("CameraMotion", "CameraNoise")} <= set(again.cached)
+
+
+def test_noise_that_no_latent_can_stand_for_stops_only_who_wants_the_latent(server):
+    graph = workflow("3_camera_motion")
+    noise = graph[node_of(graph, "MotionInversionCameraNoise")]
+    graph["90"] = {"class_type": "ModelSamplingSD3", "inputs": {"model": noise["inputs"]["model"], "shift": 3.0}}
+    noise["inputs"]["model"] = ["90", 0]
+    wanting = {"samples": [node_of(graph, "MotionInversionCameraNoise"), 1], "filename_prefix": "noise"}
+    needed = {"CameraMotion", "CameraNoise", "PrepareClip", "SampleClip", "LoadModel"}
+    kinds = {f"MotionInversion{kind}" for kind in needed} | {"EmptyLatentImage", "ModelSamplingSD3"}
+    graph = {k: v for k, v in graph.items() if v["class_type"] in kinds}
+    run = server.run(graph | {"91": {"class_type": "SaveLatent", "inputs": wanting}})
+    assert run.outcome == "execution_error"
+    assert "connect NOISE to SamplerCustomAdvanced" in run.error["exception_message"]
+    assert run.error["node_id"] == "91"
+
+
 @pytest.mark.parametrize("name", [p.stem for p in API if not p.stem.startswith("1_")])
 def test_workflow_runs(server, quickstart, name):
     # Few steps: that the result is right is checked on the quickstart.
@@ -221,10 +252,13 @@ def test_values_out_of_range_are_refused_before_anything_runs(server, changes, w
     assert words in json.dumps(refusal.value.args[0]["node_errors"])
 
 
-def test_start_after_end_is_refused_in_the_nodes_words(server):
-    changes = {"MotionInversionApplyAdvanced": {"start_percent": 0.9, "end_percent": 0.2}}
+@pytest.mark.parametrize(
+    ("name", "kind"), [("4_compare_strengths", "ApplyAdvanced"), ("3_camera_motion", "ApplyCameraMotion")]
+)
+def test_start_after_end_is_refused_in_the_nodes_words(server, name, kind):
+    changes = {f"MotionInversion{kind}": {"start_percent": 0.9, "end_percent": 0.2}}
     with pytest.raises(Rejected) as refusal:
-        server.run(workflow("4_compare_strengths", **changes))
+        server.run(workflow(name, **changes))
     assert "start_percent is 0.9, but it must not be above end_percent" in json.dumps(refusal.value.args[0])
 
 
@@ -245,7 +279,7 @@ def test_errors_while_running_are_one_sentence(server, quickstart, changes, sent
 
 def test_every_node_and_input_explains_itself(server):
     nodes = {k: v for k, v in server.get("/object_info").items() if k.startswith("MotionInversion")}
-    assert len(nodes) == 13
+    assert len(nodes) == 16
     for name, node in nodes.items():
         assert node["description"], name
         for group in ("required", "optional"):
@@ -275,7 +309,7 @@ def test_without_diffusers_one_loader_says_so_and_the_rest_works(host, tmp_path)
     shutil.copy(SAMPLE, tmp_path / "input" / "clip.mp4")
     with Server(*host, tmp_path, {**THREADS, "PYTHONPATH": str(broken.parent)}) as server:
         nodes = [name for name in server.get("/object_info") if name.startswith("MotionInversion")]
-        assert len(nodes) == 13
+        assert len(nodes) == 16
         prepared = {
             "1": {"class_type": "LoadVideo", "inputs": {"file": "clip.mp4"}},
             "2": {

@@ -1,0 +1,256 @@
+"""The camera of a reference clip, given to other videos without training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import comfy.sample
+import torch
+from comfy_api.latest import io
+from einops import rearrange
+from torch import Tensor
+
+from ..motion_lib.alignment import CameraAlignment, apart_from_camera
+from ..motion_lib.camera_path import CameraPath
+from ..motion_lib.errors import MotionError
+from ..motion_lib.metrics.camera import camera_path
+from ..motion_lib.noise import statistics
+from ..motion_lib.presets import PRESETS
+from ..motion_lib.warped_noise import warped_noise
+from .host.images import frames_of
+from .host.shown import NODE_ID, say
+from .noise import noisy_latent
+from .schema import advanced, schema
+
+CameraMotionType = io.Custom("CAMERA_MOTION")
+CAMERA_TIP = "From Camera Motion from Video."
+AMOUNT = {"default": 1.0, "min": -2.0, "max": 2.0, "step": 0.05}
+OBJECTS = PRESETS["hybrid"].objects
+END = 0.9  # the last steps are left to the model, which finishes every frame there
+
+
+class CameraMotion(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            "CameraMotion",
+            display_name="Camera Motion from Video",
+            description="Follows the camera of a clip by its background: pan, tilt, zoom and roll. Nothing is learned. "
+            "Needs OpenCV (pip install opencv-python-headless).",
+            search_aliases=["camera path", "camera tracking", "camera control", "pan", "zoom", "motion transfer"],
+            hidden=[NODE_ID],
+            inputs=[
+                io.Image.Input(
+                    "images",
+                    tooltip="Frames of the reference clip, whose background needs some detail. Their number and size "
+                    "need not be those of the new video.",
+                )
+            ],
+            outputs=[
+                CameraMotionType.Output(
+                    display_name="camera_motion", tooltip="For Apply Camera Motion and Camera Noise."
+                ),
+                io.String.Output(display_name="report", tooltip="What the camera does, in words."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, images) -> io.NodeOutput:
+        path = camera_path(frames_of(images))
+        text = path.describe()
+        return io.NodeOutput(path, text, ui=say(cls, text))
+
+
+class ApplyCameraMotion(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            "ApplyCameraMotion",
+            display_name="Apply Camera Motion",
+            description="Videos sampled with the resulting MODEL are seen by a camera that moves as in the clip. "
+            "Nothing is learned: at every step, what all frames show of one place is brought together. Works with any "
+            "video model.",
+            search_aliases=["camera control", "camera transfer", "pan", "zoom", "motion transfer"],
+            inputs=[
+                io.Model.Input(
+                    "model", tooltip="Any video MODEL, with or without LoRA, motion embeddings and other patches."
+                ),
+                CameraMotionType.Input("camera_motion", tooltip=CAMERA_TIP),
+                io.Float.Input(
+                    "amount",
+                    **AMOUNT,
+                    tooltip="How far the camera goes: 1 as in the clip, 2 twice as far, 0 stands still, -1 the other "
+                    "way. Use the same in Camera Noise.",
+                ),
+                io.Float.Input(
+                    "strength",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    tooltip="How strictly the frames are held to the camera: 1 all the way, 0 not at all, bit for bit.",
+                ),
+                advanced(
+                    io.Float,
+                    "start_percent",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="Where in sampling it begins to act: 0 is pure noise. Motion is decided early.",
+                ),
+                advanced(
+                    io.Float,
+                    "end_percent",
+                    default=END,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="Where it stops; lower leaves objects freer to move on their own.",
+                ),
+                io.Latent.Input(
+                    "reference_latent",
+                    optional=True,
+                    tooltip="The frames of the reference clip, from VAE Encode, when a motion embedding of the same "
+                    "clip moves an object: what moves apart from the camera there is left alone.",
+                ),
+            ],
+            outputs=[io.Model.Output(tooltip="For KSampler or CFGGuider.")],
+        )
+
+    @classmethod
+    def validate_inputs(cls, start_percent: float = 0.0, end_percent: float = END) -> bool | str:
+        if start_percent > end_percent:
+            return f"start_percent is {start_percent}, but it must not be above end_percent, which is {end_percent}."
+        return True
+
+    @classmethod
+    def execute(
+        cls,
+        model,
+        camera_motion: CameraPath,
+        amount: float,
+        strength: float,
+        start_percent: float = 0.0,
+        end_percent: float = END,
+        reference_latent: dict | None = None,
+    ) -> io.NodeOutput:
+        with torch.inference_mode(False):  # tensors made in it could not be used by training afterwards
+            path, apart = camera_motion.scaled(amount), None
+            if reference_latent is not None:
+                apart = apart_from_camera(as_videos(reference_latent["samples"])[:1].clone(), camera_motion, OBJECTS)
+        clone = model.clone()
+        alignment = CameraAlignment(path, strength, start_percent, end_percent, apart)
+        clone.set_model_sampler_post_cfg_function(holding(alignment))
+        return io.NodeOutput(clone)
+
+
+class CameraNoise(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            "CameraNoise",
+            display_name="Camera Noise",
+            description="Start noise that is carried along with the camera, so that the background begins to move with "
+            "it at once. Goes with Apply Camera Motion.",
+            search_aliases=["warped noise", "noise warping", "initial noise", "camera control"],
+            hidden=[NODE_ID],
+            inputs=[
+                io.Model.Input("model", tooltip="The MODEL that will sample; it is only asked for its noise schedule."),
+                CameraMotionType.Input("camera_motion", tooltip=CAMERA_TIP),
+                io.Latent.Input(
+                    "latent",
+                    tooltip="An empty LATENT of the video to make: its size and its number of frames are taken.",
+                ),
+                io.Int.Input(
+                    "noise_seed",
+                    default=0,
+                    min=0,
+                    max=0xFFFFFFFFFFFFFFFF,
+                    control_after_generate=True,
+                    tooltip="Of the noise.",
+                ),
+                io.Float.Input(
+                    "amount",
+                    **AMOUNT,
+                    tooltip="How far the camera goes: 1 as in the clip, 0 stands still, -1 the other way. Use the same "
+                    "in Apply Camera Motion.",
+                ),
+            ],
+            outputs=[
+                io.Noise.Output(tooltip="For SamplerCustomAdvanced."),
+                io.Latent.Output(
+                    display_name="noisy_latent",
+                    tooltip="The same for KSampler (Advanced) with add_noise disabled, from step 0, with a scheduler "
+                    "that starts at full noise, such as simple. Not for flow models.",
+                ),
+                io.String.Output(
+                    display_name="report", tooltip="What the camera does; mean and standard deviation of the noise."
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, model, camera_motion: CameraPath, latent: dict, noise_seed: int, amount: float) -> io.NodeOutput:
+        path = camera_motion.scaled(amount)
+        noise = CarriedNoise(path, noise_seed)
+        # Samplers bring an empty LATENT into the MODEL's form before they ask for noise.
+        ratios = {name: latent[name] for name in latent if name.startswith("downscale_ratio")}
+        start = noise.generate_noise(
+            {"samples": comfy.sample.fix_empty_latent_channels(model, latent["samples"], **ratios).float()}
+        )
+        path = path.resample(as_videos(start).shape[2])
+        text = f"{path.describe()}\nStart noise carried along: {statistics(start)}; white noise has 0 and 1."
+        return io.NodeOutput(noise, noisy_latent(model, start), text, ui=say(cls, text))
+
+
+class CarriedNoise:
+    """A NOISE of ComfyUI that fits any video."""
+
+    def __init__(self, path: CameraPath, seed: int):
+        self.path, self.seed = path, seed
+
+    def generate_noise(self, input_latent: dict[str, Any]) -> Tensor:
+        samples = input_latent["samples"]
+        shape = as_videos(samples).shape
+        noise = warped_noise(self.path.resample(shape[2]), shape, self.seed)
+        return formed(noise, samples).to(samples.dtype)
+
+
+def holding(alignment: CameraAlignment) -> Callable[[dict[str, Any]], Tensor]:
+    """What a sampler calls with every estimate of the clean video. A plain function, since older versions of ComfyUI
+    copy all else in a MODEL's options deeply for every clone."""
+
+    def hold(args: dict[str, Any]) -> Tensor:
+        clean = args["denoised"]
+        videos = as_videos(clean)
+        if alignment.strength == 0 or videos.shape[2] == 1 or not acts(alignment, args):
+            return clean
+        return formed(alignment(videos), clean)
+
+    return hold
+
+
+def acts(alignment: CameraAlignment, args: dict[str, Any]) -> bool:
+    """Whether this step lies in the alignment's part of sampling, by the noise schedule of the model that samples."""
+    sampling, sigma = args["model"].model_sampling, float(args["sigma"].max())
+    highest = math.inf if alignment.start <= 0 else float(sampling.percent_to_sigma(alignment.start))
+    lowest = 0.0 if alignment.end >= 1 else float(sampling.percent_to_sigma(alignment.end))
+    return lowest <= sigma <= highest
+
+
+def as_videos(latents: Tensor) -> Tensor:
+    """`[b, c, f, h, w]` of latents that are so, or that have the frames of one video in the batch."""
+    if latents.is_nested or latents.ndim not in (4, 5):
+        raise MotionError(
+            "Camera motion needs the latents of a video, [frames, channels, height, width] or [videos, channels, "
+            "frames, height, width], and nothing beside them: use a MODEL that makes a video without sound."
+        )
+    return latents if latents.ndim == 5 else rearrange(latents, "f c h w -> 1 c f h w")
+
+
+def formed(videos: Tensor, like: Tensor) -> Tensor:
+    """Back from `as_videos`."""
+    return videos if like.ndim == 5 else rearrange(videos, "1 c f h w -> f c h w")
