@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "CameraAlignment": "alignment",
+    "CameraPath": "camera_path",
     "Lesson": "together",
     "MotionEmbedding": "embedding",
     "MotionError": "errors",
     "MotionPatch": "patch",
     "TrainingSettings": "training",
     "TrainingState": "training",
+    "follow_camera": "metrics.camera",
     "invert": "inversion",
     "load_embedding": "files",
     "load_model": "backbones",
@@ -30,16 +33,21 @@ _HOMES = {
     "save_embedding": "files",
     "train": "training",
     "train_together": "together",
+    "warped_noise": "noise_warping",
     "write_video": "video",
 }
 
 if TYPE_CHECKING:
+    from .alignment import CameraAlignment
     from .backbones import load_model
+    from .camera_path import CameraPath
     from .embedding import MotionEmbedding
     from .errors import MotionError
     from .files import load_embedding, save_embedding
     from .inversion import invert
+    from .metrics.camera import follow_camera
     from .noise import mix
+    from .noise_warping import warped_noise
     from .patch import MotionPatch
     from .presets import preset
     from .sampling import random_noise, sample
@@ -48,12 +56,15 @@ if TYPE_CHECKING:
     from .video import read_clip, write_video
 
 __all__ = [
+    "CameraAlignment",
+    "CameraPath",
     "Lesson",
     "MotionEmbedding",
     "MotionError",
     "MotionPatch",
     "TrainingSettings",
     "TrainingState",
+    "follow_camera",
     "invert",
     "load_embedding",
     "load_model",
@@ -65,6 +76,7 @@ __all__ = [
     "save_embedding",
     "train",
     "train_together",
+    "warped_noise",
     "write_video",
 ]
 

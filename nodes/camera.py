@@ -15,10 +15,10 @@ from torch import Tensor
 from ..motion_lib.alignment import CameraAlignment, apart_from_camera
 from ..motion_lib.camera_path import CameraPath
 from ..motion_lib.errors import MotionError
-from ..motion_lib.metrics.camera import camera_path
+from ..motion_lib.metrics.camera import follow_camera
 from ..motion_lib.noise import statistics
+from ..motion_lib.noise_warping import warped_noise
 from ..motion_lib.presets import PRESETS
-from ..motion_lib.warped_noise import warped_noise
 from .host.images import frames_of
 from .host.shown import NODE_ID, say
 from .noise import noisy_latent
@@ -58,7 +58,7 @@ class CameraMotion(io.ComfyNode):
 
     @classmethod
     def execute(cls, images) -> io.NodeOutput:
-        path = camera_path(frames_of(images))
+        path = follow_camera(frames_of(images))
         text = path.describe()
         return io.NodeOutput(path, text, ui=say(cls, text))
 

@@ -9,7 +9,7 @@ import torch
 
 from motion_lib.camera_path import CameraPath, pixel_centres
 from motion_lib.errors import MotionError
-from motion_lib.metrics.camera import camera_path, true_camera
+from motion_lib.metrics.camera import follow_camera, true_camera
 from motion_lib.sprites import Words, render
 from motion_lib.sprites.motions import reference
 
@@ -42,7 +42,7 @@ def test_the_true_steps_make_the_true_path(motion: str) -> None:
 @pytest.mark.parametrize("motion", ["pan", "tilt", "zoom", "shake"])
 def test_the_measured_path_is_the_true_one(motion: str) -> None:
     scenes, frames = rendered(motion)
-    found, steps = camera_path(frames), true_camera(scenes, 0)
+    found, steps = follow_camera(frames), true_camera(scenes, 0)
     truth = CameraPath.of_steps(steps.shift, steps.log_zoom, steps.roll)
     corners = torch.tensor([[-0.8, -0.8], [0.8, -0.8], [0.8, 0.8]])
     extent = (truth.to_frames(corners) - corners).norm(dim=-1).max()
@@ -86,7 +86,7 @@ def test_too_few_steps_are_explained() -> None:
         CameraPath.of_steps(torch.stack([steps, steps], dim=1), steps, steps)
     frames = torch.full((4, 32, 32, 3), 90, dtype=torch.uint8)
     with pytest.raises(MotionError, match="a background with a texture"):
-        camera_path(frames)
+        follow_camera(frames)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from ..backbones.recorded import RecordedDenoiser
 from ..camera_path import CameraPath
 from ..errors import MotionError
 from ..inversion import REFINEMENTS, invert
-from ..metrics.camera import camera_path
+from ..metrics.camera import follow_camera
 from ..metrics.clip import ClipModel, load_clip
 from ..metrics.diversity import appearance_spread, pixels, sprite_look
 from ..sampling import random_noise
@@ -170,7 +170,7 @@ def judged(plan: Plan, method: str, known: Known, videos: list[Tensor]) -> Resul
 
 def _camera(plan: Plan, case: Case) -> CameraPath | None:
     try:
-        return camera_path(case.frames, plan.tracker)
+        return follow_camera(case.frames, plan.tracker)
     except MotionError:  # nothing to follow
         return None
 

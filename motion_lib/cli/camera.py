@@ -42,13 +42,13 @@ def add_camera_arguments(parser: argparse.ArgumentParser) -> None:
 
 def path_in(options: argparse.Namespace, video: str, model: VideoModel) -> CameraPath:
     """The camera's path in a video, measured in pictures of the shape that is generated, large enough to be tracked."""
-    from ..metrics.camera import camera_path
+    from ..metrics.camera import follow_camera
     from ..video import read_clip
 
     chosen = clip_options(options, model)
     larger = math.ceil(MEASURED_AT / min(chosen.width, chosen.height))
     wanted = replace(chosen, width=larger * chosen.width, height=larger * chosen.height)
-    return camera_path(read_clip(video, wanted, min_frames=2).frames)
+    return follow_camera(read_clip(video, wanted, min_frames=2).frames)
 
 
 def alignment_of(

@@ -84,9 +84,9 @@ def run(options: argparse.Namespace) -> None:
 
     from ..files import load_embedding
     from ..noise import mix, statistics
+    from ..noise_warping import warped_noise
     from ..sampling import random_noise
     from ..video import write_video
-    from ..warped_noise import warped_noise
 
     embedding = load_embedding(options.motion) if options.motion else None
     model = load(options)

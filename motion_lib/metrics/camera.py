@@ -70,7 +70,7 @@ def camera_motion(frames: Tensor, tracker: str | Tracker = "lucas_kanade") -> Ca
     return camera_of_tracks(track(frames, tracker))
 
 
-def camera_path(frames: Tensor, tracker: str | Tracker = "lucas_kanade") -> CameraPath:
+def follow_camera(frames: Tensor, tracker: str | Tracker = "lucas_kanade") -> CameraPath:
     """Where the camera of a clip uint8 `[f, h, w, 3]` looks; raises MotionError where it cannot be followed."""
     motion = camera_motion(frames, tracker)
     return CameraPath.of_steps(motion.shift, motion.log_zoom, motion.roll)

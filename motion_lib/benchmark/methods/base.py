@@ -12,9 +12,9 @@ from torch import Tensor
 from ...alignment import CameraAlignment, apart_from_camera
 from ...backbones import VideoModel
 from ...camera_path import CameraPath
+from ...noise_warping import warped_noise
 from ...patch import MotionPatch
 from ...sampling import sample
-from ...warped_noise import warped_noise
 from ..cases import Case
 
 

@@ -32,7 +32,7 @@ def white(frames: int = FRAMES) -> torch.Tensor:
 
 def camera_is_followed() -> dict:
     frames, path, report = pan()
-    expected = pack("motion_lib.metrics.camera").camera_path(frames)
+    expected = pack("motion_lib.metrics.camera").follow_camera(frames)
     rows = torch.tensor(path.rows())
     return {
         "difference": largest(rows, torch.tensor(expected.rows())),
@@ -160,7 +160,7 @@ def camera_noise() -> dict:
     noise, latent, report = noise_of(5)
     start = noise.generate_noise(empty)
     shape = (1, 4, FRAMES, 16, 16)
-    expected = pack("motion_lib.warped_noise").warped_noise(path.resample(FRAMES), shape, 5)
+    expected = pack("motion_lib.noise_warping").warped_noise(path.resample(FRAMES), shape, 5)
     several = noise.generate_noise({"samples": torch.zeros(2, 4, 6, 12, 20)})
     still = noise_of(5, 0.0)[0].generate_noise(empty)
     many = noise_of(5, frames=64)[0].generate_noise({"samples": torch.zeros(64, 16, 24, 24)})
