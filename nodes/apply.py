@@ -11,7 +11,7 @@ from ..motion_lib.patch import DEBIAS, MotionPatch
 from ..motion_lib.presets import PRESETS
 from .host.denoiser import backbone_of
 from .host.patch import AppliedPatch, with_patch
-from .schema import MotionEmbeddingType, advanced, schema
+from .schema import MotionEmbeddingType, advanced, in_order, schema
 
 USUAL = PRESETS["object"]  # whose way of applying the advanced node begins with
 STRENGTH = {"default": 1.0, "min": -4.0, "max": 4.0, "step": 0.05}
@@ -130,9 +130,7 @@ class ApplyMotionEmbeddingAdvanced(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, start_percent: float = 0.0, end_percent: float = 1.0) -> bool | str:
-        if start_percent > end_percent:
-            return f"start_percent is {start_percent}, but it must not be above end_percent, which is {end_percent}."
-        return True
+        return in_order(start_percent, end_percent)
 
     @classmethod
     def execute(

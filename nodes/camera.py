@@ -21,8 +21,8 @@ from ..motion_lib.noise_warping import warped_noise
 from ..motion_lib.presets import PRESETS
 from .host.images import frames_of
 from .host.shown import NODE_ID, say
-from .noise import noisy_latent
-from .schema import advanced, schema
+from .noise import noise_outputs, noisy_latent
+from .schema import advanced, in_order, schema
 
 CameraMotionType = io.Custom("CAMERA_MOTION")
 CAMERA_TIP = "From Camera Motion from Video."
@@ -122,9 +122,7 @@ class ApplyCameraMotion(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, start_percent: float = 0.0, end_percent: float = END) -> bool | str:
-        if start_percent > end_percent:
-            return f"start_percent is {start_percent}, but it must not be above end_percent, which is {end_percent}."
-        return True
+        return in_order(start_percent, end_percent)
 
     @classmethod
     def execute(
@@ -179,17 +177,7 @@ class CameraNoise(io.ComfyNode):
                     "in Apply Camera Motion.",
                 ),
             ],
-            outputs=[
-                io.Noise.Output(tooltip="For SamplerCustomAdvanced."),
-                io.Latent.Output(
-                    display_name="noisy_latent",
-                    tooltip="The same for KSampler (Advanced) with add_noise disabled, from step 0, with a scheduler "
-                    "that starts at full noise, such as simple. Not for flow models.",
-                ),
-                io.String.Output(
-                    display_name="report", tooltip="What the camera does; mean and standard deviation of the noise."
-                ),
-            ],
+            outputs=noise_outputs("What the camera does; mean and standard deviation of the noise."),
         )
 
     @classmethod

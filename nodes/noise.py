@@ -135,15 +135,7 @@ class MixInversionNoise(io.ComfyNode):
                     "node says how far off it is.",
                 ),
             ],
-            outputs=[
-                io.Noise.Output(tooltip="For SamplerCustomAdvanced."),
-                io.Latent.Output(
-                    display_name="noisy_latent",
-                    tooltip="The same for KSampler (Advanced) with add_noise disabled, from step 0, with a scheduler "
-                    "that starts at full noise, such as simple.",
-                ),
-                io.String.Output(display_name="report", tooltip="Mean and standard deviation of the noise."),
-            ],
+            outputs=noise_outputs("Mean and standard deviation of the noise."),
         )
 
     @classmethod
@@ -199,3 +191,16 @@ def noisy_latent(model, start: Tensor) -> dict[str, Tensor] | ExecutionBlocker:
             "SamplerCustomAdvanced instead of noisy_latent."
         )
     return {"samples": model.model.process_latent_out(noisy)}
+
+
+def noise_outputs(report: str) -> list[io.Output]:
+    """Of a node that makes start noise; report: the tooltip of what it says."""
+    return [
+        io.Noise.Output(tooltip="For SamplerCustomAdvanced."),
+        io.Latent.Output(
+            display_name="noisy_latent",
+            tooltip="The same for KSampler (Advanced) with add_noise disabled, from step 0, with a scheduler that "
+            "starts at full noise, such as simple. Not for flow models.",
+        ),
+        io.String.Output(display_name="report", tooltip=report),
+    ]

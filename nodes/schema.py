@@ -29,3 +29,10 @@ def advanced(kind: Any, name: str, **arguments: Any) -> io.Input:
     if "advanced" in inspect.signature(kind.Input).parameters:
         arguments["advanced"] = True
     return kind.Input(name, optional=True, **arguments)
+
+
+def in_order(start_percent: float, end_percent: float) -> bool | str:
+    """What validate_inputs says of a part of sampling."""
+    if start_percent > end_percent:
+        return f"start_percent is {start_percent}, but it must not be above end_percent, which is {end_percent}."
+    return True
