@@ -13,11 +13,9 @@ from motion_lib.metrics.camera import follow_camera, true_camera
 from motion_lib.sprites import Words, render
 from motion_lib.sprites.motions import reference
 
-LOOK = Words("ring", "yellow", "navy", "checkered")
 
-
-def rendered(motion: str):
-    scenes = reference(motion, LOOK, seed=3)
+def rendered(motion: str, texture: str = "checkered"):
+    scenes = reference(motion, Words("ring", "yellow", "navy", texture), seed=3)
     return scenes, (render(scenes)[0] * 255).round().byte().permute(0, 2, 3, 1).contiguous()
 
 
@@ -39,14 +37,16 @@ def test_the_true_steps_make_the_true_path(motion: str) -> None:
     torch.testing.assert_close(path.to_frames(world), expected, atol=1e-4, rtol=0)
 
 
-@pytest.mark.parametrize("motion", ["pan", "tilt", "zoom", "shake"])
-def test_the_measured_path_is_the_true_one(motion: str) -> None:
-    scenes, frames = rendered(motion)
+@pytest.mark.parametrize("texture", ["checkered", "dotted", "cloudy"])
+@pytest.mark.parametrize("motion", ["pan", "tilt", "zoom", "shake", "zoom_out", "roll_over"])
+def test_the_measured_path_is_the_true_one(motion: str, texture: str) -> None:
+    """Tracks alone are off by up to .17 before clouds."""
+    scenes, frames = rendered(motion, texture)
     found, steps = follow_camera(frames), true_camera(scenes, 0)
     truth = CameraPath.of_steps(steps.shift, steps.log_zoom, steps.roll)
-    corners = torch.tensor([[-0.8, -0.8], [0.8, -0.8], [0.8, 0.8]])
+    corners = torch.tensor([[-0.67, -0.67], [0.67, -0.67], [0.67, 0.67], [-0.67, 0.67]])
     extent = (truth.to_frames(corners) - corners).norm(dim=-1).max()
-    assert (found.to_frames(corners) - truth.to_frames(corners)).norm(dim=-1).max() < 0.1 * extent
+    assert (found.to_frames(corners) - truth.to_frames(corners)).norm(dim=-1).max() < 0.08 * extent
 
 
 def test_to_world_and_back() -> None:

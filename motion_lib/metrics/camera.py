@@ -17,6 +17,7 @@ from torch import Tensor
 from ..camera_path import CameraPath
 from ..errors import MotionError
 from ..sprites import Scenes
+from .camera_refinement import refined
 from .frames import check_clip_tensor, opencv
 from .trackers import Tracker, Tracks, track
 
@@ -71,8 +72,9 @@ def camera_motion(frames: Tensor, tracker: str | Tracker = "lucas_kanade") -> Ca
 
 
 def follow_camera(frames: Tensor, tracker: str | Tracker = "lucas_kanade") -> CameraPath:
-    """Where the camera of a clip uint8 `[f, h, w, 3]` looks; raises MotionError where it cannot be followed."""
-    motion = camera_motion(frames, tracker)
+    """Where the camera of a clip uint8 `[f, h, w, 3]` looks: by tracks, and then more exactly by the pictures. Raises
+    MotionError where it cannot be followed."""
+    motion = refined(frames, camera_motion(frames, tracker))
     return CameraPath.of_steps(motion.shift, motion.log_zoom, motion.roll)
 
 
