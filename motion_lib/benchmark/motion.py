@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from .plan import Plan, Result
 
 QUICK_MOTIONS = ("figure_eight", "pan")
-QUICK_METHODS = ("truth", "no_motion", "noise_blend", "camera_path", "object:steps=60")
+QUICK_METHODS = ("truth", "no_motion", "noise_blend", "camera_path", "object:steps=60,noise_weight=0.3")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
