@@ -50,7 +50,8 @@ class CameraAlignment:
         apart = self._apart(clean)
         exact = clean.float()
         source = torch.cat([exact * (1 - apart), (1 - apart).expand(videos, 1, *apart.shape[2:])], dim=1)
-        out = torch.stack([_seen_from(path, i, source, fine) for i, fine in enumerate(finest)], dim=2)
+        side = torch.tensor([clean.shape[4], clean.shape[3]], device=clean.device)
+        out = torch.stack([_seen_from(path, i, source, side, fine) for i, fine in enumerate(finest)], dim=2)
         seen, weight = out[:, :channels], out[:, channels:]
         # Where hardly a frame sees the background, nothing is known of it.
         mean = torch.where(weight > 0.5, seen / weight.clamp(min=0.5), exact)
@@ -64,13 +65,12 @@ class CameraAlignment:
         return F.interpolate(given, size=clean.shape[2:], mode="trilinear", align_corners=False)
 
 
-def _seen_from(path: CameraPath, i: int, source: Tensor, fine: int) -> Tensor:
+def _seen_from(path: CameraPath, i: int, source: Tensor, side: Tensor, fine: int) -> Tensor:
     """The sum over frames of what they show, as frame i sees it, `[b, c, h, w]`: frames that show it larger are
-    averaged over `fine`² points a pixel, frames that show it smaller count less."""
+    averaged over `fine`² points a pixel, frames that show it smaller count less. side: (w, h)."""
     videos, _, frames, height, width = source.shape
     larger, device = path.log_zoom - path.log_zoom[i], source.device
     points = path.to_world(pixel_centres((fine * height, fine * width), device), slice(i, i + 1))[0]
-    side = torch.tensor([width, height], device=device)
     grid = path.to_frames(points) * (min(height, width) / side)  # [f, n, 2], the picture from −1 to 1
     # Between the middles of the outermost pixels, because beyond them a picture can only be continued.
     inside = (grid.abs() < 1 - 0.9 / side).all(dim=-1).float() * larger.clamp(max=0).mul(2).exp()[:, None]

@@ -64,7 +64,7 @@ class CameraPath:
         return cls(values[:, :2], values[:, 2], values[:, 3])
 
     def rows(self) -> list[list[float]]:
-        """Four numbers a frame, for files: shift x and y, ln zoom, roll."""
+        """Four numbers a frame, as `generate --json` says them: shift x and y, ln zoom, roll."""
         values = torch.cat([self.shift, self.log_zoom[:, None], self.roll[:, None]], dim=1)
         return [[round(value, 5) for value in row] for row in values.tolist()]
 
@@ -83,7 +83,7 @@ class CameraPath:
         return CameraPath(found[:, :2], found[:, 2], found[:, 3])
 
     def scaled(self, strength: float) -> CameraPath:
-        """As far again times `strength`: 0 stands still, −1 goes the other way."""
+        """`strength` times as far: 0 stands still, −1 goes the other way."""
         looks_at = self.to_world(torch.zeros(1, 2))[:, 0] * strength
         zoom, roll = self.log_zoom * strength, self.roll * strength
         return CameraPath(-_turned(looks_at, roll) * zoom.exp()[:, None], zoom, roll)

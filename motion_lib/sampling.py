@@ -56,11 +56,11 @@ def sample(
         if guided:
             without, towards = prediction.chunk(2)
             prediction = without + guidance * (towards - without)
-        clean, predicted = schedule.clean_and_noise(x, prediction, t)
         if camera is not None and camera.acts_at(schedule.progress(t)):
-            clean = camera(clean)
-            predicted = schedule.noise(x, clean, t)
-        x = schedule.noisy(clean, predicted, below)
+            clean = camera(schedule.clean_and_noise(x, prediction, t)[0])
+            x = schedule.noisy(clean, schedule.noise(x, clean, t), below)
+        else:
+            x = schedule.move(x, prediction, t, below)
     return x
 
 

@@ -131,9 +131,8 @@ def _steps(
     def compute() -> Values:
         """Gradients of the next draw, and what there is to read of it."""
         draw = Draw(denoiser, latents, conditioning, scale, state)
-        lora = state.spatial
-        if term and float(torch.rand((), generator=state.generator)) < term.skipped:
-            lora = None
+        skip = term is None or float(torch.rand((), generator=state.generator)) < term.skipped
+        lora = None if skip else state.spatial
         with torch.enable_grad():
             values = {} if lora is None else _look(draw, lora, layers, state)
             patch = MotionPatch(state.acting(), debias="vanilla").prepare(frames, size, device, latents.dtype)

@@ -1,4 +1,4 @@
-"""Sampling as CUDA graphs: a small model spends most of its time on launching kernels."""
+"""Sampling as CUDA graphs: a small model, or a fast GPU, spends most of its time on launching kernels."""
 
 from __future__ import annotations
 

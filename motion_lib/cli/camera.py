@@ -1,4 +1,4 @@
-"""The camera of one clip for another video, as `generate` and `demo` give it."""
+"""The camera of one clip for another video, as `generate` gives it."""
 
 from __future__ import annotations
 
