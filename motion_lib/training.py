@@ -3,7 +3,7 @@ after every step: progress, preview, checkpoints and stopping are a few lines of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,19 +19,7 @@ from .patch import DEBIAS, MotionPatch
 from .region import root_mask
 from .settings import TrainingSettings
 from .spatial_lora import SpatialLoRA
-from .training_step import (
-    Ahead,
-    Draw,
-    Values,
-    advance,
-    advance_if_finite,
-    backward,
-    check,
-    clip_gradients,
-    count,
-    moving,
-    require_finite,
-)
+from .training_step import Draw, Values, advance, backward, check, clip_gradients, moving, require_finite
 
 
 @dataclass
@@ -128,8 +116,7 @@ def _steps(
     settings, device, term = state.settings, latents.device, SPATIAL.get(state.settings.loss)
     frames, size = latents.shape[2], (latents.shape[3], latents.shape[4])
 
-    def compute() -> Values:
-        """Gradients of the next draw, and what there is to read of it."""
+    while not state.done:
         draw = Draw(denoiser, latents, conditioning, scale, state)
         skip = term is None or float(torch.rand((), generator=state.generator)) < term.skipped
         lora = None if skip else state.spatial
@@ -140,32 +127,10 @@ def _steps(
                 loss = LOSSES[settings.loss](*draw.compare([patch]), state.generator)
                 state.optimizer.zero_grad(set_to_none=True)
                 backward(loss, latents, state.embedding.tensors)
-        return {**values, "loss": loss.detach(), "gradient": clip_gradients(state.embedding.tensors, settings)}
-
-    steps = _one_by_one if term or not state.optimizer.defaults["fused"] else _queued
-    return steps(compute, state)
-
-
-def _one_by_one(compute: Callable[[], Values], state: TrainingState) -> Iterator[TrainingState]:
-    while not state.done:
-        values = compute()
-        loss = _read(values, state)
-        advance(state, loss)
-        if state.spatial is not None and "spatial loss" in values:
-            state.spatial.optimizer.step()
-        yield state
-
-
-def _queued(compute: Callable[[], Values], state: TrainingState) -> Iterator[TrainingState]:
-    """The same for a GPU, which has the next step to compute while the numbers of this one are read."""
-    ahead: Ahead | None = None
-    while not state.done:
-        values = (ahead and ahead.taken(state)) or compute()
-        advance_if_finite(state, values)
-        try:
-            ahead = Ahead(compute, state) if state.step + 1 < state.settings.steps else None
-        finally:  # the optimiser's step is under way
-            count(state, _read(values, state))
+        values |= {"loss": loss.detach(), "gradient": clip_gradients(state.embedding.tensors, settings)}
+        advance(state, _read(values, state))
+        if lora is not None:
+            lora.optimizer.step()
         yield state
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -55,31 +55,6 @@ class Draw:
 Values = dict[str, Tensor]  # by name, still on the device
 
 
-class Ahead:
-    """The work of the next step up to its gradients, queued while the GPU is busy with this one, as if done in its
-    turn: the state's generator moves on only when the work is taken. Whoever meanwhile sets the generator or changes
-    what is learned has the step computed again."""
-
-    def __init__(self, compute: Callable[[], Values], state: TrainingState):
-        self.before, self.found = state.generator.get_state(), _versions(state)
-        try:
-            self.values = compute()
-            self.after = state.generator.get_state()
-        finally:
-            state.generator.set_state(self.before)
-
-    def taken(self, state: TrainingState) -> Values | None:
-        if _versions(state) != self.found or not torch.equal(state.generator.get_state(), self.before):
-            return None
-        state.generator.set_state(self.after)
-        return self.values
-
-
-def _versions(state: TrainingState) -> list[tuple[int, int]]:
-    """What is learned: other tensors, and a change of one, compare unequal."""
-    return [(id(tensor), tensor._version) for tensor in state.embedding.tensors.values()]
-
-
 def moving(latents: Tensor, embedding: MotionEmbedding, threshold: float) -> dict[str, Tensor]:
     """Where the clip moves, on the grid of every value embedding."""
     masks = {}  # layers share grids
@@ -117,30 +92,9 @@ def require_finite(state: TrainingState, values: Mapping[str, float], whose: str
 
 def advance(state: TrainingState, loss: float) -> None:
     """The optimiser's step, once gradients are there and known to be finite."""
-    set_rate(state)
-    state.optimizer.step()
-    count(state, loss)
-
-
-def advance_if_finite(state: TrainingState, values: Values) -> None:
-    """The optimiser's step without waiting for a GPU to know that the values are finite: nothing happens if one is not.
-    A fused optimiser only; whoever has read the values counts the step."""
-    set_rate(state)
-    finite = torch.stack([value.float() for value in values.values()]).isfinite().all()
-    optimizer: Any = state.optimizer
-    optimizer.found_inf = (~finite).float()  # what a GradScaler tells it
-    try:
-        optimizer.step()
-    finally:
-        del optimizer.found_inf
-
-
-def set_rate(state: TrainingState) -> None:
     for group in state.optimizer.param_groups:
         group["lr"] = state.settings.rate(state.step)
-
-
-def count(state: TrainingState, loss: float) -> None:
+    state.optimizer.step()
     state.step += 1
     state.losses.append(loss)
 
