@@ -14,6 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..integration import INTEGRATIONS, concatenate
+from ..integration import add as add_motion
+
+SUMS = (add_motion, concatenate)  # F + m
 TRITON = importlib.util.find_spec("triton") is not None
 
 if TRITON:
@@ -21,6 +25,7 @@ if TRITON:
     from .kernels.attention import short_attention, short_enough
     from .kernels.gate import gated_gelu
     from .kernels.group_norm import group_norm
+    from .kernels.shift import shifted
 
 
 def plain(module: nn.Module, kind: type[nn.Module]) -> bool:
@@ -134,6 +139,15 @@ def project(layers: tuple[Any, ...], x: Tensor) -> tuple[Tensor, ...]:
     if all(plain(layer, nn.Linear) and layer.bias is None for layer in layers):
         return _Projections.apply(x, *(layer.weight for layer in layers))
     return tuple(layer(x) for layer in layers)
+
+
+def join(integration: str, hidden: Tensor, m: Tensor) -> Tensor:
+    """What a patch makes of `[b, f, n, c]`; m is `[1, f, c]`, or `[n, f, c]` for all videos or for each."""
+    learning = torch.is_grad_enabled() and (hidden.requires_grad or m.requires_grad)
+    if INTEGRATIONS[integration] in SUMS and len(m) in (1, hidden.shape[2]) and _on_triton(hidden) and not learning:
+        return shifted(hidden, m)
+    rows = m.unflatten(0, (-1, min(len(m), hidden.shape[2]))).transpose(1, 2)
+    return INTEGRATIONS[integration](hidden, rows)
 
 
 def feed_forward(layer: Any, x: Tensor) -> Tensor:

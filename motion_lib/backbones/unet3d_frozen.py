@@ -21,7 +21,6 @@ from diffusers.models.transformers.transformer_temporal import TransformerTempor
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from ..integration import INTEGRATIONS
 from ..patch import PreparedPatch
 from .frozen import (
     add,
@@ -31,6 +30,7 @@ from .frozen import (
     attend_over_frames,
     convolve,
     feed_forward,
+    join,
     normalise,
     plain,
     project,
@@ -208,21 +208,15 @@ def _temporal_attention(
     if any(layer in patch.query_key or (layer, attention) in patch.value for patch in patches):
         query_key = value = hidden
         for patch in patches:
-            query_key = _joined(patch, query_key, patch.query_key.get(layer))
-            value = _joined(patch, value, patch.value.get((layer, attention)))
+            if (m := patch.query_key.get(layer)) is not None:
+                query_key = join(patch.integration, query_key, m)
+            if (m := patch.value.get((layer, attention))) is not None:
+                value = join(patch.integration, value, m)
         q, k = project((attn.to_q, attn.to_k), query_key)
         (v,) = project((attn.to_v,), value)
     else:
         q, k, v = project((attn.to_q, attn.to_k, attn.to_v), hidden)
     return attn.to_out[0](attend_over_frames(q, k, v, attn.heads))
-
-
-def _joined(patch: PreparedPatch, hidden: Tensor, m: Tensor | None) -> Tensor:
-    """`[b, f, n, c]` with m `[1, f, c]`, or `[n, f, c]` for all videos or for each: in the layout that hidden has."""
-    if m is None:
-        return hidden
-    rows = m.unflatten(0, (-1, min(len(m), hidden.shape[2]))).transpose(1, 2)
-    return INTEGRATIONS[patch.integration](hidden, rows)
 
 
 def _linear(layer: Any, tokens: Tensor) -> Tensor:

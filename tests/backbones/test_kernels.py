@@ -21,6 +21,7 @@ from motion_lib.backbones.kernels.add import add_layer_norm, add_with_bias
 from motion_lib.backbones.kernels.attention import short_attention
 from motion_lib.backbones.kernels.gate import gated_gelu
 from motion_lib.backbones.kernels.group_norm import group_norm
+from motion_lib.backbones.kernels.shift import shifted
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
@@ -107,3 +108,13 @@ def test_short_attention(videos: int, frames: int, heads: int, width: int) -> No
 
     inputs = [2 * randn(videos, frames, 5, heads * width, seed=i) for i in range(3)]
     compare(lambda q, k, v: short_attention(q, k, v, heads), theirs, inputs, torch.float16, 5e-3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+@pytest.mark.parametrize(("b", "f", "n", "c"), [(1, 1, 1, 1), (2, 5, 7, 40), (3, 16, 160, 24)])
+@pytest.mark.parametrize("everywhere", [False, True])
+def test_shifted(dtype: torch.dtype, b: int, f: int, n: int, c: int, everywhere: bool) -> None:
+    """Bit for bit PyTorch's, whatever the layout of its inputs."""
+    hidden = randn(b, n, f, c, seed=1).to(DEVICE, dtype).transpose(1, 2)
+    m = randn(f, 1 if everywhere else n, c, seed=2).to(DEVICE, dtype).transpose(0, 1)
+    assert torch.equal(shifted(hidden, m), hidden + m.transpose(0, 1))
