@@ -21,13 +21,14 @@ from ..motion_lib.presets import LEARNED, PRESETS, Preset
 from ..motion_lib.region import on_latents
 from ..motion_lib.training import TrainingSettings, TrainingState, train
 from .choices import choice_inputs, chosen_preset
-from .host.denoiser import ModelDenoiser, backbone_of, text_embedding, video_latents
+from .host.denoiser import backbone_of, text_embedding, video_latents
 from .host.fingerprint import fingerprint, model_state
 from .host.folders import EMBEDDINGS, TRAINED, result_path
 from .host.graph import clip_above, prompt_above
 from .host.images import frames_of
-from .host.session import RECOMPUTING_MEMORY, TRAINING_MEMORY, Progress, loaded
+from .host.session import Progress
 from .host.shown import NODE_ID, say
+from .host.training import SAVE_MEMORY, ready_to_train
 from .schema import LossMapType, MotionEmbeddingType, advanced, schema
 
 
@@ -87,10 +88,10 @@ class TrainMotionEmbedding(io.ComfyNode):
                 advanced(
                     io.Combo,
                     "save_memory",
-                    options=["auto", "on", "off"],
+                    options=list(SAVE_MEMORY),
                     default="auto",
                     tooltip="on computes parts twice instead of keeping them, for about a third more time; auto does "
-                    "so on a GPU.",
+                    "as much of that as the memory of the GPU needs.",
                 ),
                 advanced(
                     io.Boolean,
@@ -142,12 +143,11 @@ class TrainMotionEmbedding(io.ComfyNode):
             kept = replace(kept, details={**kept.details, **details, "date": kept.details.get("date", "")})
             return _output(cls, kept, f"Reused {TRAINED}/{finished.name}, trained from the same inputs.")
         began = time.monotonic()
-        recompute = save_memory == "on" or (save_memory == "auto" and model.load_device.type != "cpu")
         shape = (latents.shape[2], latents.shape[1], *latents.shape[3:])
-        with loaded(model, shape, RECOMPUTING_MEMORY if recompute else TRAINING_MEMORY, vae) as device:
+        with ready_to_train(model, shape, start, save_memory, vae) as (denoiser, device, plan):
+            say(cls, plan.describe())
             state = _begin(unfinished if reuse else None, start, settings, device)
             progress = Progress(model, settings.steps, vae, state.step)
-            denoiser = ModelDenoiser(model, recompute)
             try:
                 for state in train(denoiser, latents.to(device), text.to(device), state, mask):  # noqa: B020
                     progress.update(state.step, denoiser.clean)

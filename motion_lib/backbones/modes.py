@@ -59,24 +59,33 @@ class Plan:
 _WORDS = {"feed_forward": "feed-forward layers", "transformer": "attention", "convolution": "convolutions"}
 
 
-def plan_training(denoiser: Any, mode: str, shape: Sequence[int], embedding: MotionEmbedding) -> Plan:
+def plan_training(
+    denoiser: Any,
+    mode: str,
+    shape: Sequence[int],
+    embedding: MotionEmbedding,
+    device: torch.device | None = None,
+    free: int | None = None,
+) -> Plan:
     """How to train `embedding` on latents of shape `[b, c, f, h, w]`, one clip a step.
 
-    auto takes the fastest rung that the free memory of a GPU allows, and plain on other devices. Raises MotionError for
-    an unknown mode, or one that this model cannot run in.
+    auto takes the fastest rung that the free memory of a GPU allows, and plain on other devices. device, free: where
+    the model will be and how many bytes beside it, if that is not where it is now and what is free there now. Raises
+    MotionError for an unknown mode, or one that this model cannot run in.
     """
     if mode not in MODES:
         raise MotionError(f"mode is '{mode}', but it must be one of {', '.join(MODES)}.")
     unet = getattr(denoiser, "unet", None)
     reason = "it is not a UNet3D of this library" if unet is None else _unsupported(unet)
-    graphs = unet is not None and device_type(unet) == "cuda"
+    device = device or (torch.device("cpu") if unet is None else device_of(unet))
+    graphs = device.type == "cuda"
     if mode == "plain" or (mode == "auto" and (reason or not graphs)):
         return Plan("plain")
     if unet is None or reason:
         raise MotionError(f"This model cannot train in mode {mode}, because {reason}: use mode plain.")
     plans = [Plan("fast" if not rung else "low_memory", rung, graphs) for rung in RUNGS]
     chosen = {"auto": plans, "fast": plans[:1], "low_memory": plans[-1:]}[mode]
-    free = free_memory(next(unet.parameters()).device)
+    free = free_memory(device) if free is None else free
     for plan in chosen:
         plan = replace(plan, needed=training_bytes(denoiser, shape, embedding, plan), free=free)
         if free is None or (plan.needed or 0) <= USABLE * free:
@@ -84,15 +93,16 @@ def plan_training(denoiser: Any, mode: str, shape: Sequence[int], embedding: Mot
     return plan
 
 
-def faster(unet: nn.Module) -> bool:
-    """Whether the frozen pass suits a UNet and is faster where it is: on GPUs for which kernels can be compiled."""
+def faster(unet: nn.Module, device: torch.device | None = None) -> bool:
+    """Whether the frozen pass suits a UNet and is faster where it is, or will be: on GPUs for which kernels can be
+    compiled."""
     from .frozen import TRITON
 
-    return TRITON and device_type(unet) == "cuda" and not _unsupported(unet)
+    return TRITON and (device or device_of(unet)).type == "cuda" and not _unsupported(unet)
 
 
-def device_type(unet: nn.Module) -> str:
-    return next(unet.parameters()).device.type
+def device_of(unet: nn.Module) -> torch.device:
+    return next(unet.parameters()).device
 
 
 def _unsupported(unet: Any) -> str | None:
@@ -144,7 +154,7 @@ def accelerated(denoiser: Denoiser, plan: Plan) -> Iterator[Denoiser]:
         return
     unet = denoiser.unet  # type: ignore[attr-defined]
     weights = [m.weight for m in unet.modules() if isinstance(m, nn.Conv2d | nn.Conv3d) and m.weight.is_contiguous()]
-    on_gpu = device_type(unet) == "cuda"
+    on_gpu = device_of(unet).type == "cuda"
     if on_gpu:
         _lay_out(weights, _channels_last)
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import comfy.model_sampling
@@ -59,15 +59,22 @@ class ModelDenoiser:
     the faster pass, or not; where it suits if None."""
 
     def __init__(self, model: ModelPatcher, recompute: bool = False, fast: bool | None = None):
-        from .unet import PASS, RECOMPUTE, faster_pass  # needs diffusers
+        from .unet import RECOMPUTE, faster_pass  # needs diffusers
 
         self.backbone, self.schedule = backbone_of(model), schedule_of(model)
         self.model, self.clean = model, torch.empty(0)
+        self.unet = model.model.diffusion_model
         options = create_model_options_clone(model.model_options)["transformer_options"]
         wrappers = options.setdefault("wrappers", {})
         comfy.patcher_extension.merge_nested_dicts(wrappers, model.wrappers, copy_dict1=False)
-        run = faster_pass(model.model.diffusion_model, recompute, fast)
-        self.options: dict[str, Any] = {**options, RECOMPUTE: recompute, PASS: run}
+        self.options: dict[str, Any] = {**options, RECOMPUTE: recompute}
+        self.run_through(faster_pass(self.unet, recompute, fast))
+
+    def run_through(self, run: Callable[..., Tensor] | None) -> None:
+        """What computes instead of the UNet's own pass: `run(latents, timesteps, conditioning, patches)`."""
+        from .unet import PASS
+
+        self.options[PASS] = run
 
     def __call__(
         self, latents: Tensor, timesteps: Tensor, conditioning: Tensor, patches: Sequence[PreparedPatch] = ()
@@ -100,7 +107,7 @@ class ModelDenoiser:
         """Where a loss with a spatial term has its LoRA while training."""
         from ...motion_lib.backbones.unet3d import spatial_linears  # needs diffusers
 
-        return spatial_linears(self.model.model.diffusion_model)
+        return spatial_linears(self.unet)
 
 
 def video_latents(model: ModelPatcher, latent: dict[str, Any], device: torch.device) -> Tensor:

@@ -56,7 +56,8 @@ class AppliedPatch:
 
 @dataclass(frozen=True)
 class ReadyPatch:
-    """A patch that training prepared for this very call, with gradients."""
+    """A patch that training prepared for this very call, with gradients, in the precision it learns in: the model's own
+    is lower on a GPU."""
 
     prepared: PreparedPatch
 
@@ -64,7 +65,7 @@ class ReadyPatch:
         return self
 
     def at(self, call: Call) -> PreparedPatch:
-        return self.prepared
+        return self.prepared.each(lambda m: m.to(call.dtype))
 
 
 @dataclass(frozen=True)

@@ -17,22 +17,19 @@ from torch import Tensor
 
 PREVIEW_EVERY = 1.0  # seconds
 PREVIEW_SIZE = 512  # pixels
-# Times the host's estimate for sampling, which is 1.6 GiB for 16 frames of 512×320 in half precision. Counted there
-# (docs/performance.md): activations of 10.0 GiB, or 1.7 GiB when parts are run again; learned values with their moments
-# and workspaces are another 0.9 GiB.
-TRAINING_MEMORY = 7.0
-RECOMPUTING_MEMORY = 2.0
 
 
 @contextmanager
-def loaded(model: ModelPatcher, shape: tuple[int, ...], memory: float = 1.0, vae: Any = None) -> Iterator[torch.device]:
+def loaded(
+    model: ModelPatcher, shape: tuple[int, ...], needed: float | None = None, vae: Any = None
+) -> Iterator[torch.device]:
     """The device on which the whole MODEL now is, other models having made room; gradients are possible inside.
 
-    shape: `[f, c, h, w]` of the latents. memory: times the host's estimate for sampling at this shape. vae: loaded
-    beside it for previews, since loading it later could push the model out.
+    shape: `[f, c, h, w]` of the latents. needed: bytes beside the model; the host's estimate for sampling at this shape
+    if None. vae: loaded beside it for previews, since loading it later could push the model out.
     """
     with torch.inference_mode(False):
-        needed = memory * model.model.memory_required(list(shape))
+        needed = model.model.memory_required(list(shape)) if needed is None else needed
         models = [model]
         if vae is not None:
             models.append(vae.patcher)

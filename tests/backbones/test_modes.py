@@ -65,7 +65,7 @@ def test_auto_takes_the_fastest_rung_that_fits(free: int, rung: int, monkeypatch
     """As if on a GPU with this much free memory, of which 9 tenths may be used; the last rung where none fits."""
     needs = dict(zip(RUNGS, (100, 75, 50, 25), strict=True))
     monkeypatch.setattr(modes, "free_memory", lambda device: free * 2**30)
-    monkeypatch.setattr(modes, "device_type", lambda unet: "cuda")
+    monkeypatch.setattr(modes, "device_of", lambda unet: torch.device("cuda"))
     monkeypatch.setattr(modes, "training_bytes", lambda denoiser, shape, embedding, plan: needs[plan.recompute] * 2**30)
     plan = plan_training(tiny_denoiser(), "auto", CLIP.shape, random_embedding(tiny_backbone()))
     assert plan.recompute == RUNGS[rung] and plan.graphs and plan.mode == ("fast" if rung == 0 else "low_memory")
@@ -81,7 +81,7 @@ def test_auto_leaves_other_devices_alone() -> None:
 
 def test_sampling_and_inversion_take_the_faster_pass_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     assert plan_sampling(tiny_denoiser()) == plan_sampling(object()) == Plan("plain")
-    monkeypatch.setattr(modes, "device_type", lambda unet: "cuda")
+    monkeypatch.setattr(modes, "device_of", lambda unet: torch.device("cuda"))
     monkeypatch.setattr("motion_lib.backbones.frozen.TRITON", False)
     assert plan_sampling(tiny_denoiser()) == Plan("plain")
     monkeypatch.setattr("motion_lib.backbones.frozen.TRITON", True)

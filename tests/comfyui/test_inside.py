@@ -38,6 +38,7 @@ CHECKS = (
     "camera_noise",
     "camera_errors",
     "training_gradients",
+    "planning",
     "training_choices",
     "hybrid_training",
     "inversion_returns",
@@ -251,6 +252,8 @@ def test_training_gradients_agree_however_the_weights_are_kept(found):
     assert gradients["recomputed"] < 1e-7
     assert gradients["cast_dtype"] == "torch.float16"
     assert gradients["cast"] > 0.999
+    assert gradients["low_dtype"] == "torch.bfloat16"
+    assert min(gradients["low"]) > 0.98
     assert gradients["offloaded"] < 1e-3
 
 
@@ -259,6 +262,19 @@ def test_the_faster_pass_has_the_same_gradients(found):
     gradients = found["training_gradients"]
     assert gradients["used_as_plain"] == 1
     assert max(gradients[name] for name in ("faster", "faster_cast", "faster_offloaded")) < 1e-5 * gradients["size"]
+
+
+def test_on_a_gpu_training_takes_what_memory_allows(found):
+    plans = found["planning"]
+    if not plans["kernels"]:
+        pytest.skip("this host has no Triton")
+    everything = ["feed_forward", "transformer", "convolution"]
+    assert plans["off"][:3] == plans["plenty"][:3] == ["fast", [], True]
+    assert plans["on"][:3] == plans["little"][:3] == ["low_memory", everything, True]
+    assert 0 < len(plans["between"][1]) < 3
+    assert plans["on"][3] < plans["between"][3] < plans["off"][3]
+    assert plans["words"].startswith("Training mode fast: about") and plans["still"]
+    assert plans["cpu"].startswith("Training mode plain: about")
 
 
 def test_training_leaves_the_model_as_it_was(found):

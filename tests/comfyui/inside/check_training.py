@@ -24,6 +24,40 @@ def gradients(patcher, recompute: bool = False, fast: bool = False) -> torch.Ten
             return torch.cat([t.grad.flatten() for t in state.embedding.tensors.values()]).clone()
 
 
+def computing_in(dtype: torch.dtype):
+    """The model with weights and activations of this type, as on a GPU."""
+    import comfy.model_management as management
+
+    original = management.unet_dtype, management.unet_manual_cast
+    management.unet_dtype, management.unet_manual_cast = (lambda **given: dtype), (lambda *given: None)
+    try:
+        return pack("nodes.host.model").load_patcher(pack("nodes.host.folders").video_models()["sprite_t2v"])
+    finally:
+        management.unet_dtype, management.unet_manual_cast = original
+
+
+def planning() -> dict:
+    """How training would run on a GPU with this much room, which needs none to be found out."""
+    training = pack("nodes.host.training")
+    patcher = model()[0].clone()
+    patcher.load_device = torch.device("cuda")
+    start, shape = embedding(4), (4, 4, 16, 16)
+
+    def plan(save_memory: str, room: int):
+        return training.plan_for(patcher, shape, start, save_memory, room)
+
+    fast = plan("off", 0)
+    plans = {"off": fast, "on": plan("on", 2**40), "plenty": plan("auto", 2**40), "little": plan("auto", 0)}
+    plans["between"] = plan("auto", fast.needed)  # a tenth is left free
+    return {
+        "kernels": training.faster(patcher.model.diffusion_model, patcher.load_device),
+        **{name: [found.mode, list(found.recompute), found.graphs, found.needed] for name, found in plans.items()},
+        "words": fast.describe(),
+        "cpu": training.plan_for(model()[0], shape, start, "auto", None).describe(),
+        "still": training.weights_lie_still(model()[0].model.diffusion_model),
+    }
+
+
 def alike(a, b) -> float:
     return float(torch.nn.functional.cosine_similarity(a.double(), b.double(), dim=0))
 
@@ -47,6 +81,8 @@ def training_gradients() -> dict:
     finally:
         args.fp16_unet = False
     cast, faster_cast = gradients(half), gradients(half, fast=True)
+    low = computing_in(torch.bfloat16)
+    low_plain, low_fast = gradients(low, recompute=True), gradients(low, fast=True)
     half.unpatch_model()
     half.patch_model(lowvram_model_memory=1)
     offloaded = prediction(half, x, 500, context)
@@ -60,6 +96,8 @@ def training_gradients() -> dict:
         "faster_offloaded": largest(faster_offloaded, cast),
         "cast_dtype": str(half.model.get_dtype()),
         "cast": alike(cast, expected),
+        "low": [alike(low_plain, expected), alike(low_fast, expected)],
+        "low_dtype": str(low.model.diffusion_model.dtype),
         "offloaded": largest(offloaded, before),
         "after": largest(prediction(patcher, x, 500, context), before),
         "training_mode": any(m.training for m in patcher.model.modules()),

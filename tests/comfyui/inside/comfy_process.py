@@ -1,6 +1,7 @@
 """ComfyUI in this process, with the pack, the bundled model in it, and the same model of the library beside it.
 
-Importing this starts ComfyUI from the command line's arguments COMFYUI_FOLDER and BASE_FOLDER.
+Importing this starts ComfyUI from the command line's arguments COMFYUI_FOLDER and BASE_FOLDER: on the CPU, or by what
+follows `--host`, which are ComfyUI's own arguments.
 """
 
 from __future__ import annotations
@@ -13,13 +14,17 @@ import time
 from pathlib import Path
 
 FOLDER, BASE = sys.argv[1:3]
-sys.argv = ["main.py", "--cpu", "--base-directory", BASE]
+OWN = sys.argv[sys.argv.index("--host") + 1 :] if "--host" in sys.argv else ["--cpu"]
+sys.argv = ["main.py", "--base-directory", BASE, *OWN]
 sys.path.insert(0, FOLDER)
 os.chdir(FOLDER)
 
 import comfy.options  # noqa: E402
 
 comfy.options.enable_args_parsing()
+
+if "--cpu" not in OWN:
+    import main  # noqa: F401  sets up the GPU's memory as for a user
 
 import torch  # noqa: E402
 import utils.extra_config  # noqa: E402,F401  before `nodes`, which hides the package of that name

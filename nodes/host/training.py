@@ -1,0 +1,109 @@
+"""A loaded MODEL to train with: the library's fast passes, in the memory that the host can make free."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import comfy.model_management as management
+import torch
+from comfy.model_patcher import ModelPatcher
+from torch import nn
+
+from ...motion_lib.backbones.modes import USABLE, Plan, accelerated, faster, plan_training
+from ...motion_lib.embedding import MotionEmbedding
+from .denoiser import ModelDenoiser
+from .session import loaded
+
+SAVE_MEMORY = {"auto": "auto", "on": "low_memory", "off": "fast"}  # the node's words for the library's modes
+# For diffusers' own pass, times the host's estimate for sampling, which is 1.6 GiB for 16 frames of 512×320 in half
+# precision. Counted there: activations of 10.0 GiB, or 1.7 GiB when parts are run again; learned values with their
+# moments and workspaces are another 0.9 GiB.
+PLAIN_MEMORY = 7.0
+RECOMPUTING_MEMORY = 2.0
+
+
+@contextmanager
+def ready_to_train(
+    model: ModelPatcher, shape: tuple[int, ...], embedding: MotionEmbedding, save_memory: str, vae: Any = None
+) -> Iterator[tuple[ModelDenoiser, torch.device, Plan]]:
+    """The Denoiser, its device and how it computes, for as long as the context lasts; afterwards the model is as it was
+    and the memory is the host's again.
+
+    shape: `[f, c, h, w]` of the latents. save_memory: a key of SAVE_MEMORY. vae: as for `loaded`.
+    """
+    plan = plan_for(model, shape, embedding, save_memory, _room(model, shape, vae))
+    try:
+        with loaded(model, shape, (plan.needed or 0) / USABLE, vae) as device:
+            if plan.mode == "plain":
+                logging.info(plan.describe())
+                yield ModelDenoiser(model, recompute=bool(plan.recompute), fast=False), device, plan
+                return
+            there = int(management.get_free_memory(device))
+            if (plan.needed or 0) > there:  # another program holds some
+                plan = plan_for(model, shape, embedding, save_memory, there)
+            if dynamic_vram() or not weights_lie_still(model.model.diffusion_model):
+                plan = replace(plan, graphs=False)
+            logging.info(plan.describe())
+            denoiser = ModelDenoiser(model, bool(plan.recompute), fast=False)
+            with accelerated(denoiser, plan) as run:
+                denoiser.run_through(run)
+                del run
+                try:
+                    yield denoiser, device, plan
+                finally:
+                    denoiser.run_through(None)
+    finally:
+        management.soft_empty_cache()  # what recordings held
+
+
+def plan_for(
+    model: ModelPatcher, shape: tuple[int, ...], embedding: MotionEmbedding, save_memory: str, room: int | None
+) -> Plan:
+    """room: bytes beside the model, None where that means nothing."""
+    unet, device = model.model.diffusion_model, model.load_device
+    if not faster(unet, device):
+        again = save_memory == "on" or (save_memory == "auto" and device.type != "cpu")
+        memory = RECOMPUTING_MEMORY if again else PLAIN_MEMORY
+        needed = int(memory * model.model.memory_required(list(shape)))
+        return Plan("plain", recompute=("transformer", "convolution") if again else (), needed=needed)
+    frames, channels, height, width = shape
+    given = (1, channels, frames, height, width)
+    with torch.inference_mode(False):
+        return plan_training(_Unet(unet), SAVE_MEMORY[save_memory], given, embedding, device, room)
+
+
+class _Unet:
+    """What planning reads of a Denoiser."""
+
+    def __init__(self, unet: nn.Module):
+        self.unet = unet
+
+
+def _room(model: ModelPatcher, shape: tuple[int, ...], vae: Any) -> int | None:
+    """What the device will have beside the model once the host has moved everything else away."""
+    device = model.load_device
+    if device.type == "cpu":
+        return None
+    taken = model.model_size() + management.extra_reserved_memory()
+    if vae is not None:
+        taken += vae.patcher.model_size() + vae.memory_used_decode((1, *shape[1:]), vae.vae_dtype)
+    return int(management.get_total_memory(device) - taken)
+
+
+def dynamic_vram() -> bool:
+    """Whether the host takes over the GPU's memory (newer versions do on NVIDIA's cards). Recording allocates in ways
+    of its own; the two together have not been seen to work, so nothing is recorded then."""
+    try:
+        import comfy.memory_management as memory
+    except ImportError:  # older versions
+        return False
+    return bool(getattr(memory, "aimdo_enabled", False))
+
+
+def weights_lie_still(unet: nn.Module) -> bool:
+    """Whether all layers read their own weights: a recording reads the same memory in every step."""
+    return all(layer.acts_as_its_base() for layer in unet.modules() if hasattr(layer, "acts_as_its_base"))

@@ -1,0 +1,23 @@
+"""The benchmark inside ComfyUI, on a small model: that it runs, and what it says that is not a time."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+from .conftest import THREADS
+from .host import PACK, prepare_base
+
+
+def test_training_at_full_size_is_measured(host: tuple[Path, Path], tmp_path: Path) -> None:
+    folder, python = host
+    prepare_base(tmp_path)
+    command = [python, PACK / "tests/comfyui/inside/speed.py", folder, tmp_path, "--host", "--cpu"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, env={**os.environ, **THREADS})
+    assert done.returncode == 0, done.stderr[-2000:]
+    rows = [line.split(" | ") for line in done.stdout.splitlines() if line.startswith(("| host", "| save_memory"))]
+    assert [row[0] for row in rows] == ["| host's pass, all parts twice", "| save_memory on", "| save_memory auto"]
+    assert all(row[4] == "0.000%" for row in rows)
+    assert "Training mode plain" in done.stdout
+    assert "weights as before: True" in done.stdout and "its output differs by 0.0" in done.stdout
