@@ -77,17 +77,18 @@ PRESETS: dict[str, Preset] = {
         noise_weight=0.1,  # more of it makes videos of different seeds alike
     ),
     "camera": Preset(
-        about="how the camera moves: pan, tilt, zoom",
+        about="how the camera moves: pan, tilt, zoom (which can be had without learning)",
         settings=replace(_QUICK, loss="debiased"),
-        # The embedding decides early what there is to see; where it is seen from is the camera's path alone.
+        # The camera's path does most, early in sampling the embedding helps a little; more of it costs words.
         debias="vanilla",
+        strength_v=0.5,
         end=0.4,
         noise_weight=0.0,
         camera_end=1.0,
     ),
 }
 PRESETS["hybrid"] = replace(
-    PRESETS["object"], about="camera and object together", noise_weight=0.3, camera_end=0.9, objects=0.5
+    PRESETS["object"], about="camera and object together", noise_weight=0.3, camera_end=1.0, objects=0.5
 )
 
 

@@ -31,7 +31,7 @@ def sample(
 
     conditioning, unconditional: text embeddings `[b, tokens, width]`; guidance 1 needs no unconditional ones.
     Patches act on both (as in Motion Inversion), each in its own part of the run. camera: what holds the estimates of
-    the clean video to a camera's path.
+    the clean video to a camera's path, and strengthens the guidance early.
     Raises MotionError for guidance without unconditional embeddings, or a motion embedding made for another backbone.
     """
     for patch in patches:
@@ -47,17 +47,19 @@ def sample(
     x = noise
     timesteps = schedule.timesteps(steps)
     for i, (t, below) in enumerate(zip(timesteps, [*timesteps[1:], CLEAN], strict=True)):
+        progress = schedule.progress(t)
         if on_step is not None:
             on_step(i, steps)
-        acting = (patch.at(ready, schedule.progress(t)) for patch, ready in prepared)
+        acting = (patch.at(ready, progress) for patch, ready in prepared)
         active = [patch for patch in acting if patch is not None]
         batch = torch.cat([x, x]) if guided else x
         prediction = denoiser(batch, torch.full((len(batch),), t, device=x.device), conditioning, active)
         if guided:
             without, towards = prediction.chunk(2)
-            prediction = without + guidance * (towards - without)
-        if camera is not None and camera.acts_at(schedule.progress(t)):
-            clean = camera(schedule.clean_and_noise(x, prediction, t)[0])
+            scale = guidance if camera is None else guidance * camera.guidance_at(progress)
+            prediction = without + scale * (towards - without)
+        if camera is not None and camera.acts_at(progress):
+            clean = camera(schedule.clean_and_noise(x, prediction, t)[0], progress)
             x = schedule.noisy(clean, schedule.noise(x, clean, t), below)
         else:
             x = schedule.move(x, prediction, t, below)

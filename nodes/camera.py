@@ -12,7 +12,7 @@ from comfy_api.latest import io
 from einops import rearrange
 from torch import Tensor
 
-from ..motion_lib.alignment import CameraAlignment, apart_from_camera
+from ..motion_lib.alignment import EARLY, CameraAlignment, apart_from_camera
 from ..motion_lib.camera_path import CameraPath
 from ..motion_lib.errors import MotionError
 from ..motion_lib.metrics.camera import follow_camera
@@ -29,6 +29,7 @@ CAMERA_TIP = "From Camera Motion from Video."
 AMOUNT = {"default": 1.0, "min": -2.0, "max": 2.0, "step": 0.05}
 OBJECTS = PRESETS["hybrid"].objects
 END = 0.9  # the last steps are left to the model, which finishes every frame there
+EMPHASIS = CameraAlignment.emphasis
 
 
 class CameraMotion(io.ComfyNode):
@@ -116,6 +117,16 @@ class ApplyCameraMotion(io.ComfyNode):
                     tooltip="The frames of the reference clip, from VAE Encode, when a motion embedding of the same "
                     "clip moves an object: what moves apart from the camera there is left alone.",
                 ),
+                advanced(
+                    io.Float,
+                    "prompt_emphasis",
+                    default=EMPHASIS,
+                    min=0.5,
+                    max=4.0,
+                    step=0.05,
+                    tooltip="Times cfg in the first part of sampling, where a model that expects a still camera would "
+                    "rather change the background than have it move; 1 leaves cfg alone.",
+                ),
             ],
             outputs=[io.Model.Output(tooltip="For KSampler or CFGGuider.")],
         )
@@ -134,13 +145,14 @@ class ApplyCameraMotion(io.ComfyNode):
         start_percent: float = 0.0,
         end_percent: float = END,
         reference_latent: dict | None = None,
+        prompt_emphasis: float = EMPHASIS,
     ) -> io.NodeOutput:
         with torch.inference_mode(False):  # tensors made in it could not be used by training afterwards
             path, apart = camera_motion.scaled(amount), None
             if reference_latent is not None:
                 apart = apart_from_camera(as_videos(reference_latent["samples"])[:1].clone(), camera_motion, OBJECTS)
         clone = model.clone()
-        alignment = CameraAlignment(path, strength, start_percent, end_percent, apart)
+        alignment = CameraAlignment(path, strength, start_percent, end_percent, apart, prompt_emphasis)
         clone.set_model_sampler_post_cfg_function(holding(alignment))
         return io.NodeOutput(clone)
 
@@ -214,18 +226,22 @@ def holding(alignment: CameraAlignment) -> Callable[[dict[str, Any]], Tensor]:
     def hold(args: dict[str, Any]) -> Tensor:
         clean = args["denoised"]
         videos = as_videos(clean)
-        if alignment.strength == 0 or videos.shape[2] == 1 or not acts(alignment, args):
+        if alignment.strength == 0 or videos.shape[2] == 1 or not lies_in(args, alignment.start, alignment.end):
             return clean
-        return formed(alignment(videos), clean)
+        early = lies_in(args, 0, EARLY)
+        if early and args.get("uncond") is not None:  # without it there is no guidance, as at cfg 1
+            towards = as_videos(args["cond_denoised"] - args["uncond_denoised"])
+            videos = videos + (alignment.emphasis - 1) * args["cond_scale"] * towards
+        return formed(alignment(videos, 0.0 if early else 1.0), clean)
 
     return hold
 
 
-def acts(alignment: CameraAlignment, args: dict[str, Any]) -> bool:
-    """Whether this step lies in the alignment's part of sampling, by the noise schedule of the model that samples."""
+def lies_in(args: dict[str, Any], start: float, end: float) -> bool:
+    """Whether this step lies in a part of sampling, by the noise schedule of the model that samples."""
     sampling, sigma = args["model"].model_sampling, float(args["sigma"].max())
-    highest = math.inf if alignment.start <= 0 else float(sampling.percent_to_sigma(alignment.start))
-    lowest = 0.0 if alignment.end >= 1 else float(sampling.percent_to_sigma(alignment.end))
+    highest = math.inf if start <= 0 else float(sampling.percent_to_sigma(start))
+    lowest = 0.0 if end >= 1 else float(sampling.percent_to_sigma(end))
     return lowest <= sigma <= highest
 
 

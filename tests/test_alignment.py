@@ -31,7 +31,7 @@ def test_what_follows_the_camera_stays_as_it_is(name: str) -> None:
     path = CameraPath.from_rows(PATHS[name])
     latents = world(path)
     found = CameraAlignment(path)(latents)
-    assert (found - latents).abs().max() < (1e-5 if name == "pan" else 0.06)
+    assert (found - latents).abs().max() < (1e-5 if name == "pan" else 0.03)
 
 
 @pytest.mark.parametrize("name", PATHS)
@@ -42,7 +42,17 @@ def test_what_does_not_follow_it_is_made_to(name: str) -> None:
     once = align(smooth)
     twice = align(once)
     assert (once - smooth).norm() > 0.5 * smooth.norm()
-    assert (twice - once).norm() < (1e-4 if name == "pan" else 0.12) * once.norm()
+    assert (twice - once).norm() < (1e-4 if name == "pan" else 0.15) * once.norm()
+
+
+@pytest.mark.parametrize("name", PATHS)
+def test_early_the_middle_frame_says_what_there_is_to_see(name: str) -> None:
+    """However little the frames agree; where it does not see, the nearest to it do."""
+    path = CameraPath.from_rows(PATHS[name])
+    frames = world(path) * torch.tensor([-3.0, 1.0, 0.5, -2.0])[:, None, None]
+    early, late = (CameraAlignment(path)(frames, progress) for progress in (0.2, 0.6))
+    away, usual = (1 - torch.nn.functional.cosine_similarity(x, world(path), dim=1) for x in (early, late))
+    assert away.median() < 0.01 < 0.5 < usual.median()
 
 
 def test_each_video_by_itself_and_in_any_precision() -> None:
@@ -87,12 +97,31 @@ def test_sampling_is_held_for_as_long_as_asked() -> None:
     assert not torch.allclose(early, free, atol=1e-4) and not torch.allclose(early, held, atol=1e-4)
 
 
+def test_the_prompt_has_more_weight_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    path = CameraPath.from_rows([[0.4 * i, 0, 0, 0] for i in range(3)])
+    denoiser = tiny_denoiser()
+    plain, strong = CameraAlignment(path, emphasis=1.0), CameraAlignment(path, emphasis=2.0)
+
+    def made(guidance: float, camera: CameraAlignment) -> Tensor:
+        words = {"conditioning": text(), "unconditional": text(seed=8)}
+        return sample(denoiser, randn(1, 4, 3, 5, 6), **words, guidance=guidance, steps=4, camera=camera)
+
+    assert not torch.allclose(made(3, strong), made(3, plain))
+    assert not torch.allclose(made(3, strong), made(6, plain))
+    with monkeypatch.context() as patched:
+        patched.setattr("motion_lib.alignment.EARLY", 1.0)
+        torch.testing.assert_close(made(3, strong), made(6, plain))
+    assert [strong.guidance_at(progress) for progress in (0, 0.4, 0.5, 1)] == [2, 2, 1, 1]
+    assert CameraAlignment(path, start=0.2, end=0.3, emphasis=2.0).guidance_at(0.1) == 1
+
+
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
         ({"strength": 1.5}, "strength of the camera's motion is 1.5"),
         ({"strength": float("nan")}, "strength of the camera's motion is nan"),
         ({"start": 0.8, "end": 0.2}, "start 0.8 and end 0.2"),
+        ({"emphasis": 0.0}, "emphasis on the prompt is 0.0"),
     ],
 )
 def test_bad_numbers_are_explained(bad: dict[str, float], message: str) -> None:

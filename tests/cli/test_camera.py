@@ -48,10 +48,10 @@ def test_an_embedding_that_asks_for_its_references_camera(folder: str, pan: str,
     command = ["train", pan, "--prompt", "a ring", "--model", folder, "--out", motion, *SMALL, "--steps", "2"]
     assert main([*command, "--preset", "hybrid"]) == 0
     capsys.readouterr()
-    assert load_embedding(motion).details["apply"]["camera_end"] == 0.9
+    assert load_embedding(motion).details["apply"]["camera_end"] == 1.0
     given = ("--motion", motion, "--reference", pan)
     _, found = generate(folder, tmp_path / "a.webm", capsys, *given)
-    assert found["camera_end"] == 0.9 and found["noise_weight"] == 0.3
+    assert found["camera_end"] == 1.0 and found["noise_weight"] == 0.3
     assert "camera" not in generate(folder, tmp_path / "b.webm", capsys, *given, "--camera-end", "0")[1]
     common = ["--model", folder, "--prompt", "a star", "--steps", "2", *SMALL, "--motion", motion]
     assert main(["generate", "--out", str(tmp_path / "c.webm"), *common]) == 0
