@@ -16,7 +16,8 @@ def check_clip_tensor(frames: Tensor, what: str = "The clip", least: int = 1, si
         shape = list(frames.shape)
         raise MotionError(f"{what} is {frames.dtype} of shape {shape}, but measures need uint8 [f, h, w, 3] in RGB.")
     if len(frames) < least:
-        raise MotionError(f"{what} has {len(frames)} frames, but this measure needs at least {least}.")
+        plural = "" if len(frames) == 1 else "s"
+        raise MotionError(f"{what} has {len(frames)} frame{plural}, but this measure needs at least {least}.")
     if min(frames.shape[1:3]) < side:
         size = f"{frames.shape[2]}×{frames.shape[1]}"
         raise MotionError(f"{what} measures {size} pixels, but this measure needs at least {side} a side.")
