@@ -121,7 +121,7 @@ def apart_from_camera(latents: Tensor, path: CameraPath, threshold: float = 0.5)
     """Where a clip does not move with its camera, `[f, h, w]`: how far its latents `[1, c, f, h, w]` are from what all
     frames agree on, 1 from `threshold` of the largest distance on, widened by one place."""
     clip = latents.float()
-    everything = clip.new_zeros(1, 1, *clip.shape[2:])
-    away = (clip - _World(path.resample(clip.shape[2]), everything, clip).mean(clip)).norm(dim=1)
+    nothing = clip.new_zeros(1, 1, *clip.shape[2:])
+    away = (clip - _World(path.resample(clip.shape[2]), nothing, clip).mean(clip)).norm(dim=1)
     wide = F.max_pool2d(away, 3, stride=1, padding=1)[0]
     return (wide / (threshold * wide.max().clamp(min=1e-6))).clamp(max=1)
