@@ -12,6 +12,7 @@ further they are from the middle of the video, and the prompt is given more weig
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -120,8 +121,18 @@ class _World:
 def apart_from_camera(latents: Tensor, path: CameraPath, threshold: float = 0.5) -> Tensor:
     """Where a clip does not move with its camera, `[f, h, w]`: how far its latents `[1, c, f, h, w]` are from what all
     frames agree on, 1 from `threshold` of the largest distance on, widened by one place."""
-    clip = latents.float()
-    nothing = clip.new_zeros(1, 1, *clip.shape[2:])
-    away = (clip - _World(path.resample(clip.shape[2]), nothing, clip).mean(clip)).norm(dim=1)
+    away = _away(latents.float(), path)
     wide = F.max_pool2d(away, 3, stride=1, padding=1)[0]
     return (wide / (threshold * wide.max().clamp(min=1e-6))).clamp(max=1)
+
+
+def likeliest_path(latents: Tensor, paths: Sequence[CameraPath]) -> CameraPath:
+    """By which of these paths the camera of a clip moved: that under which its latents `[1, c, f, h, w]` agree best at
+    most places, which are background."""
+    return min(paths, key=lambda path: float(_away(latents.float(), path).median()))
+
+
+def _away(clip: Tensor, path: CameraPath) -> Tensor:
+    """How far each place is from what all frames agree on, `[b, f, h, w]`."""
+    nothing = clip.new_zeros(1, 1, *clip.shape[2:])
+    return (clip - _World(path.resample(clip.shape[2]), nothing, clip).mean(clip)).norm(dim=1)

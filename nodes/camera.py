@@ -12,7 +12,7 @@ from comfy_api.latest import io
 from einops import rearrange
 from torch import Tensor
 
-from ..motion_lib.alignment import EARLY, CameraAlignment, apart_from_camera
+from ..motion_lib.alignment import EARLY, CameraAlignment, apart_from_camera, likeliest_path
 from ..motion_lib.camera_path import CameraPath
 from ..motion_lib.errors import MotionError
 from ..motion_lib.metrics.camera import follow_camera
@@ -114,8 +114,9 @@ class ApplyCameraMotion(io.ComfyNode):
                 io.Latent.Input(
                     "reference_latent",
                     optional=True,
-                    tooltip="The frames of the reference clip, from VAE Encode, when a motion embedding of the same "
-                    "clip moves an object: what moves apart from the camera there is left alone.",
+                    tooltip="When a motion embedding moves an object: the frames of its clip, from VAE Encode, that is "
+                    "the same clip or one whose camera stands still. What moves apart from the camera there is left "
+                    "alone.",
                 ),
                 advanced(
                     io.Float,
@@ -150,7 +151,9 @@ class ApplyCameraMotion(io.ComfyNode):
         with torch.inference_mode(False):  # tensors made in it could not be used by training afterwards
             path, apart = camera_motion.scaled(amount), None
             if reference_latent is not None:
-                apart = apart_from_camera(as_videos(reference_latent["samples"])[:1].clone(), camera_motion, OBJECTS)
+                clip = as_videos(reference_latent["samples"])[:1].clone()
+                own = likeliest_path(clip, [camera_motion, camera_motion.scaled(0)])
+                apart = apart_from_camera(clip, own, OBJECTS)
         clone = model.clone()
         alignment = CameraAlignment(path, strength, start_percent, end_percent, apart, prompt_emphasis)
         clone.set_model_sampler_post_cfg_function(holding(alignment))

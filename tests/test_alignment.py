@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from motion_lib.alignment import CameraAlignment, apart_from_camera
+from motion_lib.alignment import CameraAlignment, apart_from_camera, likeliest_path
 from motion_lib.camera_path import CameraPath, pixel_centres
 from motion_lib.errors import MotionError
 from motion_lib.sampling import sample
@@ -83,6 +83,17 @@ def test_what_moves_apart_is_left_alone_and_not_spread() -> None:
     without = CameraAlignment(path)(clip)
     beside = (slice(None), slice(None), slice(None), slice(6, 10), slice(0, 4))
     assert (held - background)[beside].abs().max() < 0.1 < (without - background)[beside].abs().max()
+
+
+@pytest.mark.parametrize("name", PATHS)
+def test_a_clips_own_path_is_told_from_others(name: str) -> None:
+    paths = {n: CameraPath.from_rows(rows) for n, rows in PATHS.items()}
+    paths["still"] = paths["pan"].scaled(0)
+    clip, still = world(paths[name]), world(paths["still"])
+    for latents in (clip, still):
+        latents[:, :, 1:3, 6:9, 3:5] = 3.0  # something that comes and goes
+    assert likeliest_path(clip, list(paths.values())) is paths[name]
+    assert likeliest_path(still, list(paths.values())) is paths["still"]
 
 
 def test_sampling_is_held_for_as_long_as_asked() -> None:

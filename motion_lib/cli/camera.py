@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 MEASURED_AT = 256  # pixels of the shorter side, at least
 ALONE = PRESETS["camera"].camera_end  # where no embedding says otherwise
+OBJECTS = PRESETS["hybrid"].objects  # for an embedding that moves objects, under another clip's camera
 
 
 def add_camera_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,16 +53,31 @@ def path_in(options: argparse.Namespace, video: str, model: VideoModel) -> Camer
 
 
 def alignment_of(
-    options: argparse.Namespace, embedding: MotionEmbedding | None, path: CameraPath, latents: Tensor | None = None
+    options: argparse.Namespace,
+    embedding: MotionEmbedding | None,
+    path: CameraPath,
+    latents: Tensor | None = None,
+    own: CameraPath | None = None,
 ) -> CameraAlignment:
-    """How a video is held to the path. latents: of the embedding's own clip if that is where the path is from, to find
-    what moves apart from its camera."""
+    """How a video is held to the path. latents: of the embedding's own clip, to find what moves apart from its camera;
+    own: the path of that, if `path` is from another clip."""
     end, objects = advice(embedding)
+    objects = objects if end else OBJECTS
     end = options.camera_end if options.camera_end is not None else end or ALONE
     if not 0 <= end <= 1:
         raise MotionError(f"--camera-end is {end}, but it must lie from 0 to 1.")
-    apart = None if latents is None or not objects else apart_from_camera(latents, path, objects)
+    apart = None
+    if embedding is not None and latents is not None and objects:
+        apart = apart_from_camera(latents, own or path, objects)
     return CameraAlignment(path.scaled(options.camera_amount), end=end, apart=apart)
+
+
+def path_or_still(options: argparse.Namespace, video: str, model: VideoModel, like: CameraPath) -> CameraPath:
+    """The camera's path in a video, or that of one that stands still where no background can be followed."""
+    try:
+        return path_in(options, video, model)
+    except MotionError:
+        return like.scaled(0.0)
 
 
 def advice(embedding: MotionEmbedding | None) -> tuple[float, float]:

@@ -22,7 +22,7 @@ from ..limits import far_from_learned
 from ..noise import START_NOISES
 from ..patch import DEBIAS, MotionPatch
 from ..presets import APPLICATION
-from .camera import add_camera_arguments, advice, alignment_of, path_in
+from .camera import add_camera_arguments, advice, alignment_of, path_in, path_or_still
 from .common import add_clip_arguments, add_json, add_model_arguments, add_seed, bar, load, read_reference, say, show
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def run(options: argparse.Namespace) -> None:
     shape = model.latent_shape(frames, options.width or fallback.width, options.height or fallback.height)
     weight = noise_weight(options, embedding)
     latents = None
-    if weight or (options.reference and advice(embedding)[0]):
+    if weight or (options.reference and (options.camera or advice(embedding)[0])):
         latents = model.encode_video(_clip(options, model, frames).frames)
         latents = latents if embedding is None else follow(embedding, latents)
     camera = _camera(options, embedding, model, latents)
@@ -139,11 +139,17 @@ def _clip(options: argparse.Namespace, model: VideoModel, frames: int) -> Clip:
 def _camera(
     options: argparse.Namespace, embedding: MotionEmbedding | None, model: VideoModel, latents: Tensor | None
 ) -> CameraAlignment | None:
-    """From --camera; else from the reference, whose latents are given, where the embedding's file asks for it."""
+    """From --camera; else from the reference, whose latents are given, where the embedding's file asks for it. What the
+    embedding moves in its own clip is left alone by the camera of another."""
     if options.camera_end == 0:
         return None
     if options.camera:
-        return alignment_of(options, embedding, path_in(options, options.camera, model))
+        path, own = path_in(options, options.camera, model), None
+        if embedding is not None and options.reference:
+            own = path_or_still(options, options.reference, model, path)
+        elif embedding is not None:
+            say("Give the embedding's clip with --reference too, so that the camera leaves alone what moves there.")
+        return alignment_of(options, embedding, path, latents, own)
     if embedding is None or not advice(embedding)[0]:
         return None
     if not options.reference:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from motion_lib.cli import main
+from motion_lib.cli import camera, main
 from motion_lib.files import load_embedding, save_embedding
 from motion_lib.sprites import Words, render
 from motion_lib.sprites.motions import reference
@@ -56,6 +56,27 @@ def test_an_embedding_that_asks_for_its_references_camera(folder: str, pan: str,
     common = ["--model", folder, "--prompt", "a star", "--steps", "2", *SMALL, "--motion", motion]
     assert main(["generate", "--out", str(tmp_path / "c.webm"), *common]) == 0
     assert "give its clip with --reference" in capsys.readouterr().err
+
+
+def test_the_camera_of_one_clip_and_the_object_of_another(
+    folder: str, pan: str, clip: str, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What moves in the embedding's own clip, whose background cannot be followed, is left alone."""
+    motion, kept = str(tmp_path / "object.safetensors"), []
+    command = ["train", clip, "--prompt", "a ring", "--model", folder, "--out", motion, *SMALL, "--steps", "2"]
+    assert main([*command, "--preset", "object"]) == 0
+    capsys.readouterr()
+    usual = camera.CameraAlignment.__call__
+    monkeypatch.setattr(
+        camera.CameraAlignment, "__call__", lambda self, *given: kept.append(self.apart) or usual(self, *given)
+    )
+    both = ("--motion", motion, "--camera", pan)
+    _, found = generate(folder, tmp_path / "a.webm", capsys, *both, "--reference", clip)
+    apart = kept[-1]
+    assert found["camera_end"] == 1.0 and apart is not None and 0 < apart.mean() < 1
+    made = ["generate", "--out", str(tmp_path / "b.webm"), "--model", folder, "--prompt", "a star", "--steps", "2"]
+    assert main([*made, *SMALL, *both]) == 0
+    assert kept[-1] is None and "Give the embedding's clip with --reference" in capsys.readouterr().err
 
 
 def test_an_edited_embedding_does_not_get_the_unedited_camera(folder: str, pan: str, tmp_path: Path, capsys) -> None:

@@ -129,13 +129,22 @@ def camera_on_any_latents() -> dict:
         for percent in (0.0, 0.4, 0.6, 0.95, 1.0)
         for kind, sampling in (("eps", None), ("flow", flow()))
     }
-    clip = torch.zeros(FRAMES, 4, 12, 20)
-    clip[:, :, 4:8, 8:12] = 3.0  # stands still while the camera moves
-    beside = held(applied(1.0, 1.0, 0.0, 0.9, {"samples": clip}), videos, 0.5)
-    change = (beside - videos).abs().amax((0, 1, 2))
+    centres = pack("motion_lib.camera_path").pixel_centres((12, 20))
+
+    def before(moving) -> torch.Tensor:
+        """A LATENT: something in the middle of the picture, before a background that this camera sees."""
+        x, y = moving.resample(FRAMES).to_world(centres).unbind(-1)
+        clip = torch.stack([(2 * x).sin(), (2 * y).cos(), (x + y).sin(), x.cos()], 1).unflatten(2, (12, 20))
+        clip[: FRAMES // 2 if moving is not path else FRAMES, :, 4:8, 8:12] = 5.0
+        return clip
+
+    changes = []
+    for moving in (path, path.scaled(0.0)):  # the camera's own clip, and another whose camera stands still
+        beside = held(applied(1.0, 1.0, 0.0, 0.9, {"samples": before(moving)}), videos, 0.5)
+        changes.append((beside - videos).abs().amax((0, 1)))
     return {
-        "apart": float(change[5:7, 9:11].max()),
-        "around": float(change[:, :5].mean()),
+        "apart": [float(change[: FRAMES // 2, 5:7, 9:11].max()) for change in changes],
+        "around": [float(change[:, :, :5].mean()) for change in changes],
         "videos": largest(found, expected),
         "half": {str(kind): largest(half.float(), expected) for kind, half in halves.items()},
         "dtypes": all(half.dtype == kind for kind, half in halves.items()),
