@@ -64,7 +64,8 @@ def other_model() -> Any:
         for parameter in model.diffusion_model.parameters():
             spread = 0.5 * parameter[0].numel() ** -0.5 if parameter.ndim > 1 else 0.1
             parameter.copy_(spread * torch.randn(parameter.shape, generator=generator))
-    return comfy.model_patcher.CoreModelPatcher(model, DEVICE, management.unet_offload_device())
+    kind = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)  # older versions have one
+    return kind(model, DEVICE, management.unet_offload_device())
 
 
 def other_seconds(patcher: Any) -> tuple[float, torch.Tensor]:
@@ -157,10 +158,10 @@ def bits(module: nn.Module) -> list[tuple[int, tuple[int, ...]]]:
 def main() -> None:
     allocator = torch.cuda.get_allocator_backend() if ON_GPU else "CPU"
     name = torch.cuda.get_device_name() if ON_GPU else "CPU"
-    dynamic = getattr(__import__("comfy.memory_management").memory_management, "aimdo_enabled", False)
+    training_of = pack("nodes.host.training")
+    dynamic, hosted = training_of.dynamic_vram(), training_of.ready_to_train
     print(f"{name}, PyTorch {torch.__version__}, allocator {allocator}, dynamic VRAM {dynamic}\n", flush=True)
     video, other = motion_model(), other_model()
-    hosted = pack("nodes.host.training").ready_to_train
     before, answer = other_seconds(other)
     weights = bits(video.model.diffusion_model)
     ways: dict[str, Callable[..., Any]] = {
