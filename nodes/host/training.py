@@ -48,7 +48,7 @@ def ready_to_train(
             if dynamic_vram() or not weights_lie_still(model.model.diffusion_model):
                 plan = replace(plan, graphs=False)
             logging.info(plan.describe())
-            denoiser = ModelDenoiser(model, bool(plan.recompute), fast=False)
+            denoiser = ModelDenoiser(model, fast=False)
             with accelerated(denoiser, plan) as run:
                 denoiser.run_through(run)
                 del run

@@ -9,6 +9,7 @@ Run by ComfyUI's Python. `--host --cpu` tries everything on a small model; its t
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import itertools
 import statistics
 import time
@@ -150,9 +151,10 @@ def sampling(patcher: Any) -> dict[str, float]:
     return {name: statistics.median(taken) for name, taken in seconds.items()}
 
 
-def bits(module: nn.Module) -> list[tuple[int, tuple[int, ...]]]:
-    """Of every weight: the sum of its bytes, and how it lies in memory."""
-    return [(int(p.detach().cpu().contiguous().view(torch.uint8).sum()), p.stride()) for p in module.parameters()]
+def bits(module: nn.Module) -> list[tuple[str, tuple[int, ...]]]:
+    """Of every weight: a digest of its values in their order, and how it lies in memory."""
+    weights = [(p.detach().cpu().contiguous().flatten().view(torch.uint8), p.stride()) for p in module.parameters()]
+    return [(hashlib.sha256(values.numpy()).hexdigest(), stride) for values, stride in weights]
 
 
 def main() -> None:
