@@ -1,4 +1,9 @@
-"""GroupNorm with SiLU in channels-last memory: PyTorch's copies to channels-first, and keeps two tensors."""
+"""GroupNorm with SiLU in channels-last memory: PyTorch's copies to channels-first, and keeps two tensors.
+
+A program takes a tile of rows and 64 columns of one sample, a few rows at a time, so that what belongs to its channels
+is read once. On an H200 instructions are the limit rather than memory: a value is normalised by one multiplication and
+addition, and its sigmoid is five instructions.
+"""
 
 # Triton is optional, and a kernel is indexed with its grid.
 # pyright: reportMissingImports=false, reportIndexIssue=false
@@ -11,157 +16,212 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-# Rows, columns and warps of a tile: large where every tile leaves sums behind, small where none does.
-SUMS = (128, 32, 4)
-VALUES = (16, 64, 2)
+from .sigmoid import sigmoid
+
+# Rows of a tile, how many at a time, columns, and warps.
+MOMENTS = (64, 8, 64, 1)
+APPLY = (32, 16, 64, 2)
+GRADIENT = (32, 8, 64, 1)
+SUMMED = 2048  # sums of tiles that one step of a group's sum holds
 # Compiling for every value of these would cost seconds and gain nothing.
 GENERAL = ("length", "tiles", "groups", "shift_stride", "silu")
 
 
+@triton.jit
+def _place(channels, COLUMNS: tl.constexpr):
+    """Sample, tile and columns of a program; programs for neighbouring columns of the same rows run together."""
+    parts = tl.cdiv(channels, COLUMNS)
+    return tl.program_id(1), tl.program_id(0) // parts, tl.program_id(0) % parts * COLUMNS + tl.arange(0, COLUMNS)
+
+
 @triton.jit(do_not_specialize=GENERAL)
-def _tile_moments(x, shift, mean, square, length, channels, shift_stride, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
-    """Per tile and channel: the mean over its rows, and the sum of squared deviations from it."""
-    sample, tile, part = tl.program_id(0), tl.program_id(1), tl.program_id(2)
-    row = tile * ROWS + tl.arange(0, ROWS)
-    column = part * COLUMNS + tl.arange(0, COLUMNS)
-    inside = (row < length)[:, None] & (column < channels)[None]
-    start = x + sample.to(tl.int64) * length * channels
-    value = tl.load(start + row[:, None] * channels + column[None], inside, 0.0).to(tl.float32)
-    if shift_stride >= 0:
-        value += tl.load(shift + sample * shift_stride + column, column < channels, 0.0).to(tl.float32)[None]
-    count = tl.minimum(length - tile * ROWS, ROWS).to(tl.float32)
-    centre = tl.sum(tl.where(inside, value, 0.0), 0) / count
-    away = tl.where(inside, value - centre[None], 0.0)
-    at = (sample * tl.num_programs(1) + tile) * channels + column
-    tl.store(mean + at, centre, column < channels)
-    tl.store(square + at, tl.sum(away * away, 0), column < channels)
+def _tile_moments(
+    x, mean, square, length, tiles, channels, ROWS: tl.constexpr, STEP: tl.constexpr, COLUMNS: tl.constexpr
+):
+    """Per tile and channel: the mean of x over its rows, and the sum of squared deviations from it. Sums are taken of
+    what rows differ from the first one, so that a large mean costs no precision."""
+    sample, tile, column = _place(channels, COLUMNS)
+    known = column < channels
+    start, first = x + sample.to(tl.int64) * length * channels, tile * ROWS
+    pivot = tl.load(start + first * channels + column, known, 0.0).to(tl.float32)
+    total = tl.zeros([STEP, COLUMNS], tl.float32)
+    squares = tl.zeros([STEP, COLUMNS], tl.float32)
+    for begin in tl.static_range(0, ROWS, STEP):
+        row = first + begin + tl.arange(0, STEP)
+        inside = (row < length)[:, None] & known[None]
+        value = tl.load(start + row[:, None] * channels + column[None], inside, 0.0).to(tl.float32)
+        away = tl.where(inside, value - pivot[None], 0.0)
+        total += away
+        squares += away * away
+    count = tl.minimum(length - first, ROWS).to(tl.float32)
+    centre = tl.sum(total, 0) / count
+    at = (sample * tiles + tile) * channels + column
+    tl.store(mean + at, pivot + centre, known)
+    tl.store(square + at, tl.maximum(tl.sum(squares, 0) - count * centre * centre, 0.0), known)
 
 
 @triton.jit(do_not_specialize=GENERAL)
 def _group_moments(
-    mean, square, out_mean, out_rstd, length, tiles, channels, groups, eps,
+    mean, square, shift, out_mean, out_rstd, length, tiles, channels, groups, eps, shift_stride,
     ROWS: tl.constexpr, TILES: tl.constexpr, WIDTH: tl.constexpr,
 ):  # fmt: skip
-    """Mean and 1/√(variance + ε) per sample and group, from those of tiles (Chan et al. 1979)."""
-    sample, group = tl.program_id(0), tl.program_id(1)
+    """Mean and 1/√(variance + ε) of x + shift per sample and group, from the moments of tiles (Chan et al. 1979)."""
+    sample, group = tl.program_id(1), tl.program_id(0)
     width = channels // groups
     column = tl.arange(0, WIDTH)
+    known = column < width
+    moved = tl.zeros([WIDTH], tl.float32)
+    if shift_stride >= 0:
+        moved += tl.load(shift + sample * shift_stride + group * width + column, known, 0.0).to(tl.float32)
     start = sample * tiles * channels + group * width
+    pivot = tl.load(mean + start + column, known, 0.0) + moved
+    pivot = tl.sum(tl.where(known, pivot, 0.0)) / width
     total = tl.zeros([TILES, WIDTH], tl.float32)
+    squares = tl.zeros([TILES, WIDTH], tl.float32)
     for first in range(0, tiles, TILES):
         tile = first + tl.arange(0, TILES)
-        inside = (tile < tiles)[:, None] & (column < width)[None]
-        count = tl.minimum(length - tile * ROWS, ROWS).to(tl.float32)[:, None]
-        total += count * tl.load(mean + start + tile[:, None] * channels + column[None], inside, 0.0)
+        inside = (tile < tiles)[:, None] & known[None]
+        at = start + tile[:, None] * channels + column[None]
+        count = tl.where(inside, tl.minimum(length - tile * ROWS, ROWS).to(tl.float32)[:, None], 0.0)
+        away = tl.load(mean + at, inside, 0.0) + (moved - pivot)[None]
+        total += count * away
+        squares += tl.load(square + at, inside, 0.0) + count * away * away
     number = length.to(tl.float32) * width
     centre = tl.sum(total) / number
-    total = tl.zeros([TILES, WIDTH], tl.float32)
-    for first in range(0, tiles, TILES):
-        tile = first + tl.arange(0, TILES)
-        inside = (tile < tiles)[:, None] & (column < width)[None]
-        count = tl.minimum(length - tile * ROWS, ROWS).to(tl.float32)[:, None]
-        away = tl.load(mean + start + tile[:, None] * channels + column[None], inside, centre) - centre
-        total += tl.load(square + start + tile[:, None] * channels + column[None], inside, 0.0)
-        total += tl.where(inside, count * away * away, 0.0)
-    tl.store(out_mean + sample * groups + group, centre)
-    tl.store(out_rstd + sample * groups + group, 1.0 / tl.sqrt(tl.sum(total) / number + eps))
+    variance = tl.maximum(tl.sum(squares) / number - centre * centre, 0.0)
+    tl.store(out_mean + sample * groups + group, pivot + centre)
+    tl.store(out_rstd + sample * groups + group, 1.0 / tl.sqrt(variance + eps))
 
 
 @triton.jit
-def _normalised(
-    x, shift, weight, mean, rstd, sample, row, column, inside, length, channels, groups, shift_stride,
-):  # fmt: skip
-    """x̂ of a tile, the norm's weight, and its 1/σ, per channel."""
-    start = sample.to(tl.int64) * length * channels
-    known = column < channels
-    value = tl.load(x + start + row[:, None] * channels + column[None], inside, 0.0).to(tl.float32)
-    if shift_stride >= 0:
-        value += tl.load(shift + sample * shift_stride + column, known, 0.0).to(tl.float32)[None]
+def _channels(shift, weight, bias, mean, rstd, sample, column, known, channels, groups, shift_stride):
+    """a, b, gain and bias of each channel: x̂ = a·x + b, normed = gain·x̂ + bias."""
     group = sample * groups + column // (channels // groups)
-    scale = tl.load(rstd + group, known, 0.0)
-    hat = (value - tl.load(mean + group, known, 0.0)[None]) * scale[None]
-    return hat, tl.load(weight + column, known, 0.0).to(tl.float32), scale
+    scale, off = tl.load(rstd + group, known, 0.0), -tl.load(mean + group, known, 0.0)
+    if shift_stride >= 0:
+        off += tl.load(shift + sample * shift_stride + column, known, 0.0).to(tl.float32)
+    gain, add = tl.load(weight + column, known, 0.0), tl.load(bias + column, known, 0.0)
+    return scale, off * scale, gain.to(tl.float32), add.to(tl.float32)
 
 
 @triton.jit(do_not_specialize=GENERAL)
 def _apply(
     x, shift, weight, bias, mean, rstd, out, length, channels, groups, shift_stride, silu,
-    ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    ROWS: tl.constexpr, STEP: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
-    sample, tile, part = tl.program_id(0), tl.program_id(1), tl.program_id(2)
-    row = tile * ROWS + tl.arange(0, ROWS)
-    column = part * COLUMNS + tl.arange(0, COLUMNS)
-    inside = (row < length)[:, None] & (column < channels)[None]
-    hat, gain, _ = _normalised(
-        x, shift, weight, mean, rstd, sample, row, column, inside, length, channels, groups, shift_stride
-    )
-    value = hat * gain[None] + tl.load(bias + column, column < channels, 0.0).to(tl.float32)[None]
-    if silu:
-        value = value * tl.sigmoid(value)
+    sample, tile, column = _place(channels, COLUMNS)
+    known = column < channels
+    a, b, gain, add = _channels(shift, weight, bias, mean, rstd, sample, column, known, channels, groups, shift_stride)
+    a, b = a * gain, b * gain + add
     start = sample.to(tl.int64) * length * channels
-    tl.store(out + start + row[:, None] * channels + column[None], value, inside)
+    x, out = x + start, out + start
+    for begin in tl.static_range(0, ROWS, STEP):
+        row = tile * ROWS + begin + tl.arange(0, STEP)
+        inside = (row < length)[:, None] & known[None]
+        at = row[:, None] * channels + column[None]
+        value = tl.load(x + at, inside, 0.0).to(tl.float32) * a[None] + b[None]
+        if silu:
+            value = value * sigmoid(value)
+        tl.store(out + at, value, inside)
+
+
+@triton.jit
+def _step_back(x, gradient, at, inside, a, b, gain, add, silu):
+    """x̂ and the gradient of the norm without its gain, at some rows."""
+    hat = tl.load(x + at, inside, 0.0).to(tl.float32) * a[None] + b[None]
+    g = tl.load(gradient + at, inside, 0.0).to(tl.float32)
+    if silu:
+        value = hat * gain[None] + add[None]
+        s = sigmoid(value)
+        g = g * (s + s * (value - value * s))
+    return hat, g
+
+
+@triton.jit(do_not_specialize=GENERAL)
+def _tile_sums(
+    x, shift, weight, bias, mean, rstd, gradient, of_gradient, of_product,
+    length, tiles, channels, groups, shift_stride, silu,
+    ROWS: tl.constexpr, STEP: tl.constexpr, COLUMNS: tl.constexpr,
+):  # fmt: skip
+    """Per tile and channel the sums of g = ∂L/∂x̂ and of g·x̂."""
+    sample, tile, column = _place(channels, COLUMNS)
+    known = column < channels
+    a, b, gain, add = _channels(shift, weight, bias, mean, rstd, sample, column, known, channels, groups, shift_stride)
+    start = sample.to(tl.int64) * length * channels
+    x, gradient = x + start, gradient + start
+    total = tl.zeros([STEP, COLUMNS], tl.float32)
+    product = tl.zeros([STEP, COLUMNS], tl.float32)
+    for begin in tl.static_range(0, ROWS, STEP):
+        row = tile * ROWS + begin + tl.arange(0, STEP)
+        inside = (row < length)[:, None] & known[None]
+        at = row[:, None] * channels + column[None]
+        hat, g = _step_back(x, gradient, at, inside, a, b, gain, add, silu)
+        total += g  # 0 outside, where the gradient was read as 0
+        product += g * hat
+    at = (sample * tiles + tile) * channels + column
+    tl.store(of_gradient + at, tl.sum(total, 0) * gain, known)
+    tl.store(of_product + at, tl.sum(product, 0) * gain, known)
+
+
+@triton.jit(do_not_specialize=GENERAL)
+def _group_means(
+    of_gradient, of_product, mean_gradient, mean_product, length, tiles, channels, groups,
+    TILES: tl.constexpr, WIDTH: tl.constexpr,
+):  # fmt: skip
+    sample, group = tl.program_id(1), tl.program_id(0)
+    width = channels // groups
+    column = tl.arange(0, WIDTH)
+    start = sample * tiles * channels + group * width
+    total = tl.zeros([TILES, WIDTH], tl.float32)
+    product = tl.zeros([TILES, WIDTH], tl.float32)
+    for first in range(0, tiles, TILES):
+        tile = first + tl.arange(0, TILES)
+        inside = (tile < tiles)[:, None] & (column < width)[None]
+        at = start + tile[:, None] * channels + column[None]
+        total += tl.load(of_gradient + at, inside, 0.0)
+        product += tl.load(of_product + at, inside, 0.0)
+    number = length.to(tl.float32) * width
+    tl.store(mean_gradient + sample * groups + group, tl.sum(total) / number)
+    tl.store(mean_product + sample * groups + group, tl.sum(product) / number)
 
 
 @triton.jit(do_not_specialize=GENERAL)
 def _gradient(
-    x, shift, weight, bias, mean, rstd, gradient, passed, of_sum, of_product, out,
+    x, shift, weight, bias, mean, rstd, gradient, passed, mean_gradient, mean_product, out,
     length, channels, groups, shift_stride, silu,
-    SUMS: tl.constexpr, PASSED: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    PASSED: tl.constexpr, ROWS: tl.constexpr, STEP: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
-    """With g = ∂L/∂x̂: first the sums of g and g·x̂ per tile and channel (SUMS), then, those being means per group,
-    ∂L/∂x = (g − mean(g) − x̂·mean(g·x̂)) / σ, and the gradient of x passed on (PASSED)."""
-    sample, tile, part = tl.program_id(0), tl.program_id(1), tl.program_id(2)
-    row = tile * ROWS + tl.arange(0, ROWS)
-    column = part * COLUMNS + tl.arange(0, COLUMNS)
+    """∂L/∂x = (g − mean(g) − x̂·mean(g·x̂)) / σ, means over a group, and the gradient of x passed on (PASSED)."""
+    sample, tile, column = _place(channels, COLUMNS)
     known = column < channels
-    inside = (row < length)[:, None] & known[None]
-    hat, gain, scale = _normalised(
-        x, shift, weight, mean, rstd, sample, row, column, inside, length, channels, groups, shift_stride
-    )
-    at = sample.to(tl.int64) * length * channels + row[:, None] * channels + column[None]
-    g = tl.load(gradient + at, inside, 0.0).to(tl.float32)
-    if silu:
-        value = hat * gain[None] + tl.load(bias + column, known, 0.0).to(tl.float32)[None]
-        sigmoid = tl.sigmoid(value)
-        g = g * sigmoid * (1 + value * (1 - sigmoid))
-    g = g * gain[None]
-    if SUMS:
-        partial = (sample * tl.num_programs(1) + tile) * channels + column
-        tl.store(of_sum + partial, tl.sum(g, 0), known)
-        tl.store(of_product + partial, tl.sum(tl.where(inside, g * hat, 0.0), 0), known)
-    else:
-        group = sample * groups + column // (channels // groups)
-        mean_g = tl.load(of_sum + group, known, 0.0)
-        mean_product = tl.load(of_product + group, known, 0.0)
-        total = (g - mean_g[None] - hat * mean_product[None]) * scale[None]
+    a, b, gain, add = _channels(shift, weight, bias, mean, rstd, sample, column, known, channels, groups, shift_stride)
+    group = sample * groups + column // (channels // groups)
+    of_one, of_hat = -a * tl.load(mean_gradient + group, known, 0.0), -a * tl.load(mean_product + group, known, 0.0)
+    of_gradient = gain * a
+    start = sample.to(tl.int64) * length * channels
+    x, gradient, passed, out = x + start, gradient + start, passed + start, out + start
+    for begin in tl.static_range(0, ROWS, STEP):
+        row = tile * ROWS + begin + tl.arange(0, STEP)
+        inside = (row < length)[:, None] & known[None]
+        at = row[:, None] * channels + column[None]
+        hat, g = _step_back(x, gradient, at, inside, a, b, gain, add, silu)
+        total = g * of_gradient[None] + (hat * of_hat[None] + of_one[None])
         if PASSED:
             total += tl.load(passed + at, inside, 0.0).to(tl.float32)
         tl.store(out + at, total, inside)
 
 
-@triton.jit(do_not_specialize=GENERAL)
-def _group_means(
-    of_sum, of_product, mean_g, mean_product, length, tiles, channels, groups,
-    TILES: tl.constexpr, WIDTH: tl.constexpr,
-):  # fmt: skip
-    sample, group = tl.program_id(0), tl.program_id(1)
-    width = channels // groups
-    column = tl.arange(0, WIDTH)
-    start = sample * tiles * channels + group * width
-    first_total = tl.zeros([TILES, WIDTH], tl.float32)
-    second_total = tl.zeros([TILES, WIDTH], tl.float32)
-    for first in range(0, tiles, TILES):
-        tile = first + tl.arange(0, TILES)
-        inside = (tile < tiles)[:, None] & (column < width)[None]
-        first_total += tl.load(of_sum + start + tile[:, None] * channels + column[None], inside, 0.0)
-        second_total += tl.load(of_product + start + tile[:, None] * channels + column[None], inside, 0.0)
-    number = length.to(tl.float32) * width
-    tl.store(mean_g + sample * groups + group, tl.sum(first_total) / number)
-    tl.store(mean_product + sample * groups + group, tl.sum(second_total) / number)
+def _tiles(shape: tuple[int, int, int, int], length: int) -> int:
+    return triton.cdiv(length, shape[0])
 
 
-def _grid(tile: tuple[int, int, int], n: int, length: int, channels: int) -> tuple[int, int, int]:
-    return n, triton.cdiv(length, tile[0]), triton.cdiv(channels, tile[1])
+def _grid(shape: tuple[int, int, int, int], n: int, length: int, channels: int) -> tuple[int, int]:
+    return _tiles(shape, length) * triton.cdiv(channels, shape[2]), n
+
+
+def _reduction(tiles: int, width: int) -> dict[str, int]:
+    width = triton.next_power_of_2(width)
+    return {"TILES": max(1, min(triton.next_power_of_2(tiles), SUMMED // width)), "WIDTH": width}
 
 
 class _GroupNorm(torch.autograd.Function):
@@ -179,42 +239,53 @@ class _GroupNorm(torch.autograd.Function):
         x = x.contiguous(memory_format=torch.channels_last)
         n, channels = x.shape[:2]
         length = x.shape[2] * x.shape[3]
-        tiles = triton.cdiv(length, SUMS[0])
         # One shift for all samples has stride 0; no shift is told to the kernels by a negative one.
         stride = -1 if shift is None else (channels if len(shift) > 1 else 0)
         shift = weight if shift is None else shift.contiguous()
+        tiles = _tiles(MOMENTS, length)
         partial = torch.empty(2, n, tiles, channels, device=x.device)
         mean, rstd = torch.empty(2, n, groups, device=x.device)
         out = torch.empty_like(x)
-        grid, values = _grid(SUMS, n, length, channels), _grid(VALUES, n, length, channels)
-        reduction = {"TILES": 64, "WIDTH": max(64, triton.next_power_of_2(channels // groups))}
-        sizes = length, channels, groups, stride
+        sizes = length, channels, groups, stride, int(silu)
         if not x.is_meta:
-            _tile_moments[grid](x, shift, *partial, length, channels, stride, *SUMS[:2], num_warps=SUMS[2])
-            _group_moments[n, groups](*partial, mean, rstd, length, tiles, channels, groups, eps, SUMS[0], **reduction)
-            _apply[values](x, shift, weight, bias, mean, rstd, out, *sizes, int(silu), *VALUES[:2], num_warps=VALUES[2])
+            *tile, warps = MOMENTS
+            _tile_moments[_grid(MOMENTS, n, length, channels)](
+                x, *partial, length, tiles, channels, *tile, num_warps=warps
+            )
+            _group_moments[groups, n](
+                *partial, shift, mean, rstd, length, tiles, channels, groups, eps, stride,
+                tile[0], **_reduction(tiles, channels // groups),
+            )  # fmt: skip
+            *tile, warps = APPLY
+            _apply[_grid(APPLY, n, length, channels)](
+                x, shift, weight, bias, mean, rstd, out, *sizes, *tile, num_warps=warps
+            )
         ctx.save_for_backward(x, shift, mean, rstd)
-        ctx.constants = weight, bias, int(silu), sizes, grid, values, reduction
+        ctx.constants = weight, bias, sizes
         ctx.set_materialize_grads(False)
         return x, out
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> Any:
         x, shift, mean, rstd = ctx.saved_tensors
-        weight, bias, silu, sizes, grid, values, reduction = ctx.constants
+        weight, bias, sizes = ctx.constants
         passed, gradient = (None if g is None else g.contiguous(memory_format=torch.channels_last) for g in gradients)
         if gradient is None:
             return passed, None, None, None, None, None, None
-        (length, channels, groups, _), (n, tiles, _) = sizes, grid
+        (length, channels, groups, *_), n = sizes, len(x)
+        tiles, grid = _tiles(GRADIENT, length), _grid(GRADIENT, n, length, channels)
         partial = torch.empty(2, n, tiles, channels, device=x.device)
         means = torch.empty(2, n, groups, device=x.device)
         out = torch.empty_like(x)
         if not x.is_meta:
-            given = x, shift, weight, bias, mean, rstd, gradient, gradient if passed is None else passed
-            _gradient[grid](*given, *partial, out, *sizes, silu, True, False, *SUMS[:2], num_warps=SUMS[2])
-            _group_means[n, groups](*partial, *means, length, tiles, channels, groups, **reduction)
-            passing = passed is not None
-            _gradient[values](*given, *means, out, *sizes, silu, False, passing, *VALUES[:2], num_warps=VALUES[2])
+            *tile, warps = GRADIENT
+            given = x, shift, weight, bias, mean, rstd, gradient
+            _tile_sums[grid](*given, *partial, length, tiles, *sizes[1:], *tile, num_warps=warps)
+            _group_means[groups, n](
+                *partial, *means, length, tiles, channels, groups, **_reduction(tiles, channels // groups)
+            )
+            passing = gradient if passed is None else passed
+            _gradient[grid](*given, passing, *means, out, *sizes, passed is not None, *tile, num_warps=warps)
         return out, None, None, None, None, None, None
 
 
