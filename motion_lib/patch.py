@@ -119,7 +119,7 @@ class MotionPatch:
                 m = m @ weights
             if self.frame_curve:
                 m = m.new_tensor(over_frames)[:, None] * m
-            return (strength * m).to(device, dtype)
+            return (m if strength == 1 else strength * m).to(device, dtype)
 
         query_key, value = {}, {}
         for layer in embedding.layers:

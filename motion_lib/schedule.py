@@ -7,7 +7,7 @@ A timestep of -1 stands for the clean end of the schedule.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 import torch
@@ -33,6 +33,7 @@ class NoiseSchedule:
     spacing: Spacing = "leading"
     steps_offset: int = 1
     final_alpha: float = 1.0
+    _tables: dict[torch.device, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], where: str = "scheduler_config.json") -> NoiseSchedule:
@@ -116,8 +117,9 @@ class NoiseSchedule:
         if isinstance(timesteps, int):
             value = self.final_alpha if timesteps == CLEAN else float(self.alphas_cumprod[timesteps])
             return torch.tensor(value, dtype=torch.float64)
-        values = self.alphas_cumprod.to(like.device)[timesteps]
-        return values.reshape(-1, *[1] * (like.ndim - 1))
+        if like.device not in self._tables:  # sent to a GPU once: it would be waited for in every step
+            self._tables[like.device] = self.alphas_cumprod.to(like.device)
+        return self._tables[like.device][timesteps].reshape(-1, *[1] * (like.ndim - 1))
 
     def noisy(self, clean: Tensor, noise: Tensor, timesteps: Tensor | int) -> Tensor:
         """x_t from x_0 and ε, all `[b, c, f, h, w]`."""

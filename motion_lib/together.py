@@ -16,7 +16,7 @@ from .errors import MotionError
 from .losses import LOSSES, SPATIAL
 from .patch import MotionPatch, PreparedPatch
 from .training import TrainingState
-from .training_step import Draw, advance, backward, check, clip_gradients, moving, require_finite
+from .training_step import Draw, Draws, advance, backward, check, clip_gradients, moving, require_finite
 
 Key = TypeVar("Key")
 
@@ -55,9 +55,15 @@ def train_together(denoiser: Denoiser, lessons: Sequence[Lesson]) -> Iterator[in
 
 
 def _steps(denoiser: Denoiser, lessons: Sequence[Lesson]) -> Iterator[int]:
+    drawing = {
+        id(each): Draws(each.latents, denoiser.schedule, each.state.settings, each.latents.is_cuda) for each in lessons
+    }
     while learning := [lesson for lesson in lessons if not lesson.state.done]:
         states, latents = [lesson.state for lesson in learning], learning[0].latents
-        draws = [Draw(denoiser, each.latents, each.conditioning, None, each.state) for each in learning]
+        draws: list[Draw] = []
+        for each in learning:
+            drawn = drawing[id(each)].take(each.state.generator)
+            draws.append(Draw(denoiser, each.latents, each.conditioning, None, each.state.settings, drawn))
         with torch.enable_grad():
             predictions = denoiser(
                 torch.cat([draw.noisy() for draw in draws]),
@@ -74,6 +80,8 @@ def _steps(denoiser: Denoiser, lessons: Sequence[Lesson]) -> Iterator[int]:
             live = {(i, key): t for i, state in enumerate(states) for key, t in state.embedding.tensors.items()}
             backward(torch.stack(losses).sum(), latents, live)
         norms = [clip_gradients(state.embedding.tensors, state.settings) for state in states]
+        for each in learning:
+            drawing[id(each)].prepare(each.state.generator)
         # All at once, because reading from a GPU waits for it.
         read = torch.stack([*(loss.detach() for loss in losses), *(norm.to(losses[0]) for norm in norms)]).tolist()
         values = list(zip(states, read[: len(states)], read[len(states) :], strict=True))

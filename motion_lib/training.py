@@ -19,7 +19,7 @@ from .patch import DEBIAS, MotionPatch
 from .region import root_mask
 from .settings import TrainingSettings
 from .spatial_lora import SpatialLoRA
-from .training_step import Draw, Values, advance, backward, check, clip_gradients, moving, require_finite
+from .training_step import Draw, Draws, Values, advance, backward, check, clip_gradients, moving, require_finite
 
 
 @dataclass
@@ -115,9 +115,10 @@ def _steps(
 ) -> Iterator[TrainingState]:
     settings, device, term = state.settings, latents.device, SPATIAL.get(state.settings.loss)
     frames, size = latents.shape[2], (latents.shape[3], latents.shape[4])
+    draws = Draws(latents, denoiser.schedule, settings, ahead=latents.is_cuda)
 
     while not state.done:
-        draw = Draw(denoiser, latents, conditioning, scale, state)
+        draw = Draw(denoiser, latents, conditioning, scale, settings, draws.take(state.generator))
         skip = term is None or float(torch.rand((), generator=state.generator)) < term.skipped
         lora = None if skip else state.spatial
         with torch.enable_grad():
@@ -128,6 +129,7 @@ def _steps(
                 state.optimizer.zero_grad(set_to_none=True)
                 backward(loss, latents, state.embedding.tensors)
         values |= {"loss": loss.detach(), "gradient": clip_gradients(state.embedding.tensors, settings)}
+        draws.prepare(state.generator)
         advance(state, _read(values, state))
         if lora is not None:
             lora.optimizer.step()

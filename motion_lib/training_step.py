@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -21,21 +22,72 @@ if TYPE_CHECKING:
     from .training import TrainingState
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """The clip that a step learns from, and its timestep `[1]` and noise, on the device of the latents."""
+
+    clip: int
+    timesteps: Tensor
+    noise: Tensor
+
+
+class Draws:
+    """What steps draw at random, with the CPU's generator, so that a seed means the same on every device.
+
+    ahead: the next step's is drawn and sent while a GPU is at work on this one, which otherwise waits for it.
+    """
+
+    def __init__(self, latents: Tensor, schedule: NoiseSchedule, settings: TrainingSettings, ahead: bool = False):
+        self.latents, self.last, self.settings, self.ahead = latents, len(schedule) - 1, settings, ahead
+        self.found: tuple[Tensor, Drawn, Tensor] | None = None  # between the generator's states before and after it
+
+    def prepare(self, generator: torch.Generator) -> None:
+        """Called when the work of a step is on its way to the GPU. The generator stays as it is."""
+        if self.ahead:
+            before, own = generator.get_state(), torch.Generator()
+            own.set_state(before)
+            self.found = before, self._draw(own), own.get_state()
+
+    def take(self, generator: torch.Generator) -> Drawn:
+        """As drawn now, whether it was prepared or not, or the generator was set to something else meanwhile."""
+        found, self.found = self.found, None
+        if found is None or not torch.equal(generator.get_state(), found[0]):
+            return self._draw(generator)
+        generator.set_state(found[2])
+        return found[1]
+
+    def _draw(self, generator: torch.Generator) -> Drawn:
+        clip = int(torch.randint(len(self.latents), (), generator=generator)) if len(self.latents) > 1 else 0
+        timesteps = self.settings.draw_timesteps(1, self.last, generator)
+        noise = torch.randn(1, *self.latents.shape[1:], generator=generator)
+        device, dtype = self.latents.device, self.latents.dtype
+        return Drawn(clip, _sent(timesteps, device), _sent(noise, device).to(dtype))
+
+
+def _sent(x: Tensor, device: torch.device) -> Tensor:
+    """From the CPU, without waiting for what a GPU has to do before."""
+    return x.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else x.to(device)
+
+
 class Draw:
-    """The clip, timestep and noise of one step."""
+    """The clip, timestep and noise of one step, and what a loss sees of them."""
 
     def __init__(
-        self, denoiser: Denoiser, latents: Tensor, conditioning: Any, scale: Tensor | None, state: TrainingState
+        self,
+        denoiser: Denoiser,
+        latents: Tensor,
+        conditioning: Any,
+        scale: Tensor | None,
+        settings: TrainingSettings,
+        drawn: Drawn,
     ):
         if len(latents) > 1:
-            clip = int(torch.randint(len(latents), (), generator=state.generator))
-            latents, conditioning = latents[clip : clip + 1], conditioning[clip : clip + 1]
-            scale = scale if scale is None or len(scale) == 1 else scale[clip : clip + 1]
+            clip = slice(drawn.clip, drawn.clip + 1)
+            latents, conditioning = latents[clip], conditioning[clip]
+            scale = scale if scale is None or len(scale) == 1 else scale[clip]
         self.denoiser, self.clean, self.conditioning, self.scale = denoiser, latents, conditioning, scale
-        drawn = state.settings.draw_timesteps(1, len(denoiser.schedule) - 1, state.generator)
-        self.timesteps = drawn.to(latents.device)
-        self.noise = torch.randn(latents.shape, generator=state.generator).to(latents)
-        self.weight = _root_weight(denoiser.schedule, state.settings, self.timesteps, latents)
+        self.timesteps, self.noise = drawn.timesteps, drawn.noise
+        self.weight = _root_weight(denoiser.schedule, settings, self.timesteps, latents)
 
     def compare(self, patches: Sequence[PreparedPatch], frames: slice = slice(None)) -> tuple[Tensor, Tensor]:
         """Prediction and target for these frames, as a loss should see them."""
@@ -70,9 +122,8 @@ def backward(loss: Tensor, latents: Tensor, tensors: Mapping[Any, Tensor]) -> No
     does not (1.00), and in float32 the result is the same bit for bit."""
     scale = 2.0 ** (latents[:1].numel().bit_length() - 3)
     (scale * loss).backward()
-    for tensor in tensors.values():
-        if tensor.grad is not None:
-            tensor.grad.div_(scale)
+    if gradients := [tensor.grad for tensor in tensors.values() if tensor.grad is not None]:
+        torch._foreach_mul_(gradients, 1 / scale)  # exact, by a power of two
 
 
 def clip_gradients(tensors: Mapping[str, Tensor], settings: TrainingSettings) -> Tensor:
