@@ -8,6 +8,8 @@ that casts weights) it is simply called.
 from __future__ import annotations
 
 import importlib.util
+import logging
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -21,11 +23,15 @@ SUMS = (add_motion, concatenate)  # F + m
 TRITON = importlib.util.find_spec("triton") is not None
 
 if TRITON:
-    from .kernels.add import add_layer_norm, add_with_bias
-    from .kernels.attention import short_attention, short_enough
-    from .kernels.gate import gated_gelu
-    from .kernels.group_norm import group_norm
-    from .kernels.shift import shifted
+    try:
+        from .kernels.add import add_layer_norm, add_with_bias
+        from .kernels.attention import short_attention, short_enough
+        from .kernels.gate import gated_gelu
+        from .kernels.group_norm import group_norm
+        from .kernels.shift import shifted
+    except Exception as error:  # an installation that is broken, or of another system
+        logging.getLogger(__name__).warning("Triton is installed, but cannot be imported (%s).", error)
+        TRITON = False
 
 
 def plain(module: nn.Module, kind: type[nn.Module]) -> bool:
@@ -38,9 +44,31 @@ def plain(module: nn.Module, kind: type[nn.Module]) -> bool:
     return not any(p.requires_grad for p in module.parameters(recurse=False))
 
 
+@lru_cache
+def kernels_run(device: torch.device) -> bool:
+    """Whether the kernels run on a GPU, found by running one: Triton needs a C compiler, and a GPU that it knows."""
+    if not TRITON:
+        return False
+    try:
+        with torch.cuda.device(device):
+            gated_gelu(torch.zeros(1, 64, dtype=torch.float16, device=device))
+    except Exception as error:  # whatever compilers and drivers raise
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        logging.getLogger(__name__).warning(
+            "Triton's kernels do not run on %s (%s): PyTorch's operations do their work, which takes longer. Compiling "
+            "them needs a C compiler.",
+            device,
+            reason,
+        )
+        return False
+    return True
+
+
 def _on_triton(x: Tensor) -> bool:
     """Tensors without data take the same way, so that its memory can be counted (estimate.py)."""
-    return TRITON and (x.is_cuda or x.is_meta)
+    if x.is_meta:
+        return TRITON and (not torch.cuda.is_available() or kernels_run(torch.device("cuda")))
+    return x.is_cuda and kernels_run(x.device)
 
 
 class _Convolution(torch.autograd.Function):

@@ -26,6 +26,8 @@ class Graphed:
         """try_algorithms: cuDNN measures those of every convolution, which takes memory for a moment."""
         self.inputs = [x.detach().clone().requires_grad_(x.requires_grad) for x in inputs]
         self.learning = [x for x in self.inputs if x.requires_grad]
+        kinds = {x.dtype for x in inputs}
+        self.alike = [[i for i, x in enumerate(inputs) if x.dtype == kind] for kind in kinds]
         with torch.enable_grad(), _measuring(try_algorithms):
             self._warm_up(function)
             self.forward = torch.cuda.CUDAGraph()
@@ -38,14 +40,15 @@ class Graphed:
                     self.gradients = torch.autograd.grad(output, self.learning, self.gradient)
 
     def _warm_up(self, function: Callable[..., Tensor]) -> None:
-        torch.cuda.synchronize()
-        with torch.cuda.stream(_stream(self.inputs[0].device)):
+        device = self.inputs[0].device
+        torch.cuda.synchronize(device)
+        with torch.cuda.stream(_stream(device)):
             for _ in range(WARM_UP):
                 output = function(*self.inputs)
                 if self.learning:
                     torch.autograd.grad(output, self.learning, torch.zeros_like(output))
                 del output
-        torch.cuda.synchronize()
+        torch.cuda.synchronize(device)
         torch.cuda.empty_cache()  # the recording has memory of its own
 
     def __call__(self, *inputs: Tensor) -> Tensor:
@@ -72,8 +75,8 @@ def _measuring(wanted: bool) -> Iterator[None]:
 class _Replay(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, graphed: Graphed, *inputs: Tensor) -> Tensor:
-        for own, given in zip(graphed.inputs, inputs, strict=True):
-            own.detach().copy_(given)
+        for alike in graphed.alike:  # one launch for all of a kind
+            torch._foreach_copy_([graphed.inputs[i].detach() for i in alike], [inputs[i].detach() for i in alike])
         graphed.forward.replay()
         ctx.graphed = graphed
         return graphed.output.clone()

@@ -96,9 +96,10 @@ def plan_training(
 def faster(unet: nn.Module, device: torch.device | None = None) -> bool:
     """Whether the frozen pass suits a UNet and is faster where it is, or will be: on GPUs for which kernels can be
     compiled."""
-    from .frozen import TRITON
+    from .frozen import kernels_run
 
-    return TRITON and (device or device_of(unet)).type == "cuda" and not _unsupported(unet)
+    device = device or device_of(unet)
+    return device.type == "cuda" and not _unsupported(unet) and kernels_run(device)
 
 
 def device_of(unet: nn.Module) -> torch.device:

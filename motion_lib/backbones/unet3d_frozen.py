@@ -63,6 +63,10 @@ class FrozenPass:
         self, latents: Tensor, timesteps: Tensor, text: Tensor, patches: Sequence[PreparedPatch] = ()
     ) -> Tensor:
         """Latents `[b, c, f, h, w]`, timesteps `[b]`, text `[b, tokens, width]` to the prediction `[b, c, f, h, w]`."""
+        with torch.cuda.device_of(latents):  # Triton launches on the current GPU, wherever the tensors are
+            return self._run(latents, timesteps, text, patches)
+
+    def _run(self, latents: Tensor, timesteps: Tensor, text: Tensor, patches: Sequence[PreparedPatch]) -> Tensor:
         unet, videos, frames = self.unet, len(latents), latents.shape[2]
         embedded = unet.time_embedding(unet.time_proj(timesteps).to(unet.dtype))
         context = _Context(frames, F.silu(embedded), text, tuple(patches))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,8 @@ import torch
 
 from motion_lib.backbones import modes, recorded
 from motion_lib.backbones.estimate import activation_bytes, without_data
-from motion_lib.backbones.modes import MODES, RUNGS, Plan, accelerated, flat, plan_training, unflat
+from motion_lib.backbones.frozen import kernels_run
+from motion_lib.backbones.modes import MODES, RUNGS, Plan, accelerated, faster, flat, plan_training, unflat
 from motion_lib.backbones.recorded import for_sampling, plan_sampling
 from motion_lib.backbones.unet3d_frozen import FrozenPass
 from motion_lib.denoiser import Denoiser
@@ -82,14 +84,34 @@ def test_auto_leaves_other_devices_alone() -> None:
 def test_sampling_and_inversion_take_the_faster_pass_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     assert plan_sampling(tiny_denoiser()) == plan_sampling(object()) == Plan("plain")
     monkeypatch.setattr(modes, "device_of", lambda unet: torch.device("cuda"))
-    monkeypatch.setattr("motion_lib.backbones.frozen.TRITON", False)
+    monkeypatch.setattr("motion_lib.backbones.frozen.kernels_run", lambda device: False)
     assert plan_sampling(tiny_denoiser()) == Plan("plain")
-    monkeypatch.setattr("motion_lib.backbones.frozen.TRITON", True)
+    monkeypatch.setattr("motion_lib.backbones.frozen.kernels_run", lambda device: True)
     weights = sum(weight.nbytes for weight in tiny_denoiser().unet.parameters())
     for free, graphs in ((3 * weights, False), (5 * weights, True)):  # recordings keep their memory
         monkeypatch.setattr(recorded, "free_memory", lambda device, free=free: free)
         assert plan_sampling(tiny_denoiser()) == Plan("fast", graphs=graphs, free=free)
     assert plan_sampling(replace_unet(act_fn="gelu")) == Plan("plain")
+
+
+def test_kernels_that_cannot_be_compiled_are_not_used(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def gated_gelu(both: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("Failed to find C compiler.\nPlease specify via CC environment variable.")
+
+    monkeypatch.setattr("motion_lib.backbones.frozen.TRITON", True)
+    monkeypatch.setattr("motion_lib.backbones.frozen.gated_gelu", gated_gelu, raising=False)
+    monkeypatch.setattr(torch, "zeros", lambda *size, **named: torch.empty(*size))
+    monkeypatch.setattr(torch.cuda, "device", lambda device: nullcontext())
+    kernels_run.cache_clear()
+    try:
+        gpu = torch.device("cuda", 1)
+        assert not faster(tiny_denoiser().unet, gpu) and not faster(tiny_denoiser().unet, gpu)
+        (said,) = caplog.messages
+        assert said.startswith("Triton's kernels do not run on cuda:1 (Failed to find C compiler. Please")
+    finally:
+        kernels_run.cache_clear()
 
 
 def test_samples_and_noise_are_those_of_plain() -> None:
