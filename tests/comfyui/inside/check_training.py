@@ -38,7 +38,8 @@ def computing_in(dtype: torch.dtype):
 
 def planning() -> dict:
     """How training would run on a GPU with this much room, which needs none to be found out."""
-    training = pack("nodes.host.training")
+    training, frozen = pack("nodes.host.training"), pack("motion_lib.backbones.frozen")
+    frozen.kernels_run = lambda device: frozen.TRITON  # as on a GPU that they can be compiled for
     patcher = model()[0].clone()
     patcher.load_device = torch.device("cuda")
     start, shape = embedding(4), (4, 4, 16, 16)

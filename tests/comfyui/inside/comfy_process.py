@@ -24,6 +24,7 @@ import comfy.options  # noqa: E402
 comfy.options.enable_args_parsing()
 
 if "--cpu" not in OWN:
+    import cuda_malloc  # noqa: F401  before torch, which reads once how memory is allocated
     import main  # noqa: F401  sets up the GPU's memory as for a user
 
 import torch  # noqa: E402
