@@ -31,6 +31,7 @@ def under_a_cap(bench: Bench, shape: Shape) -> tuple[str, dict[str, float]]:
     bench.clear()
     total, index = torch.cuda.get_device_properties(bench.device).total_memory, bench.device.index or 0
     torch.cuda.set_per_process_memory_fraction(CAP * GIB / total, index)
+    torch.cuda.reset_peak_memory_stats(bench.device)  # what was measured before may have held more
     try:
         return _whole_method(bench, shape)
     finally:
