@@ -118,7 +118,8 @@ class NoiseSchedule:
             value = self.final_alpha if timesteps == CLEAN else float(self.alphas_cumprod[timesteps])
             return torch.tensor(value, dtype=torch.float64)
         if like.device not in self._tables:  # sent to a GPU once: it would be waited for in every step
-            self._tables[like.device] = self.alphas_cumprod.to(like.device)
+            kind = torch.float32 if like.device.type == "mps" else torch.float64  # Apple's GPUs have no float64
+            self._tables[like.device] = self.alphas_cumprod.to(like.device, kind)
         return self._tables[like.device][timesteps].reshape(-1, *[1] * (like.ndim - 1))
 
     def noisy(self, clean: Tensor, noise: Tensor, timesteps: Tensor | int) -> Tensor:

@@ -73,6 +73,8 @@ def pick_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
         torch.zeros(1, device=device)
+        if device.type == "cuda":
+            torch.cuda.set_device(device)  # else a part of the first GPU's memory is taken as well
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         first = str(error).splitlines()[0]
         raise MotionError(f"--device {name} cannot be used here ({first}): use cpu or auto.") from error

@@ -275,6 +275,7 @@ def test_on_a_gpu_training_takes_what_memory_allows(found):
     assert plans["on"][3] < plans["between"][3] < plans["off"][3]
     assert plans["words"].startswith("Training mode fast: about") and plans["still"]
     assert plans["cpu"].startswith("Training mode plain: about")
+    assert plans["records"] == {"native": True, "cudaMallocAsync": False}
 
 
 def test_training_leaves_the_model_as_it_was(found):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from unittest import mock
 
 import torch
 from comfy_process import clip_pixels, embedding, inputs, largest, latents, library, model, pack, prediction
@@ -56,7 +57,13 @@ def planning() -> dict:
         "words": fast.describe(),
         "cpu": training.plan_for(model()[0], shape, start, "auto", None).describe(),
         "still": training.weights_lie_still(model()[0].model.diffusion_model),
+        "records": {kind: _records_with(kind) for kind in ("native", "cudaMallocAsync")},
     }
+
+
+def _records_with(allocator: str) -> bool:
+    with mock.patch("torch.cuda.get_allocator_backend", lambda: allocator):
+        return pack("nodes.host.training").may_record()
 
 
 def alike(a, b) -> float:
