@@ -43,7 +43,6 @@ def test_drawing_ahead_changes_no_number(request: pytest.FixtureRequest) -> None
     assert all(torch.equal(x, y) for x, y in zip(again, states, strict=True))
 
 
-@pytest.mark.usefixtures("ahead")
 def test_what_was_drawn_is_taken_once() -> None:
     draws = Draws(CLIP, tiny_denoiser().schedule, SETTINGS, ahead=True)
     generator = torch.Generator().manual_seed(3)

@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 import torch
 
+from motion_lib import together
 from motion_lib.embedding import MotionEmbedding
 from motion_lib.errors import MotionError
 from motion_lib.settings import TrainingSettings
 from motion_lib.together import Lesson, train_together
 from motion_lib.training import TrainingState, train
+from motion_lib.training_step import Draws
 from tests.tiny import randn, text, tiny_backbone, tiny_denoiser
 
 SIZE = (5, 6)
@@ -54,12 +56,25 @@ def test_each_learns_what_it_would_alone() -> None:
             lesson(4, replace(SETTINGS, loss="velocity"), qk_axes="partial", v_axes="1d"),
         ]
 
-    together = lessons()
-    assert list(train_together(tiny_denoiser(dtype=torch.float64), together)) == [4, 4, 1, 1, 0]
-    for ours, theirs in zip(together, lessons(), strict=True):
+    joined = lessons()
+    assert list(train_together(tiny_denoiser(dtype=torch.float64), joined)) == [4, 4, 1, 1, 0]
+    for ours, theirs in zip(joined, lessons(), strict=True):
         same(ours.state, learned_alone(theirs))
         assert ours.state.done
-    assert together[0].state.losses != together[1].state.losses
+    assert joined[0].state.losses != joined[1].state.losses
+
+
+def test_drawing_ahead_as_on_a_gpu_changes_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    def taught() -> list[TrainingState]:
+        lessons = [lesson(1), lesson(2, replace(SETTINGS, seed=4, steps=5))]
+        list(train_together(tiny_denoiser(dtype=torch.float64), lessons))
+        return [given.state for given in lessons]
+
+    usual = taught()
+    monkeypatch.setattr(together, "Draws", lambda *given: Draws(*given[:3], ahead=True))
+    for ours, theirs in zip(taught(), usual, strict=True):
+        assert ours.losses == theirs.losses
+        assert torch.equal(ours.generator.get_state(), theirs.generator.get_state())
 
 
 def test_a_state_carries_on_alone() -> None:

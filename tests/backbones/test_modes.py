@@ -114,6 +114,23 @@ def test_kernels_that_cannot_be_compiled_are_not_used(
         kernels_run.cache_clear()
 
 
+def test_a_gpu_without_room_says_nothing_of_kernels(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*size: int, **named: object) -> torch.Tensor:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr("motion_lib.backbones.frozen.TRITON", True)
+    monkeypatch.setattr("motion_lib.backbones.frozen.gated_gelu", None, raising=False)
+    monkeypatch.setattr(torch, "zeros", full)
+    monkeypatch.setattr(torch.cuda, "device", lambda device: nullcontext())
+    kernels_run.cache_clear()
+    try:
+        assert kernels_run(torch.device("cuda", 1)) and not caplog.messages
+    finally:
+        kernels_run.cache_clear()
+
+
 def test_samples_and_noise_are_those_of_plain() -> None:
     denoiser, clip = tiny_denoiser(dtype=torch.float64), CLIP.double()
     patch = MotionPatch(random_embedding(denoiser.backbone, "all", 3, (5, 6), dtype=torch.float64), end=0.6)

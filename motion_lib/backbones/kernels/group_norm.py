@@ -2,7 +2,7 @@
 
 A program takes a tile of rows and 64 columns of one sample, a few rows at a time, so that what belongs to its channels
 is read once. On an H200 instructions are the limit rather than memory: a value is normalised by one multiplication and
-addition, and its sigmoid is five instructions.
+addition, and its sigmoid is four instructions.
 """
 
 # Triton is optional, and a kernel is indexed with its grid.

@@ -1,4 +1,4 @@
-"""1 / (1 + e⁻ˣ) in five instructions instead of about fifteen, for kernels that instructions limit."""
+"""1 / (1 + e⁻ˣ) in four instructions, for kernels that instructions limit."""
 
 # Triton is optional.
 # pyright: reportMissingImports=false
@@ -16,7 +16,7 @@ PORTABLE = tl.constexpr(os.environ.get("TRITON_INTERPRET") == "1" or torch.versi
 
 @triton.jit
 def sigmoid(x):
-    """Of float32, within 3·10⁻⁷ of it; the exact 0 and 1 of very large values."""
+    """Of float32, within 1.2·10⁻⁷ of it on an H200; 0 and 1 at −200 and 200."""
     if PORTABLE:
         return tl.sigmoid(x)
     else:
