@@ -16,13 +16,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .describe import usual_patch
+from .details import LOOPS, MIRRORS
 from .embedding import MAP, PARTS, QK_AXES, V_AXES, MotionEmbedding
 from .errors import MotionError
 from .patch import DEBIAS
 from .resample import resize_grid, rows_at
+from .shown import shown
 
-MIRRORS = {"horizontal": 1, "vertical": 0}  # the axis of the grid (h, w) that is turned around
-LOOPS = ("there_and_back", "close")
+LARGEST = 1 << 28  # values that an edit may make of less, 1 GiB: more than what is usually learned
+GROWTH = 4  # times as many as there are, which it may make in any case
 
 
 def mirror(embedding: MotionEmbedding, axis: str = "horizontal") -> MotionEmbedding:
@@ -59,6 +61,7 @@ def retime(embedding: MotionEmbedding, speed: float = 1.0, frames: int | None = 
     count = embedding.frames if frames is None else frames
     if not (math.isfinite(speed) and speed > 0) or count < 1:
         raise MotionError(f"The speed is {speed} and frames {count}, but both must be positive; see also reverse.")
+    _check_growth(embedding, replace(embedding, frames=count))
     positions = retimed(count, speed)
     changed = replace(_each(embedding, lambda key, m: rows_at(m, positions)), frames=count)
     return _made(changed, "retime", speed=speed, frames=count)
@@ -202,6 +205,7 @@ def there_and_back(frames: int) -> Tensor:
 def on_axes(embedding: MotionEmbedding, qk_axes: str, v_axes: str) -> MotionEmbedding:
     """The same embedding with these spatial axes, which must be those it has or richer ones."""
     target = replace(embedding, qk_axes=qk_axes, v_axes=v_axes)
+    _check_growth(embedding, target)
 
     def spread(key: str, m: Tensor) -> Tensor:
         h, w = target.grid_of(key)
@@ -239,7 +243,9 @@ def _alike(a: MotionEmbedding, b: MotionEmbedding) -> tuple[MotionEmbedding, Mot
             f"{_title(a)} has the integration {a.integration}, {_title(b)} {b.integration}: "
             f"they cannot be joined into one; apply both instead."
         )
-    return a, b.regrid(a.frames, {layer: a.grids.get(layer, grid) for layer, grid in b.grids.items()})
+    grids = {layer: a.grids.get(layer, grid) for layer, grid in b.grids.items()}
+    _check_growth(b, replace(b, frames=a.frames, grids=grids))
+    return a, b.regrid(a.frames, grids)
 
 
 def _joined(
@@ -261,8 +267,20 @@ def _joined(
     return _made(result, edit, **arguments, other=_about(b))
 
 
+def _check_growth(embedding: MotionEmbedding, target: MotionEmbedding) -> None:
+    """Raise MotionError if the tensors would become far too large on the frames and grids of `target`: a small file
+    can name a grid of any size."""
+    sizes = ((math.prod(target.grid_of(k)), m.shape[2]) for k, m in embedding.tensors.items() if not k.endswith(MAP))
+    count = sum(positions * target.frames * channels for positions, channels in sizes)
+    if count > max(LARGEST, GROWTH * embedding.numel()):
+        raise MotionError(
+            f"{_title(embedding)} would grow from {embedding.numel():,} to {count:,} values, on {target.frames} frames "
+            f"and its grids: more than {LARGEST:,} are not made."
+        )
+
+
 def _title(embedding: MotionEmbedding) -> str:
-    return str(embedding.details.get("title") or "The embedding")
+    return shown(embedding.details.get("title") or "The embedding")
 
 
 def _about(embedding: MotionEmbedding) -> dict[str, Any]:
@@ -272,13 +290,11 @@ def _about(embedding: MotionEmbedding) -> dict[str, Any]:
 
 def _made(embedding: MotionEmbedding, edit: str, **arguments: Any) -> MotionEmbedding:
     details = {name: value for name, value in embedding.details.items() if name != "thumbnail"}  # it would show another
-    before = details.get("made_from")
-    details["made_from"] = [*(before if isinstance(before, list) else ()), {"edit": edit, **arguments}]
+    details["made_from"] = [*details.get("made_from", ()), {"edit": edit, **arguments}]
     return replace(embedding, details=details)
 
 
 def _applied(embedding: MotionEmbedding, **advice: Any) -> MotionEmbedding:
     """With other advice on how to apply it."""
-    stored = embedding.details.get("apply")
-    apply = {**(stored if isinstance(stored, dict) else {}), **advice}
+    apply = {**embedding.details.get("apply", {}), **advice}
     return replace(embedding, details={**embedding.details, "apply": apply})

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from .errors import MotionError
+from .shown import shown
 
 BITS = (2, 4, 8)
 LEVELS, CODES, SCALES = "levels", ".codes", ".scales"
@@ -43,22 +44,35 @@ def pack(tensors: Mapping[str, Tensor], bits: int) -> dict[str, Tensor]:
 
 def unpack(name: str, tensors: Mapping[str, Tensor], bits: int) -> dict[str, Tensor]:
     """The tensors in float32; raises MotionError, naming the file `name`, for what `pack` cannot have written."""
-    plain = {k: t for k, t in tensors.items() if k != LEVELS and not k.endswith((CODES, SCALES))}
-    if len(plain) == len(tensors):
-        return plain
-    levels = tensors.get(LEVELS)
-    if bits not in BITS or levels is None or levels.shape != (2**bits,) or not levels.is_floating_point():
+    shapes = unpacked_shapes(name, {key: tuple(t.shape) for key, t in tensors.items()}, bits)
+    plain = {}
+    for key in shapes:
+        if key in tensors:
+            plain[key] = tensors[key]
+            continue
+        codes, scales, levels = tensors[key + CODES], tensors[key + SCALES], tensors[LEVELS]
+        if codes.dtype != torch.uint8:
+            raise MotionError(f"{name}: the codes of the compressed tensor {shown(key)} are no bytes.")
+        plain[key] = levels.float()[_split(codes, bits).int()] * scales.float()[..., None]
+    return plain
+
+
+def unpacked_shapes(name: str, shapes: Mapping[str, tuple[int, ...]], bits: int) -> dict[str, tuple[int, ...]]:
+    """The shapes that `unpack` makes of these; raises MotionError, naming the file `name`, where they do not fit each
+    other."""
+    plain = {k: s for k, s in shapes.items() if k != LEVELS and not k.endswith((CODES, SCALES))}
+    packed = [key for key in shapes if key not in plain and key != LEVELS]
+    if packed and shapes.get(LEVELS) != (2**bits,):
         raise MotionError(f"{name}: the header field compression is {bits}, but there are no levels that fit it.")
-    packed = tensors.keys() - plain.keys() - {LEVELS}
-    for key in {k.removesuffix(CODES).removesuffix(SCALES) for k in packed}:
+    for key in dict.fromkeys(k.removesuffix(CODES).removesuffix(SCALES) for k in packed):
         if key in plain:
-            raise MotionError(f"{name} holds the tensor {key} twice, compressed and as it is.")
-        codes, scales = tensors.get(key + CODES), tensors.get(key + SCALES)
+            raise MotionError(f"{name} holds the tensor {shown(key)} twice, compressed and as it is.")
+        codes, scales = shapes.get(key + CODES), shapes.get(key + SCALES)
         if codes is None or scales is None:
-            raise MotionError(f"{name}: of the compressed tensor {key} either the codes or the scales are missing.")
-        if codes.dtype != torch.uint8 or codes.ndim != 3 or scales.shape != codes.shape[:2]:
-            raise MotionError(f"{name}: codes and scales of the compressed tensor {key} do not fit each other.")
-        plain[key] = levels.float()[_split(codes, bits).long()] * scales.float()[..., None]
+            raise MotionError(f"{name}: of the compressed tensor {shown(key)} the codes or the scales are missing.")
+        if len(codes) != 3 or scales != codes[:2]:
+            raise MotionError(f"{name}: codes and scales of the compressed tensor {shown(key)} do not fit each other.")
+        plain[key] = (*codes[:2], codes[2] * 8 // bits)
     return plain
 
 
@@ -88,4 +102,4 @@ def _join(codes: Tensor, bits: int) -> Tensor:
 
 
 def _split(packed: Tensor, bits: int) -> Tensor:
-    return ((packed[..., None].int() >> torch.arange(0, 8, bits)) & (2**bits - 1)).flatten(-2)
+    return ((packed[..., None] >> torch.arange(0, 8, bits, dtype=torch.uint8)) & (2**bits - 1)).flatten(-2)

@@ -3,12 +3,13 @@
 Their artefact is a dictionary written by `torch.save`: tensors whose keys contain the names of ModelScope's temporal
 transformers, query-key embeddings with one position, value embeddings with h·w, and frames beyond those trained left at
 exactly zero. It says nothing about grid, frames or model, so what the tensors do not tell is found out here or asked.
-Nothing in the file is executed: only archives are opened, and torch's `weights_only` unpickler admits tensors alone.
+Nothing in the file is executed: see pickled.py.
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -18,11 +19,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .embedding import Backbone, MotionEmbedding, TemporalLayer
+from .embedding import PARTS, Backbone, MotionEmbedding, TemporalLayer, layer_of
 from .errors import MotionError
+from .pickled import read_pickled
+from .shown import shown
 
-ARCHIVE = b"PK\x03\x04"  # how every file of torch.save begins since PyTorch 1.6
 USUAL_ASPECT = 16 / 9
+DEEPEST = 16  # dictionaries inside dictionaries
+TYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def _modelscope() -> Backbone:
@@ -50,16 +54,17 @@ def convert(source: str | Path, *, frames: int | None = None, grid: tuple[int, i
     Raises MotionError, naming file and key, for everything that is not such a dictionary of tensors.
     """
     path = Path(source)
-    tensors = _collect(path.name, _read(path))
-    stored = _stored_rows(path.name, tensors)
-    trained = _trained_rows(path.name, tensors, stored)
+    name = shown(path.name)
+    tensors = _collect(name, read_pickled(path), path.stat().st_size)
+    stored = _stored_rows(name, tensors)
+    trained = _trained_rows(name, tensors, stored)
     if frames is None:
         frames = trained
     elif not 1 <= frames <= trained:
         raise MotionError(
-            f"frames is {frames}, but {path.name} has {trained} trained frames of {stored} stored: use at most that."
+            f"frames is {frames}, but {name} has {trained} trained frames of {stored} stored: use at most that."
         )
-    grids = _grids(path.name, tensors, grid)
+    grids = _grids(name, tensors, grid)
     return MotionEmbedding(
         {key: tensor.detach()[:, :frames].float().clone() for key, tensor in tensors.items()},
         grids,
@@ -77,61 +82,72 @@ def convert(source: str | Path, *, frames: int | None = None, grid: tuple[int, i
     )
 
 
-def _read(path: Path) -> Mapping[Any, Any]:
-    try:
-        with path.open("rb") as file:
-            start = file.read(len(ARCHIVE))
-    except OSError as error:
-        raise MotionError(f"{path} cannot be read: {error.strerror or error}.") from error
-    # Older formats are refused unseen: reading them was unsafe in PyTorch before 2.6, even with weights_only.
-    if start != ARCHIVE:
-        raise MotionError(f"{path.name} is not a file of torch.save: choose the published embedding itself.")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged or hostile archive can raise anything
-        reason = " ".join(str(error).split())
-        if "Unsupported" in reason or "Weights only" in reason:
-            raise MotionError(
-                f"{path.name} was refused unread, because it holds something other than tensors: such a pickle could "
-                f"run a program; ask its authors for the tensors alone."
-            ) from error
-        raise MotionError(
-            f"{path.name} is damaged ({reason[:160] or type(error).__name__}): download it again."
-        ) from error
-    if not isinstance(content, Mapping):
-        raise MotionError(f"{path.name} holds a {type(content).__name__}, not a dictionary of tensors.")
-    return content
+def _flat(name: str, content: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
+    """Every entry of a nested dictionary with its keys joined by dots. Raises MotionError for one that is nested too
+    deeply, or that is there in more than one place, which may never end."""
+    waiting: list[tuple[str, Mapping[Any, Any], int]] = [("", content, 0)]
+    seen = {id(content)}
+    while waiting:
+        prefix, entries, depth = waiting.pop()
+        for key, value in entries.items():
+            if not isinstance(key, str):
+                raise MotionError(f"{name} has the key {shown(key, 60)}, but only names are expected.")
+            if not isinstance(value, Mapping):
+                yield f"{prefix}{key}", value
+            elif depth == DEEPEST or id(value) in seen:
+                raise MotionError(
+                    f"{name}: the dictionary {shown(prefix + key)} is nested too deeply, or is there more than once."
+                )
+            else:
+                seen.add(id(value))
+                waiting.append((f"{prefix}{key}.", value, depth + 1))
 
 
-def _flat(entries: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every entry of a nested dictionary with its keys joined by dots."""
-    for key, value in entries.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
-
-
-def _collect(name: str, content: Mapping[Any, Any]) -> dict[str, Tensor]:
-    """The tensors under the names of a MotionEmbedding, with every key, shape and value checked."""
+def _collect(name: str, content: Mapping[Any, Any], size: int) -> dict[str, Tensor]:
+    """The tensors under the names of a MotionEmbedding, with every key, shape and value checked. size: of the file in
+    bytes, more than which its tensors cannot hold."""
+    entries = {key: (_layer(name, key), value) for key, value in _flat(name, content)}
+    for key, (layer, value) in entries.items():
+        _check_shape(name, shown(key), value, layer)
+    # One query-key embedding under the names of both attentions is usual; what lies over more than that fills memory.
+    if sum(value.numel() * value.element_size() for _, value in entries.values()) > 2 * size:
+        raise MotionError(f"{name}: its tensors claim more values than a file of {size:,} bytes holds: they overlap.")
     tensors: dict[str, Tensor] = {}
     keys: dict[str, str] = {}
-    for key, value in _flat(content):
-        layer = _layer(name, key)
-        _check_tensor(name, key, value, layer)
+    for key, (layer, value) in entries.items():
+        if not torch.isfinite(value).all():
+            raise MotionError(
+                f"{name}: {shown(key)} contains NaN or infinity; the file is damaged or its training failed."
+            )
         target = f"{layer.name}.qk" if len(value) == 1 else f"{layer.name}.{_attention(name, key)}.v"
         if target not in tensors:
             tensors[target], keys[target] = value, key
         elif target.endswith(".v"):
-            raise MotionError(f"{name}: the keys {keys[target]} and {key} are both a value embedding of {target[:-2]}.")
+            both = f"{shown(keys[target])} and {shown(key)}"
+            raise MotionError(f"{name}: the keys {both} are both a value embedding of {target[:-2]}.")
         elif not torch.equal(tensors[target], value):
             raise MotionError(
-                f"{name}: the query-key embeddings {keys[target]} and {key} differ, but both attentions of a layer "
-                f"share one here: this file cannot be represented."
+                f"{name}: the query-key embeddings {shown(keys[target])} and {shown(key)} differ, but both attentions "
+                f"of a layer share one here: this file cannot be represented."
             )
     if not tensors:
         raise MotionError(f"{name} is an empty dictionary: it holds no embedding.")
+    _check_complete(name, tensors)
     return tensors
+
+
+def _check_complete(name: str, tensors: Mapping[str, Tensor]) -> None:
+    """Raise MotionError unless every layer has the query-key embedding if one has it, and both value embeddings if one
+    has one."""
+    parts = [parts for parts in (PARTS[:1], PARTS[1:]) if any(key.endswith(parts) for key in tensors)]
+    layers = {layer_of(key) for key in tensors}
+    for key in (f"{layer}.{part}" for layer in sorted(layers) for part in itertools.chain(*parts)):
+        if key not in tensors:
+            kind = "query-key" if key.endswith("qk") else f"{key.rsplit('.', 2)[1]} value"
+            raise MotionError(
+                f"{name} holds no {kind} embedding for {layer_of(key)}, though it holds others that go with it: ask "
+                f"its authors for the whole file."
+            )
 
 
 def _layer(name: str, key: str) -> TemporalLayer:
@@ -140,20 +156,22 @@ def _layer(name: str, key: str) -> TemporalLayer:
     for layer in MODELSCOPE.layers:
         if re.search(rf"(?<![a-z0-9]){re.escape(layer.name.replace('_', '.'))}(?![0-9])", words):
             return layer
-    raise MotionError(f"{name}: the key {key} names no temporal layer of {MODELSCOPE.describe()}.")
+    raise MotionError(f"{name}: the key {shown(key)} names no temporal layer of {MODELSCOPE.describe()}.")
 
 
 def _attention(name: str, key: str) -> str:
     found = set(re.findall(r"attn[._/]?([12])(?![0-9])", key))
     if len(found) != 1:
-        raise MotionError(f"{name}: the key {key} is a value embedding, but does not say whether of attn1 or attn2.")
+        raise MotionError(
+            f"{name}: the key {shown(key)} is a value embedding, but does not say whether of attn1 or attn2."
+        )
     return f"attn{found.pop()}"
 
 
-def _check_tensor(name: str, key: str, value: Any, layer: TemporalLayer) -> None:
+def _check_shape(name: str, key: str, value: Any, layer: TemporalLayer) -> None:
     if not isinstance(value, Tensor):
         raise MotionError(f"{name}: {key} is a {type(value).__name__}, but only tensors are expected.")
-    if value.layout is not torch.strided or not value.is_floating_point() or value.is_quantized or value.is_meta:
+    if value.layout is not torch.strided or value.dtype not in TYPES or value.is_nested:
         raise MotionError(f"{name}: {key} is not an ordinary tensor of floating-point numbers ({value.dtype}).")
     shape = list(value.shape)
     if len(shape) != 3 or 0 in shape:
@@ -164,8 +182,6 @@ def _check_tensor(name: str, key: str, value: Any, layer: TemporalLayer) -> None
         )
     if value.untyped_storage().nbytes() < value.numel() * value.element_size():
         raise MotionError(f"{name}: {key} claims the shape {shape}, but the file holds fewer values.")
-    if not torch.isfinite(value).all():
-        raise MotionError(f"{name}: {key} contains NaN or infinity; the file is damaged or its training failed.")
 
 
 def _stored_rows(name: str, tensors: Mapping[str, Tensor]) -> int:

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from .details import checked
 from .embedding import MotionEmbedding
 from .patch import MotionPatch
 from .presets import APPLICATION, PRESETS, SAMPLING, Preset
@@ -35,7 +36,10 @@ def details_of(
     preset: str,
     chosen: Preset,
 ) -> dict[str, Any]:
-    """Details of a motion that is about to be learned from frames uint8 `[f, h, w, 3]`. What is None is left out."""
+    """Details of a motion that is about to be learned from frames uint8 `[f, h, w, 3]`. What is None is left out.
+
+    Raises MotionError for what could not be written to a file, before anything is learned.
+    """
     settings: TrainingSettings = chosen.settings
     details = {
         "title": f"{source} ({preset})",
@@ -60,22 +64,17 @@ def details_of(
         "seed": settings.seed,
         "apply": {name: getattr(chosen, name) for name in (*APPLICATION, *SAMPLING)},
     }
-    return {name: value for name, value in details.items() if value is not None}
+    return checked({name: value for name, value in details.items() if value is not None})
 
 
 def usual_patch(embedding: MotionEmbedding, strength: float = 1.0) -> MotionPatch:
     """The embedding as its file says to apply it, or else as its preset does, with both strengths multiplied.
 
-    Raises MotionError when what the file says is out of range.
+    Raises MotionError when the two contradict each other, as with an end that is before the preset's start.
     """
-    name = embedding.details.get("preset")
-    entry = PRESETS.get(name if isinstance(name, str) else "", next(iter(PRESETS.values())))
-    usual = {name: getattr(entry, name) for name in APPLICATION}
-    stored = embedding.details.get("apply")
-    for name, value in stored.items() if isinstance(stored, dict) else ():
-        # A file comes from anywhere: what is no number where one is needed is passed over.
-        if name in usual and isinstance(value, str if name == "debias" else (int, float)):
-            usual[name] = value
+    entry = PRESETS.get(embedding.details.get("preset", ""), next(iter(PRESETS.values())))
+    advice = embedding.details.get("apply", {})
+    usual = {name: advice.get(name, getattr(entry, name)) for name in APPLICATION}
     for name in ("strength_qk", "strength_v"):
         usual[name] *= strength
     return MotionPatch(embedding, **usual)

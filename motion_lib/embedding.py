@@ -19,6 +19,7 @@ from torch import Tensor
 from .errors import MotionError
 from .integration import EXTRA_CHANNELS, INTEGRATIONS
 from .resample import resize_grid, resize_time
+from .shown import shown
 
 ATTENTIONS = ("attn1", "attn2")
 PARTS = ("qk", *(f"{attention}.v" for attention in ATTENTIONS))
@@ -64,7 +65,7 @@ class Backbone:
 
     def describe(self) -> str:
         """For error messages: the family and its widths, as in 'unet3d (320-640-1280 channels, 17 temporal layers)'."""
-        widths = "-".join(str(c) for c in sorted({layer.channels for layer in self.layers}))
+        widths = shown("-".join(str(c) for c in sorted({layer.channels for layer in self.layers})), 60)
         return f"{self.family} ({widths} channels, {len(self.layers)} temporal layers)"
 
     def select(self, sites: str, latent_size: tuple[int, int] | None = None) -> tuple[TemporalLayer, ...]:
@@ -142,7 +143,7 @@ class MotionEmbedding:
             ("v_axes", self.v_axes, V_AXES),
         ):
             if value not in known:
-                raise MotionError(f"{name} is '{value}', but it must be one of {', '.join(known)}.")
+                raise MotionError(f"{name} is '{shown(value, 60)}', but it must be one of {', '.join(known)}.")
 
     @classmethod
     def zeros(

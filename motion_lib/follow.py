@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor
 
-from .algebra import MIRRORS, retimed, there_and_back
+from .algebra import retimed, there_and_back
+from .details import MIRRORS
 from .embedding import MotionEmbedding
-from .errors import MotionError
 
 
 def mirror(latents: Tensor, axis: str = "horizontal") -> Tensor:
@@ -39,24 +38,11 @@ def follow(embedding: MotionEmbedding, latents: Tensor) -> Tensor:
     edits of the embedding that move things in time or on the grid.
 
     Without them mixed noise would pull towards the motion as it was before. Of joined embeddings the first's edits
-    count. Raises MotionError when the file's account of its edits is malformed.
+    count.
     """
-    steps = embedding.details.get("made_from", [])
-    try:
-        for step in steps:
-            latents = FOLLOWED.get(step["edit"], _stay)(latents, step)
-    except (KeyError, TypeError, ValueError) as error:
-        raise MotionError(
-            f"The embedding's field made_from is malformed ({error!r}): edit the original anew."
-        ) from error
+    for step in embedding.details.get("made_from", []):
+        latents = FOLLOWED.get(step["edit"], _stay)(latents, step)
     return latents
-
-
-def _retime(latents: Tensor, step: dict[str, Any]) -> Tensor:
-    speed = float(step["speed"])
-    if not (math.isfinite(speed) and speed > 0):
-        raise ValueError(f"speed {speed}")
-    return retime(latents, speed)
 
 
 def _stay(latents: Tensor, step: dict[str, Any]) -> Tensor:
@@ -66,7 +52,7 @@ def _stay(latents: Tensor, step: dict[str, Any]) -> Tensor:
 FOLLOWED: dict[str, Callable[[Tensor, dict[str, Any]], Tensor]] = {
     "mirror": lambda latents, step: mirror(latents, step["axis"]),
     "reverse": lambda latents, step: reverse(latents),
-    "retime": _retime,
+    "retime": lambda latents, step: retime(latents, step["speed"]),
     "loop": lambda latents, step: loop(latents, step["how"]),
 }
 

@@ -16,6 +16,7 @@ from ..motion_lib.describe import thumbnail, usual_patch
 from ..motion_lib.embedding import MotionEmbedding
 from ..motion_lib.errors import MotionError
 from ..motion_lib.files import load_embedding, save_embedding
+from ..motion_lib.shown import shown
 from .host.denoiser import backbone_of
 from .host.folders import EMBEDDINGS, embedding_names, embedding_path, new_embedding_path, temporary_path
 from .host.images import frames_of
@@ -24,6 +25,7 @@ from .schema import MotionEmbeddingType, advanced, schema
 
 PREVIEW = re.compile(r"data:image/(?P<kind>jpeg|png|webp);base64,(?P<data>[A-Za-z0-9+/=]+)")
 SHOWN = ("preset", "trained_steps", "loss", "learning_rate", "seed", "model")
+LONGEST_TEXT = 400  # characters of what a file says
 WHOLE = "no"
 NONE = "no embedding in models/" + EMBEDDINGS
 
@@ -126,9 +128,9 @@ class LoadMotionEmbedding(io.ComfyNode):
 
 
 def describe(embedding: MotionEmbedding) -> str:
-    """A few lines for people."""
-    known = embedding.details
-    size = ", ".join(sorted({f"{h}x{w}" for h, w in embedding.grids.values()}))
+    """A few lines for people, none of them long, whatever the file says."""
+    known = {name: shown(value, LONGEST_TEXT) for name, value in embedding.details.items()}
+    size = shown(", ".join(sorted({f"{h}x{w}" for h, w in embedding.grids.values()})))
     lines = [
         known.get("title", ""),
         " · ".join(f"{k} {known[k]}" for k in ("author", "license", "date") if known.get(k)),
@@ -138,7 +140,7 @@ def describe(embedding: MotionEmbedding) -> str:
         applied(embedding),
         known.get("description", ""),
     ]
-    return "\n".join(str(line) for line in lines if line)
+    return "\n".join(line for line in lines if line)
 
 
 def applied(embedding: MotionEmbedding) -> str:
@@ -156,7 +158,7 @@ def applied(embedding: MotionEmbedding) -> str:
 def _shown(node: type[io.ComfyNode], embedding: MotionEmbedding, text: str) -> dict:
     """What the node displays: text, and the preview that the file carries."""
     shown = say(node, text)
-    found = PREVIEW.fullmatch(str(embedding.details.get("thumbnail", "")))
+    found = PREVIEW.fullmatch(embedding.details.get("thumbnail", ""))
     if found:
         with suppress(ValueError):  # the picture of a file from anywhere; the motion is good without it
             picture = base64.b64decode(found["data"], validate=True)

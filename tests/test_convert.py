@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import tracemalloc
+import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -205,7 +207,39 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
             convert(path)
 
 
+QK2, V2 = plain(DEEP[1], "attn1", "qk"), plain(DEEP[1], "attn2", "vSpatial")
 QK, V = plain(DEEP[0], "attn1", "qk"), plain(DEEP[0], "attn1", "vSpatial")
+
+
+def _without(content: dict, *keys: str) -> dict:
+    return {key: tensor for key, tensor in content.items() if key not in keys}
+
+
+def _nested(content: dict, depth: int) -> dict:
+    for _ in range(depth):
+        content = {"a": content}
+    return content
+
+
+def _itself(content: dict) -> dict:
+    content["again"] = content
+    return content
+
+
+def _doubled(depth: int) -> dict:
+    """A billion laughs: 2^depth entries of one tensor."""
+    content: dict = {"qk": torch.ones(1)}
+    for _ in range(depth):
+        content = {"a": content, "b": content}
+    return content
+
+
+def _pairs(depth: int) -> tuple:
+    """The hash of this takes 2^depth steps."""
+    pair = ("a",)
+    for _ in range(depth):
+        pair = (pair, pair)
+    return pair
 
 
 def _nan(tensor: Tensor) -> Tensor:
@@ -220,7 +254,7 @@ BAD: dict[str, tuple[Callable[[dict], object], str]] = {
     "number": (lambda c: {**c, QK: 3}, f"{QK} is a int"),
     "list of tensors": (lambda c: {**c, QK: [c[QK]]}, f"{QK} is a list"),
     "integers": (lambda c: {**c, QK: c[QK].long()}, f"{QK} is not an ordinary tensor"),
-    "sparse": (lambda c: {**c, QK: c[QK].to_sparse()}, f"{QK} is not an ordinary tensor"),
+    "sparse": (lambda c: {**c, QK: c[QK].to_sparse()}, "refused unread, .*_rebuild_sparse_tensor"),
     "dimensions": (lambda c: {**c, QK: c[QK][0]}, f"{QK} has the shape"),
     "empty tensor": (lambda c: {**c, QK: c[QK][:0]}, f"{QK} has the shape"),
     "width": (lambda c: {**c, V: c[V][..., :640]}, f"{V} has 640 channels"),
@@ -233,6 +267,29 @@ BAD: dict[str, tuple[Callable[[dict], object], str]] = {
     "nan": (lambda c: {**c, V: _nan(c[V])}, f"{V} contains NaN"),
     "frame counts": (lambda c: {**c, V: c[V][:, :4]}, "has 5 frames, but .* has 4"),
     "zeros": (lambda c: {k: torch.zeros_like(t) for k, t in c.items()}, "holds zeros only"),
+    "no attn2": (lambda c: _without(c, V2), f"no attn2 value embedding for {DEEP[1]}"),
+    "no query-key": (
+        lambda c: _without(c, QK2, QK2.replace("attn1", "attn2")),
+        f"no query-key embedding for {DEEP[1]}",
+    ),
+    "nested too deeply": (lambda c: _nested(c, 40), "nested too deeply"),
+    "nested very deeply": (lambda c: _nested({}, 400), "nested too deeply"),
+    "holds itself": (_itself, "there more than once"),
+    "billion laughs": (lambda c: _doubled(40), "there more than once"),
+    "billion pairs": (lambda c: {**c, "a": _pairs(4)}, "uses a part of its pickle again"),
+    "key that is no name": (lambda c: {**c, 10**30: c[QK]}, "has the key 1000"),
+    "control characters": (lambda c: {**c, "\x1b[2J\n": c[QK]}, r"the key \\u001b\[2J\\n names no temporal layer"),
+    "long key": (lambda c: {**c, "a" * 99999: c[QK]}, "the key aaa.*… names no temporal layer"),
+    "float8": (lambda c: {**c, QK: c[QK].to(torch.float8_e5m2)}, "was refused unread"),
+    "quantized": (lambda c: {**c, QK: torch.quantize_per_tensor(c[QK], 1.0, 0, torch.qint8)}, "was refused unread"),
+    "nested tensor": (lambda c: {**c, QK: torch.nested.nested_tensor([c[QK][0]])}, "was refused unread"),
+    "complex": (lambda c: {**c, QK: c[QK].to(torch.complex64)}, "was refused unread"),
+    "meta": (lambda c: {**c, QK: c[QK].to("meta")}, "was refused unread"),
+    "bytes": (lambda c: {**c, QK: bytearray(b"a")}, "was refused unread"),
+    "overlapping": (
+        lambda c: {k: c[V].expand(180, 5, 1280) if "Spatial" in k else c[k] for k in c},
+        "claim more values than a file",
+    ),
     "positions": (lambda c: {**c, V: c[V][:90]}, "has 90 positions, but .* has 180"),
 }
 
@@ -243,6 +300,70 @@ def test_anything_else_is_refused_in_one_sentence(tmp_path: Path, case: str) -> 
     with pytest.raises(MotionError, match=sentence) as caught:
         convert(saved(tmp_path, change(artefact())))
     assert "motion_embed.pt" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def changed(path: Path, change: Callable[[str, bytes], bytes], compression: int = zipfile.ZIP_STORED) -> None:
+    """Write every record of an archive anew."""
+    with zipfile.ZipFile(path) as archive:
+        records = [(record.filename, archive.read(record)) for record in archive.infolist()]
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name, content in records:
+            archive.writestr(name, change(name, content))
+
+
+def test_compressed_archives_are_refused_before_they_are_unpacked(tmp_path: Path) -> None:
+    """100 MB of zeros in 100 kB; unpacked, a tensor that claims them would be sound."""
+    path = saved(tmp_path, {QK: torch.zeros(25_000_000)})
+    changed(path, lambda name, content: content, zipfile.ZIP_DEFLATED)
+    assert path.stat().st_size < 200_000
+    tracemalloc.start()
+    with pytest.raises(MotionError, match=r"motion_embed.pt is compressed"):
+        convert(path)
+    assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    tracemalloc.stop()
+
+
+def test_records_that_lie_over_each_other_are_refused(tmp_path: Path) -> None:
+    """A directory with many entries for the same bytes."""
+    path = saved(tmp_path, artefact())
+    with zipfile.ZipFile(path, "a") as archive:
+        record = max(archive.infolist(), key=lambda entry: entry.file_size)
+        for i in range(20):
+            copy = zipfile.ZipInfo(f"archive/data/{1000 + i}")
+            for name in ("file_size", "compress_size", "CRC", "header_offset"):
+                setattr(copy, name, getattr(record, name))
+            archive.filelist.append(copy)
+        archive._didModify = True  # type: ignore[attr-defined]
+    with pytest.raises(MotionError, match="claims to hold more than its"):
+        convert(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"\x80\x02cbuiltins\nbytearray\nJ\xff\xff\xff\x7f\x85R.", "holds something other than plain tensors"),
+        (b"\x80\x02ctorch\nTensor\nJ\xff\xff\xff\x7f\x85R.", r"\(torch.Tensor\)"),
+        (b"\x80\x02}" + b"}q\x00h\x00" * 300_000 + b".", "holds a pickle of 1,500,004 bytes"),
+        (b"\x80\x02]q\x00h\x00a.", "holds a list"),
+        (b"\x80\x02X\xff\xff\xff\xffa.", "is damaged"),
+        (b"\x80\x02", "is damaged"),
+        (b"I" + b"9" * 9000 + b"\n.", "is damaged"),
+        (b"c\x1b[2J\nx\n.", r"\(\\u001b\[2J.x\)"),
+    ],
+)
+def test_pickles_that_would_fill_the_memory_or_never_end(tmp_path: Path, content: bytes, sentence: str) -> None:
+    path = saved(tmp_path, artefact())
+    changed(path, lambda name, old: content if name.endswith("data.pkl") else old)
+    with pytest.raises(MotionError, match=f"^motion_embed.pt .*{sentence}") as caught:
+        convert(path)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
+
+
+def test_one_tensor_under_two_names_is_no_repetition(tmp_path: Path) -> None:
+    content = artefact()
+    for site in DEEP[:2]:
+        content[plain(site, "attn2", "qk")] = content[plain(site, "attn1", "qk")]
+    assert len(convert(saved(tmp_path, content)).tensors) == 6
 
 
 def test_positions_of_two_depths_must_agree(tmp_path: Path) -> None:

@@ -56,14 +56,14 @@ def test_strength_multiplies_both():
     assert (patch.strength_qk, patch.strength_v) == (0.25, 1.0)
 
 
-@pytest.mark.parametrize("nonsense", ["all", ["end"], {"end": "late", "debias": 3, "colour": 1}])
-def test_nonsense_in_a_file_is_passed_over(nonsense):
-    assert settings(usual_patch(described(apply=nonsense))) == settings(PRESETS["object"].patch(EMBEDDING))
-
-
-def test_values_out_of_range_are_refused():
+def test_what_the_file_and_its_preset_say_must_go_together():
     with pytest.raises(MotionError, match="must satisfy"):
-        usual_patch(described(apply={"end": 7.0}))
+        usual_patch(described(preset="object", apply={"start": 0.9}))
+
+
+def test_what_could_not_be_written_is_refused_before_anything_is_learned():
+    with pytest.raises(MotionError, match=r"fps is 0\.0, but it should be a number above 0"):
+        details_of(frames=None, fps=0.0, source="a", prompt=None, model="m", preset="object", chosen=PRESETS["object"])
 
 
 def test_thumbnail_is_a_strip_of_the_first_to_the_last_frame():

@@ -226,8 +226,10 @@ ODD = json.dumps({"x": {"dtype": "F99", "shape": [2], "data_offsets": [0, 4]}}).
         (raw(b'{"x": 3}'), "not a sound safetensors file"),
         (raw(b"[" * 200_000), "not a sound safetensors file"),
         (raw(HUGE, b"\0" * 64), "its tensor x ends 2199023255552 bytes into the data, but there are only 64"),
-        (raw(MISMATCH, b"\0" * 4), "not a sound safetensors file"),
-        (raw(ODD, b"\0" * 4), "not a sound safetensors file"),
+        (raw(b'{"__metadata__": {"format": 3}}'), "its __metadata__ should hold texts alone"),
+        (raw(b'{"__metadata__": {"format": "a", "format": "b"}}'), "a field is there twice"),
+        (raw(b"{}", b"\0" * 4), "4 bytes of data follow the header, but its tensors end after 0"),
+        (raw(b'{"__metadata__": {"format": "\\u001b[2J' + b"evil" * 999 + b'"}}'), r"is a \\u001b\[2Jevilevil.*… file"),
         (raw(b"{}"), "safetensors file of another kind"),
         (b"PK\x03\x04" + b"\0" * 99, "not a safetensors file"),
     ],
@@ -257,8 +259,31 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
         load_embedding(tmp_path)
 
 
+def test_nothing_of_a_large_file_is_read_whose_header_is_wrong(tmp_path: Path) -> None:
+    """A terabyte of holes: reading it would end the process."""
+    length = 1 << 40
+    for header in (
+        {"x": {"dtype": "F16", "shape": [length // 2], "data_offsets": [0, length]}},
+        {"x": {"dtype": "F16", "shape": [1], "data_offsets": [0, 2]}},
+    ):
+        text = json.dumps(header).encode()
+        with (tmp_path / "large.safetensors").open("wb") as file:
+            file.write(raw(text))
+            file.truncate(8 + len(text) + length)
+        with pytest.raises(MotionError, match=r"^large.safetensors is"):
+            load_embedding(tmp_path / "large.safetensors")
+
+
+def test_what_could_not_be_read_is_not_written(embedding: MotionEmbedding, tmp_path: Path) -> None:
+    del embedding.tensors[f"{SITE}.attn2.v"]
+    with pytest.raises(MotionError, match=f"{SITE}.attn2.v is missing"):
+        save_embedding(tmp_path / "a.safetensors", embedding)
+    assert list(tmp_path.iterdir()) == []
+
+
 Change = Callable[[dict[str, torch.Tensor], dict[str, str]], object]
 SITE = "down_blocks.1.temp_attentions.0"
+LAYER = {"name": "a", "channels": 1, "depth": 0, "block": "in"}
 
 
 def described(header: dict[str, str], **changes) -> None:
@@ -289,8 +314,31 @@ def described(header: dict[str, str], **changes) -> None:
         (lambda t, h: described(h, block="side"), "backbone or grids are malformed .*side"),
         (lambda t, h: described(h, colour="red"), "backbone or grids are malformed .*colour"),
         (lambda t, h: h.update(grids='{"a": [1]}'), "backbone or grids are malformed"),
-        (lambda t, h: h.update(grids='{"nowhere": [1, 2]}'), "field grids names nowhere"),
+        (lambda t, h: h.update(grids='{"nowhere": [1, 2]}'), "grids names nowhere"),
         (lambda t, h: h.update(grids="[" * 100_000), "field grids is not JSON"),
+        (lambda t, h: h.update(grids=f'{{"{SITE}": [Infinity, 1]}}'), "cannot have a grid of infx1"),
+        (lambda t, h: h.update(grids=f'{{"{SITE}": [-1, -6]}}'), "cannot have a grid of -1x-6"),
+        (lambda t, h: h.update(grids=f'{{"{SITE}": [0, 6]}}'), "cannot have a grid of 0x6"),
+        (lambda t, h: h.update(grids=f'{{"{SITE}": [1{"0" * 4000}, 6]}}'), "cannot have a grid of 1000"),
+        (lambda t, h: h.update(grids=f'{{"{SITE}": [1{"0" * 9000}, 6]}}'), "field grids is not JSON"),
+        (lambda t, h: h.update(grids=f'{{"{SITE}": [2, 3], "{SITE}": [2, 3]}}'), "a field is there twice"),
+        (lambda t, h: described(h, channels=10**99), "cannot have 1000"),
+        (lambda t, h: described(h, name="\x1b[2J"), r"\\u001b\[2J is no name"),
+        (lambda t, h: described(h, name="a" * 201), "a… is no name"),
+        (lambda t, h: described(h, name="down_blocks.0.temp_attentions.0"), "two layers have one name"),
+        (lambda t, h: h.update(backbone=json.dumps({"family": "x", "layers": [LAYER] * 1025})), "1 to 1024 layers"),
+        (lambda t, h: h.update(backbone=json.dumps({"family": 3, "layers": [LAYER]}), grids="{}"), "3 is no name"),
+        (lambda t, h: h.update(frames="-3"), "field frames is -3, but it should be 1 to"),
+        (lambda t, h: h.update(frames="1" * 4000), "field frames is 1111"),
+        (lambda t, h: h.update(format_version="9" * 4000), r"format_version 999.*\.\.\.9*, newer than 2"),
+        (lambda t, h: h.update(details="[" * 100_000), "field details is not JSON"),
+        (lambda t, h: h.update(details='{"fps": 1' + "0" * 9000 + "}"), "field details is not JSON"),
+        (
+            lambda t, h: t.update({"a\x1b]0;evil": torch.zeros(1)}),
+            r"a tensor a\\u001b\]0;evil, which belongs to no layer",
+        ),
+        (lambda t, h: t.update({f"{SITE}.qk": torch.zeros(1, 3, 16).int()}), f"{SITE}.qk is of the type I32"),
+        (lambda t, h: t.update({f"{SITE}.qk": torch.zeros(1, 3, 16).to(torch.float8_e5m2)}), "of the type F8_E5M2"),
         (lambda t, h: h.update(frames="0.5"), "field frames should be a int"),
         (lambda t, h: h.update(frames="4"), r"has the shape \[\d+, 3, 16\], but \[\d+, 4, 16\] is expected"),
         (lambda t, h: h.pop("frames"), "field frames is missing"),

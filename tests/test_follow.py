@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-import pytest
 import torch
 
 from motion_lib import algebra
-from motion_lib.errors import MotionError
 from motion_lib.follow import follow, loop, mirror, retime, reverse
 from tests.tiny import randn, random_embedding, tiny_backbone
 
@@ -44,14 +40,3 @@ def test_edits_are_repeated_in_their_order() -> None:
 def test_of_joined_embeddings_the_first_counts() -> None:
     a, b = random_embedding(tiny_backbone()), random_embedding(tiny_backbone(), seed=2)
     assert torch.equal(follow(algebra.add(algebra.reverse(a), algebra.mirror(b)), LATENTS), reverse(LATENTS))
-
-
-@pytest.mark.parametrize(
-    "made_from",
-    [3, ["mirror"], [{}], [{"edit": "mirror", "axis": "up"}], [{"edit": "retime", "speed": "fast"}],
-     [{"edit": "retime", "speed": 0}], [{"edit": "retime", "speed": float("nan")}], [{"edit": ["mirror"]}]],
-)  # fmt: skip
-def test_accounts_that_make_no_sense(made_from) -> None:
-    embedding = replace(random_embedding(tiny_backbone()), details={"made_from": made_from})
-    with pytest.raises(MotionError, match="made_from is malformed"):
-        follow(embedding, LATENTS)

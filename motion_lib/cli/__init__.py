@@ -8,9 +8,11 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import MotionError
+from ..shown import shown
 from . import benchmark, convert, demo, edit, evaluate, generate, inspect, train
 from .memory import keep_freed_memory
 
+LONGEST_SENTENCE = 900  # characters of an error, whatever a file has put into it
 COMMANDS = {
     "demo": demo,
     "train": train,
@@ -65,5 +67,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _complain(sentence: str) -> int:
-    print(f"motion-inversion: {sentence}", file=sys.stderr)
+    print(f"motion-inversion: {shown(sentence, LONGEST_SENTENCE)}", file=sys.stderr)
     return 2

@@ -25,16 +25,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     from ..convert import convert
     from ..files import save_embedding
-    from .inspect import describe
+    from .inspect import describe, lines_of
 
     embedding = convert(options.source, frames=options.frames, grid=options.grid)
     save_embedding(options.out, embedding)
     summary = describe(options.out)
     guessed = embedding.details.get("grid_guessed")
     hint = ["The grid was guessed; give --grid if the clip was not 16:9."] if guessed else []
-    show(
-        summary, options.json, [f"{options.source} → {options.out}", *(f"{k}: {v}" for k, v in summary.items()), *hint]
-    )
+    show(summary, options.json, [f"{options.source} → {options.out}", *lines_of(summary), *hint])
 
 
 def _grid(text: str) -> tuple[int, int]:

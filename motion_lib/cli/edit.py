@@ -27,7 +27,7 @@ from ..files import load_embedding, save_embedding
 from ..patch import DEBIAS
 from ..video.masks import read_mask
 from .common import add_json, say, show
-from .inspect import describe
+from .inspect import describe, lines_of
 
 ADVISED = "advised"  # by the file itself
 
@@ -144,7 +144,7 @@ def run(options: argparse.Namespace) -> None:
         result = replace(result, details={**result.details, "title": options.title})
     save_embedding(options.out, result, bits=options.compress)
     summary = describe(options.out)
-    show(summary, options.json, (f"{key}: {value}" for key, value in summary.items()))
+    show(summary, options.json, lines_of(summary))
 
 
 def apply(embeddings: Sequence[MotionEmbedding], name: str, value: Any) -> list[MotionEmbedding]:

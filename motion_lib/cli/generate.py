@@ -87,6 +87,7 @@ def run(options: argparse.Namespace) -> None:
     from ..noise_warping import warped_noise
     from ..sampling import random_noise
     from ..video import write_video
+    from ..video.write import check_writable
 
     embedding = load_embedding(options.motion) if options.motion else None
     model = load(options)
@@ -94,6 +95,8 @@ def run(options: argparse.Namespace) -> None:
         embedding.check_fits(model.denoiser.backbone, Path(options.motion).name)
     fallback = model.defaults
     frames = options.frames or fallback.frames
+    fps = options.fps or (embedding.details.get("fps") if embedding else None) or fallback.fps
+    check_writable(options.out, fps)
     shape = model.latent_shape(frames, options.width or fallback.width, options.height or fallback.height)
     weight = noise_weight(options, embedding)
     latents = None
@@ -115,7 +118,6 @@ def run(options: argparse.Namespace) -> None:
             say(sentence)
     sampling = {"camera": camera, "steps": options.steps, "guidance": options.guidance}
     video = make(model, [options.prompt], noise, patches, **sampling)[0]
-    fps = options.fps or (embedding.details.get("fps") if embedding else None) or fallback.fps
     write_video(options.out, video, fps)
     start = statistics(noise)
     result = {"out": options.out, "frames": len(video), "fps": fps, "seed": options.seed, "noise_weight": weight}
@@ -177,8 +179,7 @@ def noise_weight(options: argparse.Namespace, embedding: MotionEmbedding | None)
         return options.noise_weight
     if embedding is None or not options.reference:
         return 0.0
-    stored = embedding.details.get("apply")
-    return float(stored.get("noise_weight", 0.5)) if isinstance(stored, dict) else 0.5
+    return float(embedding.details.get("apply", {}).get("noise_weight", 0.5))
 
 
 def invert_clip(model: VideoModel, latents: Tensor, steps: int | None = None) -> Tensor:

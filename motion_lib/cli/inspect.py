@@ -8,10 +8,14 @@ example:
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ..shown import shown
 from .common import add_json, show
+
+LONGEST_VALUE = 500  # characters
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,17 +25,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     summary = describe(options.file)
-    show(summary, options.json, (f"{key}: {value}" for key, value in summary.items()))
+    show(summary, options.json, lines_of(summary))
 
 
 def describe(path: str | Path) -> dict[str, Any]:
-    """What a user wants to know of a file, in reading order; the preview picture is left out."""
+    """What a user wants to know of a file, in reading order; what it says of itself is apart, under `details`, and the
+    preview picture is left out."""
     from ..files import FORMAT, embedding_from, read
 
-    tensors, header = read(path)
+    tensors, header = read(path, FORMAT)
     embedding = embedding_from(path, tensors, header, FORMAT)
     stored = [str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values()]
-    details = {k: v for k, v in embedding.details.items() if k != "thumbnail"}
     return {
         "file": str(path),
         "bytes": Path(path).stat().st_size,
@@ -41,6 +45,17 @@ def describe(path: str | Path) -> dict[str, Any]:
         "holds": embedding.holds(),
         "values": embedding.numel(),
         "stored": f"{header['compression']} bits a value" if "compression" in header else stored[0],
-        **details,
         "grids": {name: f"{h}x{w}" for name, (h, w) in embedding.grids.items()},
+        "details": {k: v for k, v in embedding.details.items() if k != "thumbnail"},
     }
+
+
+def lines_of(summary: Mapping[str, Any]) -> Iterator[str]:
+    """The same for people: what was found in the file, then, set in, what the file says of itself."""
+    for key, value in summary.items():
+        if key != "details":
+            yield f"{key}: {shown(value, LONGEST_VALUE)}"
+    if summary["details"]:
+        yield "the file says of itself:"
+    for key, value in summary["details"].items():
+        yield f"  {shown(key, 60)}: {shown(value, LONGEST_VALUE)}"

@@ -163,7 +163,7 @@ def run(options: argparse.Namespace) -> None:
     if not options.prompt:
         raise MotionError("Say with --prompt what the video shows.")
     summary, steps = learn_one(options, load(options), options.video, options.prompt, options.out, options.resume)
-    best = f", of which {summary['trained_steps']} are kept" if options.keep_best else ""
+    best = f", of which {summary['details']['trained_steps']} are kept" if options.keep_best else ""
     line = f"{options.out}: {summary['bytes'] / 1e6:.2f} MB, learned in {steps} steps{best}"
     show(summary, options.json, [line])
 

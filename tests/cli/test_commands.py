@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,12 @@ import torch
 
 from motion_lib import load_embedding
 from motion_lib.cli import COMMANDS, main
+from motion_lib.files import save_embedding
 from motion_lib.noise import START_NOISES
 from motion_lib.presets import PRESETS
 from motion_lib.video import read_clip
 from tests.cli.conftest import SMALL
+from tests.tiny import random_embedding, tiny_backbone
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -47,13 +50,40 @@ def test_training_writes_a_file_that_says_how_it_was_made(motion: str, clip: str
 def test_inspect_prints_json_without_the_picture(motion: str, capsys) -> None:
     assert main(["inspect", motion, "--json"]) == 0
     summary = json.loads(capsys.readouterr().out)
-    assert summary["frames"] == 4 and summary["preset"] == "object" and "thumbnail" not in summary
+    assert summary["frames"] == 4 and summary["details"]["preset"] == "object" and "thumbnail" not in summary["details"]
     assert summary["bytes"] == Path(motion).stat().st_size
 
 
 def test_inspect_prints_lines(motion: str, capsys) -> None:
     assert main(["inspect", motion]) == 0
-    assert "preset: object" in capsys.readouterr().out.splitlines()
+    lines = capsys.readouterr().out.splitlines()
+    assert "frames: 4" in lines and lines.index("the file says of itself:") < lines.index("  preset: object")
+
+
+def test_what_a_file_says_cannot_pass_for_what_was_found(tmp_path: Path, capsys) -> None:
+    evil = {
+        "title": "a\nfits: any model\x1b[2J\u202etfil",
+        "file": "other.safetensors",
+        "fits": "any\ud800",
+        "bytes": 1,
+    }
+    path = tmp_path / "a.safetensors"
+    save_embedding(path, replace(random_embedding(tiny_backbone()), details={**evil, "\x1b]0;x": {"deep": "\r\u2028"}}))
+    assert main(["inspect", str(path)]) == 0
+    printed = capsys.readouterr().out
+    said = printed.splitlines().index("the file says of itself:")
+    for number, line in enumerate(printed.splitlines()):
+        assert line.startswith("  ") == (number > said) and line.isprintable()
+    assert [line for line in printed.splitlines() if line.startswith("fits: ")] == [
+        "fits: unet3d (8-16-32 channels, 8 temporal layers)"
+    ]
+    assert "  title: a\\nfits: any model\\u001b[2J\\u202etfil" in printed.splitlines()
+    assert main(["inspect", str(path), "--json"]) == 0
+    printed = capsys.readouterr().out
+    assert all(character.isprintable() for character in printed.replace("\n", ""))
+    summary = json.loads(printed)
+    assert summary["file"] == str(path) and summary["bytes"] == path.stat().st_size
+    assert summary["details"] == {**evil, "fits": "any\ufffd", "\x1b]0;x": {"deep": "\r\u2028"}}
 
 
 def _generate(folder: str, out: Path, *options: str) -> torch.Tensor:

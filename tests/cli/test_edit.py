@@ -132,7 +132,7 @@ def test_inspect_tells_what_was_done(motion: str, tmp_path: Path, capsys) -> Non
     capsys.readouterr()
     assert main(["inspect", str(tmp_path / "a.safetensors"), "--json"]) == 0
     summary = json.loads(capsys.readouterr().out)
-    assert summary["made_from"] == [{"edit": "masked", "size": [256, 256], "share": 0.5}]
+    assert summary["details"]["made_from"] == [{"edit": "masked", "size": [256, 256], "share": 0.5}]
     assert summary["holds"].endswith("spatial axes of the query-key embeddings: full")
 
 

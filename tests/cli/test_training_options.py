@@ -179,7 +179,7 @@ def test_the_best_is_kept_and_training_ends_early(train, scores, tmp_path: Path,
     out = tmp_path / "a.safetensors"
     scores(0.2, 0.7, 0.6, 0.5, 0.9)
     assert train(out, "--steps", "10", *BEST, "--patience", "2", "--json") == 0
-    summary = json.loads(capsys.readouterr().out)
+    summary = json.loads(capsys.readouterr().out)["details"]
     assert (summary["trained_steps"], summary["score"], summary["scored_by"]) == (4, 0.7, ["a star", "a moon"])
     assert equal(out, tmp_path / "a.step4.safetensors") and not (tmp_path / "a.step10.safetensors").exists()
     assert load_embedding(tmp_path / "a.step8.safetensors").details["score"] == 0.5

@@ -1,0 +1,115 @@
+"""What a file says of itself is checked where it is read and before it is written, and nowhere else."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from motion_lib.algebra import LOOPS, MIRRORS, loop, mirror, retime, reverse
+from motion_lib.describe import details_of
+from motion_lib.details import APPLY, MADE_FROM, checked
+from motion_lib.errors import MotionError
+from motion_lib.files import load_embedding, save_embedding
+from motion_lib.follow import FOLLOWED
+from motion_lib.presets import APPLICATION, PRESETS, SAMPLING
+from tests.tiny import random_embedding, tiny_backbone
+
+HUGE = 10**400
+WRONG = [
+    ({"model": 5}, "details.model is 5, but it should be a text"),
+    ({"prompt": ["a", "b"]}, "details.prompt"),
+    ({"preset": None}, "details.preset is None"),
+    ({"fps": "8"}, "details.fps is 8, but it should be a number above 0"),
+    ({"fps": 0}, "details.fps"),
+    ({"fps": True}, "details.fps is True"),
+    ({"fps": HUGE}, "details.fps"),
+    ({"fps": math.inf}, "details.fps is inf"),
+    ({"fps": math.nan}, "details.fps is nan"),
+    ({"trained_steps": -1}, "details.trained_steps is -1"),
+    ({"trained_steps": 1e300}, "details.trained_steps"),
+    ({"losses": 3}, "details.losses"),
+    ({"losses": [0.1, HUGE]}, "details.losses"),
+    ({"score": HUGE}, "details.score"),
+    ({"apply": "all"}, "details.apply is all, but it should be an object"),
+    ({"apply": {"end": 7.0}}, "details.apply.end is 7.0, but it should be a number from 0 to 1"),
+    ({"apply": {"noise_weight": "much"}}, "details.apply.noise_weight"),
+    ({"apply": {"noise_weight": 1.5}}, "details.apply.noise_weight"),
+    ({"apply": {"strength_v": HUGE}}, "details.apply.strength_v"),
+    ({"apply": {"debias": 3}}, "details.apply.debias is 3, but it should be one of vanilla"),
+    ({"apply": {"debias": ["vanilla"]}}, "details.apply.debias"),
+    ({"apply": {"camera_end": -0.1}}, "details.apply.camera_end"),
+    ({"made_from": 3}, "details.made_from is 3"),
+    ({"made_from": ["mirror"]}, r"details.made_from\[0\] is mirror"),
+    ({"made_from": [{}]}, r"details.made_from\[0\]"),
+    ({"made_from": [{"edit": ["mirror"]}]}, r"details.made_from\[0\]"),
+    ({"made_from": [{"edit": "reverse"}, {"edit": "mirror", "axis": "up"}]}, r"details.made_from\[1\].axis is up"),
+    ({"made_from": [{"edit": "mirror"}]}, r"details.made_from\[0\].axis is None"),
+    ({"made_from": [{"edit": "retime", "speed": "fast"}]}, r"details.made_from\[0\].speed"),
+    ({"made_from": [{"edit": "retime", "speed": HUGE}]}, r"details.made_from\[0\].speed"),
+    ({"made_from": [{"edit": "loop", "how": "twice"}]}, r"details.made_from\[0\].how is twice"),
+    ({"made_from": [{"edit": "reverse"}] * 1001}, "details.made_from is .* a list of at most 1000 edits"),
+]
+
+
+def nested(depth: int) -> dict:
+    value: dict = {}
+    for _ in range(depth):
+        value = {"a": [value]}
+    return value
+
+
+@pytest.mark.parametrize(("details", "message"), WRONG)
+def test_fields_that_make_no_sense_are_neither_read_nor_written(tmp_path: Path, details: dict, message: str) -> None:
+    embedding = random_embedding(tiny_backbone(), "deep")
+    with pytest.raises(MotionError, match=f"^a.safetensors: the header field {message}") as caught:
+        save_embedding(tmp_path / "a.safetensors", replace(embedding, details=details))
+    assert list(tmp_path.iterdir()) == [] and len(str(caught.value)) < 300
+    save_embedding(tmp_path / "a.safetensors", embedding)
+    with safe_open(tmp_path / "a.safetensors", "pt") as file:
+        header = {**file.metadata(), "details": json.dumps(details)}
+    save_file(load_file(tmp_path / "a.safetensors"), tmp_path / "a.safetensors", header)
+    with pytest.raises(MotionError, match=f"^a.safetensors: the header field {message}"):
+        load_embedding(tmp_path / "a.safetensors")
+
+
+def test_depth() -> None:
+    assert checked(nested(90)) == nested(90)
+    with pytest.raises(MotionError, match="details is nested more than 200 levels deep"):
+        checked(nested(110))
+
+
+def test_fields_that_are_not_known_are_kept_as_they_are() -> None:
+    found = {"colour": None, "a": [1, 2.5, True, {"b": "c"}], "big": 10**30, "apply": {"mood": 3}}
+    found["made_from"] = [{"edit": "turned by a later version", "angle": 90}]
+    assert checked(found) == found
+
+
+def test_halves_of_surrogate_pairs_are_replaced_wherever_they_are(tmp_path: Path) -> None:
+    """As in the name of a clip that is not UTF-8, which is where its title comes from."""
+    details = {"title": "a\udcff", "source": "\ud800b", "deep": [{"\udfff": "\ud83d\ude00"}]}
+    save_embedding(tmp_path / "a.safetensors", replace(random_embedding(tiny_backbone(), "deep"), details=details))
+    found = load_embedding(tmp_path / "a.safetensors").details
+    assert found == {"title": "a\ufffd", "source": "\ufffdb", "deep": [{"\ufffd": "\U0001f600"}]}
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_what_this_library_writes_is_in_order(name: str) -> None:
+    found = details_of(frames=None, fps=8.0, source="a", prompt="x", model="m", preset=name, chosen=PRESETS[name])
+    assert checked(found) == found
+
+
+def test_every_edit_and_setting_is_known() -> None:
+    assert set(APPLY) == {*APPLICATION, *SAMPLING} and set(MADE_FROM) == set(FOLLOWED)
+    edited = random_embedding(tiny_backbone())
+    for axis in MIRRORS:
+        edited = mirror(edited, axis)
+    for how in LOOPS:
+        edited = loop(edited, how)
+    edited = retime(reverse(edited), 0.3)
+    assert checked(edited.details) == edited.details
