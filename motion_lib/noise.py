@@ -1,8 +1,8 @@
 """Start noises. Every one is `(inverted, fresh, weight) -> noise` over `[b, c, f, h, w]`: `inverted` comes from DDIM
 inversion of the reference, `fresh` is Gaussian.
 
-The weight is the p of the formula, from 0 to 1; where a formula has none (inversion, low_frequency, fft, fft_gaussian)
-it changes nothing. In `mix`, weight 0 always means the fresh noise itself.
+The weight is the p of the formula, from 0 to 1; where a formula has none (inversion, low_frequency with or without
+aligned corners, fft, fft_gaussian) it changes nothing. In `mix`, weight 0 always means the fresh noise itself.
 """
 
 from __future__ import annotations
@@ -41,8 +41,17 @@ def low_frequency(inverted: Tensor, fresh: Tensor, weight: float) -> Tensor:
 
 def blend_high_frequency(inverted: Tensor, fresh: Tensor, weight: float) -> Tensor:
     """L(z_inv) + √p·(z_inv − L(z_inv)) + √(1−p)·(n − L(n)) with L = `low_pass` (Motion Inversion)."""
-    low = low_pass(inverted)
-    return low + math.sqrt(weight) * (inverted - low) + math.sqrt(1 - weight) * (fresh - low_pass(fresh))
+    return _blended_above(inverted, fresh, weight, align_corners=False)
+
+
+def low_frequency_aligned(inverted: Tensor, fresh: Tensor, weight: float) -> Tensor:
+    """As `low_frequency`, with L resized as the authors of Motion Inversion do it: with corners aligned."""
+    return fresh + low_pass(inverted - fresh, align_corners=True)
+
+
+def blend_high_frequency_aligned(inverted: Tensor, fresh: Tensor, weight: float) -> Tensor:
+    """As `blend_high_frequency`, with L resized as the authors of Motion Inversion do it: with corners aligned."""
+    return _blended_above(inverted, fresh, weight, align_corners=True)
 
 
 def fft(inverted: Tensor, fresh: Tensor, weight: float) -> Tensor:
@@ -63,6 +72,8 @@ START_NOISES: dict[str, StartNoise] = {
     "blend_high_frequency": blend_high_frequency,
     "fft": fft,
     "fft_gaussian": fft_gaussian,
+    "low_frequency_aligned": low_frequency_aligned,
+    "blend_high_frequency_aligned": blend_high_frequency_aligned,
 }
 
 
@@ -116,15 +127,25 @@ def statistics(noise: Tensor) -> NoiseStatistics:
     return NoiseStatistics(float(mean), float(deviation))
 
 
-def low_pass(noise: Tensor) -> Tensor:
+def low_pass(noise: Tensor, align_corners: bool = False) -> Tensor:
     """L: every frame of `[b, c, f, h, w]` reduced to a quarter of its height and width and brought back, bilinear and
-    antialiased; sides that four does not divide are reduced to the next larger whole size."""
+    antialiased; sides that four does not divide are reduced to the next larger whole size.
+
+    align_corners: as F.interpolate understands it. A step of the small grid then is (n − 1)/(⌈n/4⌉ − 1) pixels of n
+    instead of n/⌈n/4⌉, so that the two differ most at the right and lower edge.
+    """
     frames = _at_least_single(noise).flatten(0, 2)[:, None]
     size = noise.shape[3], noise.shape[4]
     small = [-(-side // SHRINK) for side in size]
     for target in (small, size):
-        frames = F.interpolate(frames, size=target, mode="bilinear", align_corners=False, antialias=True)
+        frames = F.interpolate(frames, size=target, mode="bilinear", align_corners=align_corners, antialias=True)
     return frames.reshape(noise.shape).to(noise)
+
+
+def _blended_above(inverted: Tensor, fresh: Tensor, weight: float, align_corners: bool) -> Tensor:
+    """What is coarse of z_inv, and above it √p of z_inv and √(1−p) of n."""
+    low, low_fresh = (low_pass(noise, align_corners) for noise in (inverted, fresh))
+    return low + math.sqrt(weight) * (inverted - low) + math.sqrt(1 - weight) * (fresh - low_fresh)
 
 
 def _mixed_bands(inverted: Tensor, fresh: Tensor, mask_of: Callable[[Tensor], Tensor]) -> Tensor:

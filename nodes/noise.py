@@ -125,7 +125,8 @@ class MixInversionNoise(io.ComfyNode):
                     options=list(START_NOISES),
                     default=next(iter(START_NOISES)),
                     tooltip="blend: both everywhere; inversion: the clip's alone; low_frequency, blend_high_frequency, "
-                    "fft and fft_gaussian: what is coarse from the clip, what is fine fresh.",
+                    "fft and fft_gaussian: what is coarse from the clip, what is fine fresh; …_aligned: resized as the "
+                    "authors of Motion Inversion do it, to reproduce their results.",
                 ),
                 advanced(
                     io.Boolean,

@@ -17,7 +17,7 @@ from motion_lib.sampling import random_noise
 from tests.tiny import randn
 
 SHAPE = (1, 4, 16, 40, 64)
-WEIGHTED = {"blend", "blend_high_frequency"}  # those with a p in their formula
+WEIGHTED = {"blend", "blend_high_frequency", "blend_high_frequency_aligned"}  # those with a p in their formula
 WHITE = {"blend", "inversion"}  # exactly so for white noise in; the others lose a little where two bands overlap
 SHAPES = st.tuples(*(st.integers(1, n) for n in (2, 3, 7, 17, 18)))
 
@@ -62,6 +62,23 @@ def smooth(noise: Tensor) -> Tensor:
     return torch.einsum("yh,bcfhw,xw->bcfyx", rows, noise, columns)
 
 
+def aligned_matrix(size: int, out: int) -> Tensor:
+    """Bilinear with antialiasing and aligned corners, `[out, size]`: the outermost centres of both grids meet, hence a
+    step of (size − 1)/(out − 1); a triangle of at least one pixel around (i + ½) steps, as PyTorch places it."""
+    step = (size - 1) / (out - 1)
+    places = (torch.arange(out, dtype=torch.float64) + 0.5) * step
+    distance = (torch.arange(size, dtype=torch.float64) + 0.5 - places[:, None]).abs()
+    triangle = (1 - distance / max(step, 1.0)).clamp(min=0)
+    return triangle / triangle.sum(dim=1, keepdim=True)
+
+
+def smooth_aligned(noise: Tensor) -> Tensor:
+    rows, columns = (
+        aligned_matrix(math.ceil(n / 4), n) @ aligned_matrix(n, math.ceil(n / 4)) for n in noise.shape[-2:]
+    )
+    return torch.einsum("yh,bcfhw,xw->bcfyx", rows, noise, columns)
+
+
 def published_bands(low: Tensor, high: Tensor, gaussian: bool) -> Tensor:
     """FreeInit as printed: the full complex spectrum, shifted so that frequency 0 lies in the middle."""
     shape = low.shape[-3:]
@@ -80,6 +97,34 @@ def test_low_pass_against_its_matrices(size: tuple[int, int]) -> None:
     torch.testing.assert_close(low_pass(noise), smooth(noise), rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("size", [(16, 16), (40, 64), (32, 8), (5, 6)])
+def test_aligned_low_pass_against_its_matrices(size: tuple[int, int]) -> None:
+    noise = randn(2, 3, 2, *size, dtype=torch.float64)
+    torch.testing.assert_close(low_pass(noise, align_corners=True), smooth_aligned(noise), rtol=0, atol=1e-12)
+
+
+def test_aligned_corners_by_hand() -> None:
+    """A row of eight becomes two values and eight again: the step is 7 pixels down and 1/7 up."""
+    row = torch.zeros(8, dtype=torch.float64)
+    row[3] = 1.0
+    # Places 3.5 and 10.5 among the pixels' middles: the one at 3.5 counts 1 of the first, nothing of the second.
+    weights = [1 - abs(i - 3) / 7 for i in range(8)]
+    small = [1 / sum(weights), 0.0]
+    expected = []
+    for i in range(8):
+        near = [max(0.0, 1 - abs(0.5 + j - (i + 0.5) / 7)) for j in range(2)]
+        expected.append(sum(n * v for n, v in zip(near, small, strict=True)) / sum(near))
+    found = low_pass(row.expand(1, 1, 1, 8, 8), align_corners=True)
+    torch.testing.assert_close(found, row.new_tensor(expected).expand(1, 1, 1, 8, 8), rtol=0, atol=1e-12)
+    assert float((found - low_pass(row.expand(1, 1, 1, 8, 8))).abs().max()) > 0.01
+
+
+def test_the_two_ways_of_resizing_are_far_enough_apart_to_matter() -> None:
+    noise = randn(1, 4, 16, 40, 64)
+    apart = (low_pass(noise, align_corners=True) - low_pass(noise)).abs()
+    assert 0.3 < float(apart.max()) < 0.6 and float(apart.mean()) < 0.05
+
+
 @pytest.mark.parametrize("weight", [0.2, 0.5, 1.0])
 @pytest.mark.parametrize("shape", [(2, 4, 3, 16, 16), (1, 2, 4, 20, 32)])
 def test_every_formula(shape: tuple[int, ...], weight: float) -> None:
@@ -90,6 +135,10 @@ def test_every_formula(shape: tuple[int, ...], weight: float) -> None:
         "blend": p * z + q * n,
         "low_frequency": smooth(z) + n - smooth(n),
         "blend_high_frequency": smooth(z) + p * (z - smooth(z)) + q * (n - smooth(n)),
+        "low_frequency_aligned": smooth_aligned(z) + n - smooth_aligned(n),
+        "blend_high_frequency_aligned": (
+            smooth_aligned(z) + p * (z - smooth_aligned(z)) + q * (n - smooth_aligned(n))
+        ),
     }
     for name, noise in expected.items():
         torch.testing.assert_close(mix(z, n, weight, name), noise, rtol=0, atol=1e-12)
@@ -164,10 +213,10 @@ def test_the_same_noise_twice_is_that_noise(shape: tuple[int, ...], name: str) -
 
 
 @settings(max_examples=25, deadline=None)
-@given(shape=SHAPES)
-def test_low_pass_keeps_what_does_not_change_over_a_frame(shape: tuple[int, ...]) -> None:
+@given(shape=SHAPES, align_corners=st.booleans())
+def test_low_pass_keeps_what_does_not_change_over_a_frame(shape: tuple[int, ...], align_corners: bool) -> None:
     flat = randn(*shape[:3], 1, 1, dtype=torch.float64).expand(shape)
-    torch.testing.assert_close(low_pass(flat), flat, rtol=0, atol=1e-12)
+    torch.testing.assert_close(low_pass(flat, align_corners), flat, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", START_NOISES)
