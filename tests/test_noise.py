@@ -136,9 +136,7 @@ def test_every_formula(shape: tuple[int, ...], weight: float) -> None:
         "low_frequency": smooth(z) + n - smooth(n),
         "blend_high_frequency": smooth(z) + p * (z - smooth(z)) + q * (n - smooth(n)),
         "low_frequency_aligned": smooth_aligned(z) + n - smooth_aligned(n),
-        "blend_high_frequency_aligned": (
-            smooth_aligned(z) + p * (z - smooth_aligned(z)) + q * (n - smooth_aligned(n))
-        ),
+        "blend_high_frequency_aligned": (smooth_aligned(z) + p * (z - smooth_aligned(z)) + q * (n - smooth_aligned(n))),
     }
     for name, noise in expected.items():
         torch.testing.assert_close(mix(z, n, weight, name), noise, rtol=0, atol=1e-12)

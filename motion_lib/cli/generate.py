@@ -64,8 +64,8 @@ def add_application_arguments(parser: argparse.ArgumentParser) -> None:
         default="blend",
         choices=list(START_NOISES),
         help="how inversion noise and fresh noise are mixed; --noise-weight counts for blend and blend_high_frequency, "
-        "the others take all of it or, at 0, none; those that end in _aligned resize as the authors of Motion Inversion "
-        "do, to reproduce their results (default: blend)",
+        "the others take all of it or, at 0, none; the ones ending in _aligned resize as the authors of Motion "
+        "Inversion do, to reproduce their results (default: blend)",
     )
     group.add_argument(
         "--renormalise", action="store_true", help="bring the mixed noise to mean 0 and standard deviation 1"

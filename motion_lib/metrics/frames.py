@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -36,6 +37,18 @@ def check_pair(reference: Tensor, output: Tensor, least: int = 1) -> None:
 def planes(frames: Tensor) -> Tensor:
     """Frames `[f, 3, h, w]` in [0, 1]."""
     return frames.permute(0, 3, 1, 2).float() / 255
+
+
+def resized(pictures: list[np.ndarray], side: int) -> list[np.ndarray]:
+    """Pictures `[h, w, …]` of one size, brought to a shorter side of `side` pixels: enlarged by cubic interpolation, or
+    reduced by the mean of what falls into a pixel. Needs OpenCV."""
+    height, width = pictures[0].shape[:2]
+    now = min(height, width)
+    if side == now:
+        return pictures
+    cv2, size = opencv(), (round(width * side / now), round(height * side / now))
+    how = cv2.INTER_CUBIC if side > now else cv2.INTER_AREA
+    return [cv2.resize(picture, size, interpolation=how) for picture in pictures]
 
 
 def opencv() -> Any:

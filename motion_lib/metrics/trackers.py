@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..errors import MotionError
-from .frames import check_clip_tensor, opencv
+from .frames import check_clip_tensor, opencv, resized
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Tracker(Protocol):
     def __call__(self, frames: Tensor) -> Tracks: ...
 
 
-WORKING_SIDE = 128  # shorter side to which smaller frames are enlarged
+WORKING_SIDE = 128  # shorter side to which frames are brought: windows are so wide that finer pixels add nothing
 CELLS = 8  # a side, so that a vivid object does not take all points
 POINTS_PER_CELL = 4
 LEAST_STRENGTH = 1e-6  # smaller eigenvalue below which a corner is noise of compression
@@ -59,13 +59,10 @@ def lucas_kanade(frames: Tensor) -> Tracks:
     check_clip_tensor(frames, least=2, side=16)
     cv2 = opencv()
     height, width = frames.shape[1:3]
-    scale = max(1.0, WORKING_SIDE / min(height, width))
-    side = scale * min(height, width)
-    # Enlarged by cubic interpolation; all three colours are tracked, since equal grey may hide an edge.
-    images = [np.ascontiguousarray(frame) for frame in frames.cpu().numpy()]
-    if scale > 1:
-        size = (round(width * scale), round(height * scale))
-        images = [cv2.resize(image, size, interpolation=cv2.INTER_CUBIC) for image in images]
+    # All three colours are tracked, since equal grey may hide an edge.
+    images = resized([np.ascontiguousarray(frame) for frame in frames.cpu().numpy()], WORKING_SIDE)
+    size = images[0].shape[:2]
+    side = min(size)
     images = [cv2.GaussianBlur(image, (0, 0), 1.0) for image in images]
     points, visible = [], []
     for start in sorted({0, len(frames) // 2, len(frames) - 1}):
@@ -77,6 +74,7 @@ def lucas_kanade(frames: Tensor) -> Tracks:
     if not points:
         return Tracks(torch.empty(0, len(frames), 2), torch.empty(0, len(frames), dtype=torch.bool), (height, width))
     # cv2.resize maps pixel centres: x' + 1/2 = scale · (x + 1/2).
+    scale = torch.tensor([size[1] / width, size[0] / height])
     tracks = (torch.from_numpy(np.concatenate(points)) + 0.5) / scale - 0.5
     seen = torch.from_numpy(np.concatenate(visible))
     keep = seen.float().mean(dim=1) >= LEAST_VISIBLE
