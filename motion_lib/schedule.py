@@ -14,10 +14,21 @@ import torch
 from torch import Tensor
 
 from .errors import MotionError
+from .shown import shown
 
 Prediction = Literal["epsilon", "v_prediction"]
 Spacing = Literal["leading", "trailing", "linspace"]
 CLEAN = -1
+LONGEST = 100_000  # timesteps: a hundred times what models are trained with
+# Schedulers of diffusers that differ in how they sample, and agree in what a model was trained with.
+DISCRETE = tuple(
+    f"{name}Scheduler"
+    for name in (
+        "DDIM DDIMInverse DDIMParallel DDPM DDPMParallel DEISMultistep DPMSolverMultistep DPMSolverMultistepInverse "
+        "DPMSolverSDE DPMSolverSinglestep EulerAncestralDiscrete EulerDiscrete HeunDiscrete KDPM2AncestralDiscrete "
+        "KDPM2Discrete LCM LMSDiscrete PNDM SASolver TCD UniPCMultistep"
+    ).split()
+)
 
 
 @dataclass(frozen=True)
@@ -39,44 +50,58 @@ class NoiseSchedule:
     def from_config(cls, config: Mapping[str, Any], where: str = "scheduler_config.json") -> NoiseSchedule:
         """Read the configuration of any diffusers scheduler that was trained with discrete timesteps.
 
-        Raises MotionError for a field with an unknown or impossible value.
+        Raises MotionError for a scheduler of another kind, such as flow matching, and for a field with an unknown or
+        impossible value.
         """
-        try:
-            count, offset = int(config.get("num_train_timesteps", 1000)), int(config.get("steps_offset", 0))
-            first, last = float(config.get("beta_start", 0.0001)), float(config.get("beta_end", 0.02))
-            trained = config.get("trained_betas")
-            betas = None if trained is None else torch.tensor(trained, dtype=torch.float64)
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise MotionError(f"{where} holds a field that is not a number ({error}).") from error
-        if offset < 0:
-            raise MotionError(f"{where}: steps_offset is {offset}, but it cannot be negative.")
+        named = config.get("_class_name", DISCRETE[0])
+        if named not in DISCRETE or config.get("use_flow_sigmas"):
+            raise MotionError(
+                f"{where} describes {shown(named, 80)}{' with use_flow_sigmas' * (named in DISCRETE)}, but supported "
+                f"are models that were trained with discrete timesteps of noise, as for {DISCRETE[0]}, and not those "
+                f"of flow matching: use a model of that kind."
+            )
+        count, offset = _whole(config, "num_train_timesteps", 1000, where), _whole(config, "steps_offset", 0, where)
+        first, last = _number(config, "beta_start", 0.0001, where), _number(config, "beta_end", 0.02, where)
+        trained, betas = config.get("trained_betas"), None
+        if trained is not None:
+            if not isinstance(trained, list | tuple) or not 0 < len(trained) <= LONGEST:
+                raise MotionError(f"{where}: trained_betas must be a list of 1 to {LONGEST} numbers.")
+            numbers = [_number({"trained_betas": beta}, "trained_betas", 0, where) for beta in trained]
+            betas = torch.tensor(numbers, dtype=torch.float64)
+        if not 0 <= offset <= LONGEST:
+            raise MotionError(f"{where}: steps_offset is {offset}, but it must lie from 0 to {LONGEST}.")
         kind = config.get("beta_schedule", "linear")
         if betas is not None:
-            count = len(betas) if betas.ndim == 1 else 0
-        elif count < 1 or not 0 < first <= last < 1:
+            count = len(betas)
+        elif not 1 < count <= LONGEST or not 0 < first <= last < 1:
             raise MotionError(
                 f"{where}: num_train_timesteps {count}, beta_start {first} and beta_end {last} make no noise schedule: "
-                f"at least 1 timestep and 0 < beta_start ≤ beta_end < 1 are needed."
+                f"2 to {LONGEST} timesteps and 0 < beta_start ≤ beta_end < 1 are needed."
             )
         elif kind == "linear":
             betas = torch.linspace(first, last, count, dtype=torch.float64)
         elif kind == "scaled_linear":
             betas = torch.linspace(first**0.5, last**0.5, count, dtype=torch.float64).square()
         else:
-            raise MotionError(f"{where}: beta_schedule is '{kind}', but only linear and scaled_linear are supported.")
+            raise MotionError(
+                f"{where}: beta_schedule is '{shown(kind, 80)}', but only linear and scaled_linear are supported."
+            )
         prediction = config.get("prediction_type", "epsilon")
         if prediction not in ("epsilon", "v_prediction"):
             raise MotionError(
-                f"{where}: prediction_type is '{prediction}', but only epsilon and v_prediction are supported."
+                f"{where}: prediction_type is '{shown(prediction, 80)}', but only epsilon and v_prediction "
+                f"are supported."
             )
         spacing = config.get("timestep_spacing", "leading")
         if spacing not in get_args(Spacing):
             raise MotionError(
-                f"{where}: timestep_spacing is '{spacing}', but it must be {', '.join(get_args(Spacing))}."
+                f"{where}: timestep_spacing is '{shown(spacing, 80)}', but it must be {', '.join(get_args(Spacing))}."
             )
-        if count < 1 or not bool(((betas > 0) & (betas < 1)).all()):
-            raise MotionError(f"{where}: trained_betas must be a list of numbers between 0 and 1.")
+        if count < 2 or not bool(((betas > 0) & (betas < 1)).all()):
+            raise MotionError(f"{where}: trained_betas must be a list of at least 2 numbers between 0 and 1.")
         alphas = (1 - betas).cumprod(dim=0)
+        if not alphas[0] < 1 or bool((alphas.diff() >= 0).any()):
+            raise MotionError(f"{where}: the betas are too small or too many for the noise to grow at every timestep.")
         if config.get("rescale_betas_zero_snr"):
             alphas = _zero_terminal_snr(alphas)
         if alphas[-1] <= 0 and prediction == "epsilon":
@@ -157,6 +182,20 @@ class NoiseSchedule:
         `end`, in either direction."""
         clean, noise = self.clean_and_noise(noisy, prediction, start)
         return self.noisy(clean, noise, end)
+
+
+def _number(config: Mapping[str, Any], name: str, default: float, where: str) -> float:
+    value = config.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= 1e9:
+        raise MotionError(f"{where}: {name} is {shown(value, 80)}, which is not a number that it could be.")
+    return value
+
+
+def _whole(config: Mapping[str, Any], name: str, default: int, where: str) -> int:
+    value = _number(config, name, default, where)
+    if not isinstance(value, int):
+        raise MotionError(f"{where}: {name} is {value}, but it must be a whole number.")
+    return value
 
 
 def _zero_terminal_snr(alphas: Tensor) -> Tensor:

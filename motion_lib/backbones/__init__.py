@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import json
-import pickle
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 
 from ..denoiser import Denoiser
 from ..errors import MotionError
 from ..models import BUNDLED
 from ..schedule import NoiseSchedule
-from .loading import pretrained, quietly
+from ..shown import shown
+from .folder import STEMS, Part, read_config, weight_files
+from .loading import META, diffusers_model, explained, quietly, text_encoder
 from .model import SamplingDefaults, VideoModel
+from .tokens import check_words, load_tokenizer, missing_words
 
-Loader = Callable[[str, NoiseSchedule, torch.device, torch.dtype, "str | None"], Denoiser]
+Loader = Callable[[Part, NoiseSchedule, torch.device, torch.dtype], Denoiser]
 
 
 def _unet3d(*arguments) -> Denoiser:
@@ -31,20 +32,63 @@ def _unet3d(*arguments) -> Denoiser:
 BACKBONES: dict[str, Loader] = {
     "UNet3DConditionModel": _unet3d,
 }
+SCHEDULER = "scheduler/scheduler_config.json"
 
-# The files of every part of a model folder, beside the weights.
-PARTS = {
-    "unet": ("config.json",),
-    "vae": ("config.json",),
-    "text_encoder": ("config.json",),
-    "tokenizer": ("vocab.json", "merges.txt"),
-    "scheduler": ("scheduler_config.json",),
-}
-WEIGHTS = {
-    "unet": "diffusion_pytorch_model",
-    "vae": "diffusion_pytorch_model",
-    "text_encoder": ("model", "pytorch_model"),
-}
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """A text-to-video model in diffusers layout whose parts were seen to be whole and to fit together."""
+
+    folder: Path
+    unet: Part
+    vae: Part
+    text_encoder: Part
+    tokenizer: Any
+    scheduler: dict[str, Any]
+    schedule: NoiseSchedule
+
+    def load(self, name: str, defaults: SamplingDefaults, device: torch.device, dtype: torch.dtype) -> VideoModel:
+        """Its parts on a device; on the meta device without reading any weights.
+
+        Raises MotionError, naming the part, for one that cannot be loaded.
+        """
+        from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+
+        with quietly():
+            with explained(self.folder, "unet"):
+                denoiser = BACKBONES[self.unet.config["_class_name"]](self.unet, self.schedule, device, dtype)
+            with explained(self.folder, "vae"):
+                vae = diffusers_model(AutoencoderKL, self.vae, dtype, device)
+                if not 0 < vae.config.scaling_factor < 1e6:
+                    raise ValueError(f"scaling_factor is {vae.config.scaling_factor}, but it must be above 0")
+            with explained(self.folder, "text_encoder"):
+                encoder = text_encoder(self.text_encoder, dtype, device)
+                check_words(self.tokenizer, encoder.config.vocab_size)
+        return VideoModel(name, denoiser, vae, self.tokenizer, encoder, defaults, device, dtype)
+
+
+def open_model(folder: Path) -> ModelFolder:
+    """A model folder that will load and run: every configuration was read, every shape compared with the weights', and
+    a small video sent through all parts without data. That takes neither weights nor memory, and never the network.
+
+    Raises MotionError, naming the file or the part, for a folder that is not such a model.
+    """
+    with explained(folder):
+        _check_files(folder)
+        unet, vae, encoder = (Part.open(folder / part, stems) for part, stems in STEMS.items())
+        family = unet.config.get("_class_name")
+        if family not in tuple(BACKBONES):
+            raise MotionError(
+                f"{folder / 'unet' / 'config.json'} describes a {shown(family, 80)}, but supported are: "
+                f"{', '.join(BACKBONES)}."
+            )
+        scheduler = read_config(folder / SCHEDULER)
+        schedule = NoiseSchedule.from_config(scheduler, str(folder / SCHEDULER))
+    with quietly(), explained(folder, "tokenizer"):
+        tokenizer = load_tokenizer(folder / "tokenizer")
+    opened = ModelFolder(folder, unet, vae, encoder, tokenizer, scheduler, schedule)
+    _run_without_data(opened.load(folder.name, SamplingDefaults(), META, torch.float32), folder)
+    return opened
 
 
 def load_model(
@@ -52,78 +96,49 @@ def load_model(
 ) -> VideoModel:
     """Load a bundled model by name, or a text-to-video model from a folder in diffusers layout. Never uses the network.
 
-    Raises MotionError, naming what is missing, for a folder that is not such a model.
+    Raises MotionError, naming what is missing or wrong, for a folder that is not such a model.
     """
-    if str(name_or_folder) in BUNDLED:
-        folder, defaults = BUNDLED[str(name_or_folder)]
-    else:
-        folder, defaults = Path(name_or_folder).expanduser(), SamplingDefaults()
-    _check_folder(folder)
-    unet_config = _json(folder / "unet" / "config.json")
-    family = unet_config.get("_class_name")
-    if family not in BACKBONES:
-        raise MotionError(
-            f"{folder / 'unet' / 'config.json'} describes a {family}, but supported are: {', '.join(BACKBONES)}."
-        )
-    scheduler_file = folder / "scheduler" / "scheduler_config.json"
-    schedule = NoiseSchedule.from_config(_json(scheduler_file), str(scheduler_file))
-    device = torch.device(device)
-
-    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
-    from transformers import CLIPTextModel, CLIPTokenizer
-
-    try:
-        with quietly():
-            denoiser = BACKBONES[family](str(folder), schedule, device, dtype, _variant(folder / "unet"))
-            vae: Any = pretrained(AutoencoderKL, folder / "vae", dtype, _variant(folder / "vae"))
-            text_encoder: Any = pretrained(
-                CLIPTextModel, folder / "text_encoder", dtype, _variant(folder / "text_encoder")
-            )
-            tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError, pickle.UnpicklingError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise MotionError(f"The model in {folder} could not be loaded: {reason}") from error
-    for module in (vae, text_encoder):
-        module.requires_grad_(False).eval().to(device)
-    name = folder.name if str(name_or_folder) not in BUNDLED else str(name_or_folder)
-    return VideoModel(name, denoiser, vae, tokenizer, text_encoder, defaults, device, dtype)
+    name = str(name_or_folder)
+    with explained(Path(name)):
+        folder, defaults = BUNDLED.get(name) or (Path(name_or_folder).expanduser(), SamplingDefaults())
+        device = torch.device(device)
+    return open_model(folder).load(name if name in BUNDLED else folder.name, defaults, device, dtype)
 
 
-def _check_folder(folder: Path) -> None:
+def _check_files(folder: Path) -> None:
     if not folder.is_dir():
         known = ", ".join(BUNDLED)
         raise MotionError(f"There is no model folder {folder}: give a folder in diffusers layout, or one of: {known}.")
-    missing = [
-        f"{part}/{file}" for part, files in PARTS.items() for file in files if not (folder / part / file).is_file()
-    ]
-    if (folder / "tokenizer" / "tokenizer.json").is_file():  # the same in one file, as newer versions write it
-        missing = [file for file in missing if not file.startswith("tokenizer/")]
-    missing += [f"{part}/ weights" for part in ("unet", "vae", "text_encoder") if not _weights(folder / part)]
+    configurations = [f"{part}/config.json" for part in STEMS]
+    missing = [name for name in [*configurations, SCHEDULER] if not (folder / name).is_file()]
+    missing += [f"tokenizer/{name}" for name in missing_words(folder / "tokenizer")]
+    missing += [f"{part}/ weights" for part, stems in STEMS.items() if not weight_files(folder / part, stems)]
     if missing:
         raise MotionError(f"{folder} is not a text-to-video model in diffusers layout: missing {', '.join(missing)}.")
 
 
-def _weights(folder: Path) -> list[str]:
-    """The names of the weight files of a part: the safetensors if there are any, otherwise the pickles."""
-    names = [f.name for f in folder.glob("*") if f.name.startswith(WEIGHTS[folder.name])] if folder.is_dir() else []
-    return [n for n in names if n.endswith(".safetensors")] or [n for n in names if n.endswith(".bin")]
+def _run_without_data(model: VideoModel, folder: Path) -> None:
+    """Send a prompt, a picture and a latent video through a model on the meta device, where only shapes are computed.
+
+    Raises MotionError, naming the part, for one that cannot run or gives another shape than the next part takes.
+    """
+    shape = model.latent_shape(2, 8 * model.pixels_per_latent, 8 * model.pixels_per_latent)
+    flat = (1, shape[1], *shape[3:])
+    with torch.no_grad():
+        with explained(folder, "text_encoder"):
+            words = model.encode_prompt(["a"])
+        with explained(folder, "vae"):
+            pixels = torch.empty(1, 3, *(side * model.pixels_per_latent for side in shape[3:]), device=META)
+            _same_shape(model.vae.encode(pixels).latent_dist.mean, flat)
+            _same_shape(model.vae.decode(torch.empty(flat, device=META)).sample, pixels.shape)
+        with explained(folder, "unet"):
+            at = torch.zeros(1, dtype=torch.long, device=META)
+            _same_shape(model.denoiser(torch.empty(shape, device=META), at, words), shape)
 
 
-def _variant(folder: Path) -> str | None:
-    """`fp16` when the weights exist in that variant only, as in `diffusion_pytorch_model.fp16.safetensors`."""
-    names = _weights(folder)
-    halves = [name for name in names if ".fp16." in name or ".fp16-" in name]
-    return "fp16" if halves and len(halves) == len(names) else None
+def _same_shape(found: torch.Tensor, expected: tuple[int, ...]) -> None:
+    if found.shape != expected:
+        raise ValueError(f"it makes {list(found.shape)} where {list(expected)} was expected")
 
 
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise MotionError(f"{path} could not be read as JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise MotionError(f"{path} should hold a JSON object.")
-    return value
-
-
-__all__ = ["BACKBONES", "SamplingDefaults", "VideoModel", "load_model"]
+__all__ = ["BACKBONES", "ModelFolder", "SamplingDefaults", "VideoModel", "load_model", "open_model"]

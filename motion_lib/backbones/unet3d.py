@@ -8,7 +8,6 @@ uses those of the down and up blocks: 6 + 9 in ModelScope.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,7 +19,8 @@ from ..attention import TemporalAttention, unaware
 from ..embedding import ATTENTIONS, Backbone, TemporalLayer
 from ..patch import PreparedPatch
 from ..schedule import NoiseSchedule
-from .loading import pretrained
+from .folder import Part
+from .loading import diffusers_model
 from .temporal_conv import flatten_temporal_convs
 
 FAMILY = "unet3d"
@@ -94,10 +94,8 @@ def install_processors(unet: Any, backbone: Backbone) -> None:
     )
 
 
-def load(
-    folder: str, schedule: NoiseSchedule, device: torch.device, dtype: torch.dtype, variant: str | None
-) -> UNet3DDenoiser:
+def load(part: Part, schedule: NoiseSchedule, device: torch.device, dtype: torch.dtype) -> UNet3DDenoiser:
+    """On the meta device without weights; raises ValueError when they do not suit the configuration."""
     from diffusers.models.unets.unet_3d_condition import UNet3DConditionModel
 
-    unet: Any = pretrained(UNet3DConditionModel, Path(folder) / "unet", dtype, variant)
-    return UNet3DDenoiser(unet.to(device), schedule)
+    return UNet3DDenoiser(diffusers_model(UNet3DConditionModel, part, dtype, device), schedule)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import MotionError
-from ..shown import printable
+from ..shown import printable, shown
 
 if TYPE_CHECKING:
     import torch
@@ -73,12 +73,12 @@ def pick_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.zeros(1, device=device)
+        torch.zeros(1, device=device).item()  # the meta device has no numbers
         if device.type == "cuda":
             torch.cuda.set_device(device)  # else a part of the first GPU's memory is taken as well
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        first = str(error).splitlines()[0]
-        raise MotionError(f"--device {name} cannot be used here ({first}): use cpu or auto.") from error
+    except Exception as error:  # PyTorch raises another kind for every device that this machine lacks
+        reason = shown((str(error).splitlines() or [type(error).__name__])[0])
+        raise MotionError(f"--device {shown(name, 80)} cannot be used here ({reason}): use cpu or auto.") from error
     return device
 
 

@@ -9,8 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..backbones.folder import Part, plain_fields, read_config, weight_files
+from ..backbones.loading import META, clip_model, explained, quietly
+from ..backbones.tokens import check_words, load_tokenizer
 from ..errors import MotionError
+from ..shown import shown
 from .frames import check_clip_tensor, planes
+
+Colour = tuple[float, float, float]
+MEAN, DEVIATION = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 
 
 @dataclass(frozen=True)
@@ -20,15 +27,18 @@ class ClipModel:
     model: Any
     tokenizer: Any
     size: int
-    mean: tuple[float, float, float]
-    deviation: tuple[float, float, float]
+    mean: Colour
+    deviation: Colour
 
     @torch.no_grad()
     def text_features(self, prompt: str) -> Tensor:
         """`[width]`, of length 1."""
+        return _unit(self.model.get_text_features(**self.tokens(prompt).to(self.model.device)))[0]
+
+    def tokens(self, prompt: str) -> Any:
+        """What transformers' tokenizer gives for one prompt, cut to what the model can read."""
         limit = self.model.config.text_config.max_position_embeddings
-        tokens = self.tokenizer([prompt], padding=True, truncation=True, max_length=limit, return_tensors="pt")
-        return _unit(self.model.get_text_features(**tokens.to(self.model.device)))[0]
+        return self.tokenizer([prompt], padding=True, truncation=True, max_length=limit, return_tensors="pt")
 
     @torch.no_grad()
     def image_features(self, frames: Tensor) -> Tensor:
@@ -49,25 +59,44 @@ class ClipModel:
 def load_clip(folder: str | Path, device: str | torch.device = "cpu") -> ClipModel:
     """The CLIP in a folder as transformers saves it. Never uses the network.
 
-    Raises MotionError when there is none.
+    Raises MotionError when there is none, or when its parts do not fit together.
     """
-    from transformers import CLIPImageProcessor, CLIPModel, CLIPTokenizer
+    folder = Path(folder)
+    stems = ("model", "pytorch_model")
+    if not weight_files(folder, stems) or not (folder / "config.json").is_file():
+        raise MotionError(
+            f"{shown(str(folder))} holds no CLIP model as transformers saves it, and nothing is downloaded: "
+            f"give a folder with its config.json, its weights and its tokenizer."
+        )
+    with quietly(), explained(folder):
+        part = Part.open(folder, stems)
+        tokenizer, normalisation = load_tokenizer(folder), _normalisation(folder / "preprocessor_config.json")
 
-    try:
-        model: Any = CLIPModel.from_pretrained(folder, local_files_only=True)
-        tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
-        images: Any = CLIPImageProcessor.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise MotionError(f"{folder} holds no CLIP model as transformers saves it: {reason}") from error
-    size = model.config.vision_config.image_size
-    return ClipModel(
-        model.requires_grad_(False).eval().to(device),
-        tokenizer,
-        size,
-        tuple(images.image_mean),
-        tuple(images.image_std),
-    )
+        def ready(where: torch.device) -> ClipModel:
+            model = clip_model(part, where)
+            check_words(tokenizer, model.config.text_config.vocab_size)
+            size = model.config.vision_config.image_size
+            if not isinstance(size, int):
+                raise ValueError(f"image_size is {size}, but pictures have to be square")
+            return ClipModel(model, tokenizer, size, *normalisation)
+
+        tried = ready(META)  # words and a picture without data show whether it runs
+        tried.model.get_text_features(tried.tokens("a").input_ids.to(META))
+        tried.image_features(torch.empty(1, 64, 64, 3, dtype=torch.uint8, device=META))
+        return ready(torch.device(device))
+
+
+def _normalisation(path: Path) -> tuple[Colour, Colour]:
+    """Mean and deviation of the colours that pictures are brought to; CLIP's own where the file says nothing."""
+    config = plain_fields(read_config(path), ("image_mean", "image_std"), path) if path.is_file() else {}
+    mean, deviation = config.get("image_mean", MEAN), config.get("image_std", DEVIATION)
+    for name, values in (("image_mean", mean), ("image_std", deviation)):
+        usual = isinstance(values, list | tuple) and len(values) == 3
+        if not usual or not all(type(value) in (int, float) and 0 <= value <= 1 for value in values):
+            raise MotionError(f"{path}: {name} should be three numbers from 0 to 1.")
+    if not all(deviation):
+        raise MotionError(f"{path}: image_std cannot be 0, because pictures are divided by it.")
+    return tuple(mean), tuple(deviation)
 
 
 def text_similarity(features: Tensor, text: Tensor) -> float:

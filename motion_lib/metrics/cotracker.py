@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..errors import MotionError
+from ..shown import shown
 from .frames import check_clip_tensor
 from .trackers import Tracker, Tracks
 
@@ -31,7 +32,14 @@ def cotracker(weights: str) -> Tracker:
     if not Path(weights).is_file():
         raise MotionError(f"There is no file {weights}: give a checkpoint of CoTracker as cotracker:FILE.")
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    predictor: Any = CoTrackerPredictor(checkpoint=weights).to(device)
+    try:
+        torch.load(weights, map_location="meta", weights_only=True)  # its own loader may run what a pickle says
+        predictor: Any = CoTrackerPredictor(checkpoint=weights).to(device)
+    except Exception as error:  # whatever PyTorch and CoTracker raise for a damaged or foreign file
+        raise MotionError(
+            f"{shown(weights)} is no checkpoint of CoTracker ({shown(' '.join(str(error).split()))}): "
+            f"download it again."
+        ) from error
 
     def follow(frames: Tensor) -> Tracks:
         check_clip_tensor(frames, least=2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import folder_paths
 
 from ... import motion_lib
 from ...motion_lib.backbones import BACKBONES
+from ...motion_lib.backbones.folder import read_json
 from ...motion_lib.errors import MotionError
 from ...motion_lib.models import BUNDLED
 
@@ -66,18 +66,24 @@ def video_models() -> dict[str, Path]:
     """The bundled models, and every text-to-video model in diffusers layout in models/diffusers, by name."""
     found = {name: folder for name, (folder, _) in BUNDLED.items()}
     for root in folder_paths.get_folder_paths("diffusers"):
+        seen: set[str] = set()  # links may lead back to where the walk has been
         for folder, inside, _ in os.walk(root, followlinks=True):
+            real = os.path.realpath(folder)
+            if real in seen:
+                inside.clear()
+                continue
+            seen.add(real)
             inside.sort()
             if "unet" not in inside:
                 continue
             inside.clear()  # a model; nothing to look for inside
-            if _family(Path(folder, "unet", "config.json")) in BACKBONES:
+            if _family(Path(folder, "unet", "config.json")) in tuple(BACKBONES):
                 found.setdefault(Path(folder).relative_to(root).as_posix(), Path(folder))
     return found
 
 
-def _family(config: Path) -> str | None:
+def _family(config: Path) -> object:
     try:
-        return json.loads(config.read_text(encoding="utf-8")).get("_class_name")
-    except (OSError, ValueError, AttributeError):
+        return read_json(config).get("_class_name")
+    except MotionError:
         return None  # somebody else's folder; choosing it by name reports what is wrong

@@ -3,8 +3,6 @@ everything else works."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import comfy.ops
 import torch
 import torch.nn.functional as F
@@ -14,7 +12,8 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from ...motion_lib.backbones.loading import pretrained, quietly
+from ...motion_lib.backbones.folder import Part
+from ...motion_lib.backbones.loading import diffusers_model
 from ...motion_lib.backbones.modes import faster
 from ...motion_lib.backbones.unet3d import backbone_of, install_processors
 from ...motion_lib.backbones.unet3d_frozen import PARTS, FrozenPass
@@ -90,11 +89,9 @@ def _checkpointed(part: nn.Module):
     return run
 
 
-def load_unet(folder: Path, variant: str | None, dtype: torch.dtype, compute_dtype: torch.dtype) -> HostUNet3D:
-    """The frozen UNet of a diffusers folder, in evaluation mode, every layer a layer of comfy.ops."""
-    with quietly():
-        unet = pretrained(UNet3DConditionModel, folder / "unet", dtype, variant)
-    unet.requires_grad_(False).eval()
+def load_unet(part: Part, dtype: torch.dtype, compute_dtype: torch.dtype) -> HostUNet3D:
+    """The frozen UNet of a model folder, in evaluation mode, every layer a layer of comfy.ops."""
+    unet = diffusers_model(UNet3DConditionModel, part, dtype, torch.device("cpu"))
     backbone = backbone_of(unet)
     install_processors(unet, backbone)
     operations = comfy.ops.pick_operations(dtype, compute_dtype if compute_dtype != dtype else None)

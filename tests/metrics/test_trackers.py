@@ -79,7 +79,7 @@ def test_measures_can_be_imported_without_opencv() -> None:
 def test_cotracker_is_asked_as_it_expects(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The adapter only: a stand-in with CoTracker's interface follows a bright column."""
     weights = tmp_path / "weights.pth"
-    weights.write_bytes(b"")
+    torch.save({}, weights)
 
     class Predictor(torch.nn.Module):
         def __init__(self, checkpoint: str):

@@ -56,11 +56,11 @@ def write_tokenizer(folder: Path) -> None:
 
 
 def load_tokenizer(folder: Path):
-    from transformers import CLIPTokenizer
+    from ...backbones.tokens import load_tokenizer
 
     if not (folder / "vocab.json").exists():
         write_tokenizer(folder)
-    return CLIPTokenizer.from_pretrained(folder)
+    return load_tokenizer(folder)
 
 
 def tokenize(tokenizer, texts: list[str]):
