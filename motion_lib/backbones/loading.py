@@ -102,8 +102,8 @@ def clip_model(part: Part, device: torch.device) -> Any:
 
 
 def filled(build: Callable[[], Any], part: Part, dtype: torch.dtype, device: torch.device) -> Any:
-    """What `build` makes, frozen and in evaluation mode, with the weights of a part in them; without data, but with
-    every shape compared with the files', when the device is meta.
+    """What `build` makes, frozen and in evaluation mode, with the weights of a part in it; on the meta device without
+    data, but with every shape compared with the files'.
 
     Raises ValueError when weights that the model needs are not in the files or have another shape. No memory is taken
     before that is known.
@@ -131,7 +131,7 @@ def filled(build: Callable[[], Any], part: Part, dtype: torch.dtype, device: tor
                     raise ValueError(f"{name} holds {tensor.dtype}, which are no weights")
                 loaded[names[name]] = tensor.to(device, dtype, copy=True).contiguous()
         model.load_state_dict(loaded, assign=True)
-    return model.requires_grad_(False).eval().to(device, dtype)
+    return nn.Module.to(model.requires_grad_(False).eval(), device)  # what is left are buffers
 
 
 class _Blueprint(TorchFunctionMode):
