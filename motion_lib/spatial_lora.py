@@ -8,7 +8,7 @@ steps, and whatever happens in one, the model is the one that was loaded.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .errors import MotionError
+from .interrupts import uninterrupted
 from .losses import SpatialTerm
 from .settings import TrainingSettings
 
@@ -71,18 +72,15 @@ class SpatialLoRA:
     def acting(self, layers: Mapping[str, nn.Linear], learning: bool) -> Iterator[None]:
         """While inside, the layers have the LoRA. Gradients reach it only if it is learning.
 
-        The backward pass belongs inside as well, since a checkpointed block runs forward again there.
+        The backward pass belongs inside as well, since a checkpointed block runs forward again there. Ctrl-C waits until
+        the block ends: where it came while hooks are removed, some would stay.
         """
-        handles = []
-        try:
+        with uninterrupted(), ExitStack() as hooks:
             for name, layer in layers.items():
                 pair = [self.tensors[f"{name}.{part}"] for part in ("down", "up")]
                 down, up = pair if learning else [tensor.detach() for tensor in pair]
-                handles.append(layer.register_forward_hook(_adding(down, up)))
+                hooks.callback(layer.register_forward_hook(_adding(down, up)).remove)
             yield
-        finally:
-            for handle in handles:
-                handle.remove()
 
 
 def _adding(down: Tensor, up: Tensor):

@@ -13,10 +13,11 @@ from torch import Tensor
 
 from .denoiser import Denoiser
 from .errors import MotionError
+from .interrupts import uninterrupted
 from .losses import LOSSES, SPATIAL
 from .patch import MotionPatch, PreparedPatch
 from .training import TrainingState
-from .training_step import Draw, Draws, advance, backward, check, clip_gradients, moving, require_finite
+from .training_step import Draw, Draws, advance, backward, check, clip_gradients, copy_of, moving, require_finite
 
 Key = TypeVar("Key")
 
@@ -36,7 +37,7 @@ def train_together(denoiser: Denoiser, lessons: Sequence[Lesson]) -> Iterator[in
     Every state draws, clips and steps by its own settings and generator, so that what it learns is what `train` teaches
     it, within the rounding of a larger batch. Raises MotionError for clips of different shapes, embeddings that join
     the features in different ways, losses with a spatial term, whatever `train` refuses, and when a loss or gradient is
-    not finite; all states are then those of the last good step.
+    not finite; all states are then those of the last good step, as they are whatever ends a step.
     """
     shapes = {tuple(lesson.latents.shape) for lesson in lessons}
     if len(shapes) > 1 or any(shape[0] != 1 for shape in shapes):
@@ -60,9 +61,10 @@ def _steps(denoiser: Denoiser, lessons: Sequence[Lesson]) -> Iterator[int]:
     }
     while learning := [lesson for lesson in lessons if not lesson.state.done]:
         states, latents = [lesson.state for lesson in learning], learning[0].latents
+        generators = [copy_of(state.generator) for state in states]
         draws: list[Draw] = []
-        for each in learning:
-            drawn = drawing[id(each)].take(each.state.generator)
+        for each, generator in zip(learning, generators, strict=True):
+            drawn = drawing[id(each)].take(generator)
             draws.append(Draw(denoiser, each.latents, each.conditioning, None, each.state.settings, drawn))
         with torch.enable_grad():
             predictions = denoiser(
@@ -72,23 +74,26 @@ def _steps(denoiser: Denoiser, lessons: Sequence[Lesson]) -> Iterator[int]:
                 [_acting(states, latents)],
             )
             losses = [
-                LOSSES[state.settings.loss](*draw.compared(prediction), state.generator)
-                for state, draw, prediction in zip(states, draws, predictions.split(1), strict=True)
+                LOSSES[state.settings.loss](*draw.compared(prediction), generator)
+                for state, draw, prediction, generator in zip(
+                    states, draws, predictions.split(1), generators, strict=True
+                )
             ]
             for state in states:
                 state.optimizer.zero_grad(set_to_none=True)
             live = {(i, key): t for i, state in enumerate(states) for key, t in state.embedding.tensors.items()}
             backward(torch.stack(losses).sum(), latents, live)
         norms = [clip_gradients(state.embedding.tensors, state.settings) for state in states]
-        for each in learning:
-            drawing[id(each)].prepare(each.state.generator)
+        for each, generator in zip(learning, generators, strict=True):
+            drawing[id(each)].prepare(generator)
         # All at once, because reading from a GPU waits for it.
         read = torch.stack([*(loss.detach() for loss in losses), *(norm.to(losses[0]) for norm in norms)]).tolist()
-        values = list(zip(states, read[: len(states)], read[len(states) :], strict=True))
-        for number, (state, loss, gradient) in enumerate(values, start=1):  # before any of them moves on
+        values = list(zip(states, read[: len(states)], read[len(states) :], generators, strict=True))
+        for number, (state, loss, gradient, _) in enumerate(values, start=1):  # before any of them moves on
             require_finite(state, {"loss": loss, "gradient": gradient}, f" of clip {number} of {len(states)}")
-        for state, loss, _ in values:
-            advance(state, loss)
+        with uninterrupted():
+            for state, loss, _, generator in values:
+                advance(state, loss, generator)
         yield sum(not state.done for state in states)
 
 

@@ -19,7 +19,18 @@ from .patch import DEBIAS, MotionPatch
 from .region import root_mask
 from .settings import TrainingSettings
 from .spatial_lora import SpatialLoRA
-from .training_step import Draw, Draws, Values, advance, backward, check, clip_gradients, moving, require_finite
+from .training_step import (
+    Draw,
+    Draws,
+    Values,
+    advance,
+    backward,
+    check,
+    clip_gradients,
+    copy_of,
+    moving,
+    require_finite,
+)
 
 
 @dataclass
@@ -87,13 +98,14 @@ def train(
     mask: how much each place counts, not negative, of any shape that broadcasts to that of the latents, such as
     `[f, h, w]` or `[h, w]`; only what is not 0 is learned from.
     Raises MotionError for latents of another shape than the embedding's, for an embedding made for another backbone, a
-    mask that does not suit, or when loss or gradient are not finite; the state then is that of the last good step.
+    mask that does not suit, or when loss or gradient are not finite. Whatever ends a step, Ctrl-C included, leaves the
+    state as it was after the step before: carrying on from there is bit for bit the same as never having stopped.
     """
     settings = state.settings
     state.embedding.check_fits(denoiser.backbone)
     check(latents, state.embedding, denoiser.schedule, settings)
-    if len(latents) > 1 and len(conditioning) != len(latents):
-        raise MotionError(f"There are {len(latents)} clips and {len(conditioning)} texts: give one text for each clip.")
+    if len(conditioning) != len(latents):
+        raise MotionError(f"Each clip needs one text, but {len(conditioning)} were given for {len(latents)}.")
     scale = None if mask is None else root_mask(mask, latents)
     term = SPATIAL.get(settings.loss)
     layers = denoiser.spatial_linears() if term else {}
@@ -118,21 +130,20 @@ def _steps(
     draws = Draws(latents, denoiser.schedule, settings, ahead=latents.is_cuda)
 
     while not state.done:
-        draw = Draw(denoiser, latents, conditioning, scale, settings, draws.take(state.generator))
-        skip = term is None or float(torch.rand((), generator=state.generator)) < term.skipped
+        generator = copy_of(state.generator)
+        draw = Draw(denoiser, latents, conditioning, scale, settings, draws.take(generator))
+        skip = term is None or float(torch.rand((), generator=generator)) < term.skipped
         lora = None if skip else state.spatial
         with torch.enable_grad():
-            values = {} if lora is None else _look(draw, lora, layers, state)
+            values = {} if lora is None else _look(draw, lora, layers, settings, generator)
             patch = MotionPatch(state.acting(), debias="vanilla").prepare(frames, size, device, latents.dtype)
             with nullcontext() if lora is None else lora.acting(layers, learning=False):
-                loss = LOSSES[settings.loss](*draw.compare([patch]), state.generator)
+                loss = LOSSES[settings.loss](*draw.compare([patch]), generator)
                 state.optimizer.zero_grad(set_to_none=True)
                 backward(loss, latents, state.embedding.tensors)
         values |= {"loss": loss.detach(), "gradient": clip_gradients(state.embedding.tensors, settings)}
-        draws.prepare(state.generator)
-        advance(state, _read(values, state))
-        if lora is not None:
-            lora.optimizer.step()
+        draws.prepare(generator)
+        advance(state, _read(values, state), generator, lora)
         yield state
 
 
@@ -144,12 +155,18 @@ def _read(values: Values, state: TrainingState) -> float:
     return read[list(values).index("loss")]
 
 
-def _look(draw: Draw, lora: SpatialLoRA, layers: Mapping[str, nn.Linear], state: TrainingState) -> Values:
+def _look(
+    draw: Draw,
+    lora: SpatialLoRA,
+    layers: Mapping[str, nn.Linear],
+    settings: TrainingSettings,
+    generator: torch.Generator,
+) -> Values:
     """The spatial LoRA's gradients, by mse of one random frame without the embedding; loss and norm, still on the
     device."""
-    frame = int(torch.randint(draw.clean.shape[2], (), generator=state.generator))
+    frame = int(torch.randint(draw.clean.shape[2], (), generator=generator))
     with lora.acting(layers, learning=True):
-        loss = mse(*draw.compare((), slice(frame, frame + 1)), state.generator)
+        loss = mse(*draw.compare((), slice(frame, frame + 1)), generator)
         lora.optimizer.zero_grad(set_to_none=True)
         backward(loss, draw.clean, lora.tensors)
-    return {"spatial loss": loss.detach(), "spatial gradient": clip_gradients(lora.tensors, state.settings)}
+    return {"spatial loss": loss.detach(), "spatial gradient": clip_gradients(lora.tensors, settings)}

@@ -13,12 +13,14 @@ from torch import Tensor
 from .denoiser import Denoiser
 from .embedding import MotionEmbedding
 from .errors import MotionError
+from .interrupts import uninterrupted
 from .motion_mask import motion_mask
 from .patch import PreparedPatch
 from .schedule import NoiseSchedule
 from .settings import TrainingSettings
 
 if TYPE_CHECKING:
+    from .spatial_lora import SpatialLoRA
     from .training import TrainingState
 
 
@@ -44,8 +46,7 @@ class Draws:
     def prepare(self, generator: torch.Generator) -> None:
         """Called when the work of a step is on its way to the GPU. The generator stays as it is."""
         if self.ahead:
-            before, own = generator.get_state(), torch.Generator()
-            own.set_state(before)
+            before, own = generator.get_state(), copy_of(generator)
             self.found = before, self._draw(own), own.get_state()
 
     def take(self, generator: torch.Generator) -> Drawn:
@@ -67,6 +68,13 @@ class Draws:
 def _sent(x: Tensor, device: torch.device) -> Tensor:
     """From the CPU, without waiting for what a GPU has to do before."""
     return x.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else x.to(device)
+
+
+def copy_of(generator: torch.Generator) -> torch.Generator:
+    """One that draws the same, and leaves this one where it is."""
+    own = torch.Generator()
+    own.set_state(generator.get_state())
+    return own
 
 
 class Draw:
@@ -141,13 +149,21 @@ def require_finite(state: TrainingState, values: Mapping[str, float], whose: str
             )
 
 
-def advance(state: TrainingState, loss: float) -> None:
-    """The optimiser's step, once gradients are there and known to be finite."""
-    for group in state.optimizer.param_groups:
-        group["lr"] = state.settings.rate(state.step)
-    state.optimizer.step()
-    state.step += 1
-    state.losses.append(loss)
+def advance(state: TrainingState, loss: float, generator: torch.Generator, lora: SpatialLoRA | None = None) -> None:
+    """The optimisers' step, once gradients are there and known to be finite. Nothing else changes a state, so that it
+    is that of a whole number of steps whenever training is left: a signal waits until all of it has changed.
+
+    generator: a copy of the state's, which has drawn what the step needed. lora: if it learned in this step.
+    """
+    with uninterrupted():
+        for group in state.optimizer.param_groups:
+            group["lr"] = state.settings.rate(state.step)
+        state.optimizer.step()
+        if lora is not None:
+            lora.optimizer.step()
+        state.generator.set_state(generator.get_state())
+        state.step += 1
+        state.losses.append(loss)
 
 
 def _root_weight(schedule: NoiseSchedule, settings: TrainingSettings, at: Tensor, like: Tensor) -> Tensor:
