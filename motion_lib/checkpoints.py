@@ -45,15 +45,21 @@ def load_checkpoint(path: str | Path, settings: TrainingSettings, device: torch.
     """
     name = Path(path).name
     tensors, header = files.read(path)
+    # Read, they lie where the file had them; matrix products round by where in memory their factors begin.
+    tensors = {key: tensor.clone() for key, tensor in tensors.items()}
     extra = {k: tensors.pop(k) for k in list(tensors) if k in ("generator", "losses") or k.startswith(PREFIXES)}
     embedding = files.embedding_from(path, tensors, header, FORMAT)
     _check_settings(name, files.header_value(name, header, "settings", dict), settings)
     state = TrainingState.start(embedding, settings, device)
     state.step = files.header_value(name, header, "step", int)
-    look = {k.removeprefix("spatial/"): t for k, t in extra.items() if k.startswith("spatial/")}
     term = SPATIAL.get(settings.loss)
     try:
+        for key in embedding.tensors:
+            _sound(key, tensors[key])
+        look = {k.removeprefix("spatial/"): _sound(k, t) for k, t in extra.items() if k.startswith("spatial/")}
         state.generator.set_state(extra["generator"])
+        if extra["losses"].ndim != 1 or not extra["losses"].is_floating_point():
+            raise ValueError("losses is not a list of numbers")
         state.losses = extra["losses"].tolist()
         _restore("optimizer/", state.optimizer, state.embedding.tensors, extra, state.step)
         if term and state.step:
@@ -61,8 +67,10 @@ def load_checkpoint(path: str | Path, settings: TrainingSettings, device: torch.
                 raise KeyError("the spatial LoRA")
             state.spatial = SpatialLoRA.of(look, term, settings, device)
             done = files.header_value(name, header, "spatial_step", int)
+            if not 0 <= done <= state.step:
+                raise ValueError(f"spatial_step is {done}, of {state.step} steps")
             _restore("spatial_optimizer/", state.spatial.optimizer, state.spatial.tensors, extra, done)
-    except (KeyError, RuntimeError, TypeError) as error:
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
         raise MotionError(f"{name} is an incomplete checkpoint ({error}): train again without resuming.") from error
     if len(state.losses) != state.step:
         raise MotionError(
@@ -88,12 +96,20 @@ def _restore(
     prefix: str, optimizer: torch.optim.AdamW, parameters: Mapping[str, Tensor], extra: Mapping[str, Tensor], step: int
 ) -> None:
     for key, tensor in parameters.items() if step else ():
-        moments = {m: extra[f"{prefix}{m}/{key}"].to(tensor.device) for m in MOMENTS}
+        moments = {m: _sound(f"{prefix}{m}/{key}", extra[f"{prefix}{m}/{key}"]).to(tensor.device) for m in MOMENTS}
         if any(value.shape != tensor.shape for value in moments.values()):
-            raise KeyError(f"the moments of {key} have another shape than it has")
+            raise ValueError(f"the moments of {key} have another shape than it has")
+        if (moments["exp_avg_sq"] < 0).any():
+            raise ValueError(f"{prefix}exp_avg_sq/{key} holds negative values")
         # A fused optimiser, as on a GPU, counts where its parameters are.
         where = tensor.device if optimizer.defaults["fused"] else "cpu"
         optimizer.state[tensor] = {"step": torch.tensor(float(step), device=where), **moments}
+
+
+def _sound(key: str, tensor: Tensor) -> Tensor:
+    if tensor.dtype != torch.float32 or not torch.isfinite(tensor).all():
+        raise ValueError(f"{key} does not hold finite values in float32")
+    return tensor
 
 
 def _check_settings(name: str, stored: dict, settings: TrainingSettings) -> None:
@@ -102,6 +118,6 @@ def _check_settings(name: str, stored: dict, settings: TrainingSettings) -> None
         before, now = stored.get(entry.name, entry.default), getattr(settings, entry.name)
         if (list(before) if isinstance(before, tuple) else before) != (list(now) if isinstance(now, tuple) else now):
             raise MotionError(
-                f"{name} was trained with {entry.name} {before}, but {now} is asked for: "
+                f"{name} was trained with {entry.name} {before!s:.60}, but {now} is asked for: "
                 f"resume with the same value, or train anew."
             )

@@ -72,8 +72,8 @@ class SpatialLoRA:
     def acting(self, layers: Mapping[str, nn.Linear], learning: bool) -> Iterator[None]:
         """While inside, the layers have the LoRA. Gradients reach it only if it is learning.
 
-        The backward pass belongs inside as well, since a checkpointed block runs forward again there. Ctrl-C waits until
-        the block ends: where it came while hooks are removed, some would stay.
+        The backward pass belongs inside as well, since a checkpointed block runs forward again there. Ctrl-C waits
+        until the block ends: where it came while hooks are removed, some would stay.
         """
         with uninterrupted(), ExitStack() as hooks:
             for name, layer in layers.items():

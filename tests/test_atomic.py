@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from motion_lib.atomic import replacing
+from motion_lib.atomic import check_writable, replacing
 from motion_lib.errors import MotionError
 
 
@@ -78,3 +78,49 @@ def test_folder_without_permission(tmp_path: Path) -> None:
     with pytest.raises(MotionError, match="Permission denied"), replacing(tmp_path / "a.txt") as temporary:
         temporary.write_text("1")
     tmp_path.chmod(0o755)
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    """What it points to is replaced, as when one writes to it; the name of the writer's choice keeps its ending."""
+    (tmp_path / "disk").mkdir()
+    target = tmp_path / "disk" / "blob"
+    for before in (None, "old"):
+        if before:
+            target.write_text(before)
+        (link := tmp_path / f"{before}.txt").symlink_to(target)
+        with replacing(link) as temporary:
+            assert temporary.parent == target.parent and temporary.suffix == ".txt"
+            temporary.write_text("new")
+        assert link.is_symlink() and target.read_text() == "new" and not target.is_symlink()
+    assert list((tmp_path / "disk").iterdir()) == [target]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes of POSIX")
+def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.txt"
+    os.mkfifo(pipe)
+    (tmp_path / "link.txt").symlink_to(pipe)
+    for path in (pipe, tmp_path / "link.txt"):
+        with pytest.raises(MotionError, match=r"Cannot write .*: it is a device, a pipe or a socket"):
+            with replacing(path) as temporary:
+                temporary.write_text("1")
+    assert pipe.is_fifo()
+
+
+@pytest.mark.parametrize("name", [".", "", "..", "folder", "a\0b", "x" * 300, "file/a.txt"])
+@pytest.mark.parametrize("attempt", [check_writable, lambda path: replacing(path).__enter__()])
+def test_names_that_cannot_be_written(name: str, attempt, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("keep")
+    with pytest.raises(MotionError, match=r"^Cannot write "):
+        attempt(name)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+
+
+def test_looking_whether_one_can_write_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("old")
+    for name in ("a.txt", "b.txt", "deeper/c.txt"):
+        check_writable(tmp_path / name)
+    assert (tmp_path / "a.txt").read_text() == "old"
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a.txt", "deeper"]

@@ -42,6 +42,10 @@ def rewrite(source: Path, target: Path, change) -> Path:
     return target
 
 
+def retype(tensors: dict, kind: str, dtype: torch.dtype) -> None:
+    tensors |= {key: tensor.to(dtype) for key, tensor in tensors.items() if kind in key}
+
+
 HYBRID = replace(SETTINGS, loss="hybrid", steps=9, seed=3)
 
 
@@ -180,6 +184,14 @@ def test_embeddings_and_checkpoints_are_not_taken_for_each_other(saved: Path, tm
         (lambda t, h: t.update(generator=torch.zeros(3, dtype=torch.uint8)), "incomplete checkpoint"),
         (lambda t, h: t.update(losses=torch.zeros(5)), "field step is 2, but it holds 5 losses"),
         (lambda t, h: t.update({k: torch.zeros(1) for k in t if "exp_avg/" in k}), "another shape"),
+        (lambda t, h: t.update(losses=torch.tensor(2.0)), "losses is not a list"),
+        *(
+            (lambda t, h, kind=kind, dtype=dtype: retype(t, kind, dtype), "does not hold finite values in float32")
+            for kind in ("exp_avg/", "exp_avg_sq/", ".qk")
+            for dtype in (torch.float64, torch.float16, torch.int8, torch.bool, torch.complex64, torch.float8_e4m3fn)
+        ),
+        (lambda t, h: t.update({k: v / 0 for k, v in t.items() if "exp_avg/" in k}), "finite values"),
+        (lambda t, h: t.update({k: v - 1 for k, v in t.items() if "exp_avg_sq/" in k}), "negative values"),
         (lambda t, h: h.pop("settings"), "field settings is missing"),
         (lambda t, h: h.update(settings="3"), "field settings should be a dict"),
         (lambda t, h: h.update(step='"two"'), "field step should be a int"),

@@ -1,4 +1,4 @@
-"""Signals wait while what is consistent only as a whole is done, and training left anywhere can be carried on exactly."""
+"""Signals wait while what is consistent only as a whole is done, and training can be left anywhere."""
 
 from __future__ import annotations
 

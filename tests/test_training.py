@@ -286,3 +286,9 @@ def test_gradient_goes_through_what_acts() -> None:
             plain = plain * motion_mask(CLIP, state.embedding.grid_of(key), 0.5)
             plain = torch.cat([plain[:, :-1] - plain[:, 1:], plain[:, -1:]], dim=1)  # the transpose of differences
         torch.testing.assert_close(m.grad, plain)
+
+
+@pytest.mark.parametrize(("clips", "texts"), [(1, 2), (2, 1)])
+def test_each_clip_has_one_text(clips: int, texts: int) -> None:
+    with pytest.raises(MotionError, match=f"Each clip needs one text, but {texts} were given for {clips}"):
+        train(tiny_denoiser(), randn(clips, 4, 3, 5, 6), text(texts), begin(TrainingSettings(steps=1)))

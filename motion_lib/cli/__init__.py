@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import MotionError
+from ..interrupts import as_interrupts
 from ..shown import shown
 from . import benchmark, convert, demo, edit, evaluate, generate, inspect, train
 from .memory import keep_freed_memory
@@ -47,11 +49,13 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command. Returns the exit code: 0 done, 2 bad input (explained in one sentence), 130 interrupted."""
+    """Run one command. Returns the exit code: 0 done, 2 bad input (explained in one sentence), 130 interrupted by
+    Ctrl-C, 143 by SIGTERM, 129 by SIGHUP."""
     options = build_parser().parse_args(arguments)
     keep_freed_memory()
     try:
-        options.run(options)
+        with as_interrupts():
+            options.run(options)
     except MotionError as error:
         return _complain(str(error))
     except MemoryError as error:
@@ -60,9 +64,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if "out of memory" not in str(error) and "can't allocate memory" not in str(error):
             raise
         return _complain("Not enough memory on the device: use fewer frames, a smaller size, or --device cpu.")
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         print("Interrupted.", file=sys.stderr)
-        return 130
+        return 128 + getattr(error, "number", signal.SIGINT)
     return 0
 
 

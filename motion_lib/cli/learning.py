@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +14,8 @@ from ..checkpoints import load_checkpoint, save_checkpoint
 from ..embedding import MotionEmbedding
 from ..errors import MotionError
 from ..files import load_embedding, save_embedding
+from ..identity import difference
+from ..interrupts import stoppable
 from ..keeping import Candidate, Keeper
 from ..training import TrainingState, train
 from .common import bar, say
@@ -23,14 +27,16 @@ if TYPE_CHECKING:
     from ..presets import Preset
 
 SAVE_EVERY = 100  # steps
-# Details that must agree for two runs to be one.
-SAME = ("clip_sha256", "mask_sha256", "prompt", "model", "preset", "scored_by")
-OTHER = {"clip_sha256": "another clip", "mask_sha256": "another mask"}
 
 
 def checkpoint_of(out: Path) -> Path:
     """Where an unfinished run is kept, beside its result."""
     return out.with_name(f"{out.stem}.unfinished.safetensors")
+
+
+def partial_of(out: Path) -> Path:
+    """Where the motion so far is kept when a finished one stands at `out`."""
+    return out.with_name(f"{out.stem}.partial.safetensors")
 
 
 def candidate_of(out: Path, step: int) -> Path:
@@ -54,11 +60,12 @@ def learn(
     """Train on latents `[b, c, f, h, w]` with one prompt each, and write the embedding to `out`: the last, or the best
     of a keeper's candidates, each of which has a file of its own.
 
-    mode: one of backbones.modes.MODES. Ctrl-C writes what there is, and a checkpoint that `resume` carries on from bit
-    for bit.
+    mode: one of backbones.modes.MODES. Whatever ends it early, such as Ctrl-C, SIGTERM or a full disk, what there is is
+    written, and a checkpoint that `resume` carries on from bit for bit.
     """
     checkpoint = checkpoint_of(out)
     state = _begin(model, latents, chosen, dict(details), checkpoint, resume)
+    work = _Work(state, out, checkpoint, resumable=state.step)
     plan = plan_training(model.denoiser, mode, latents.shape, state.embedding)
     if plan.needed is not None:
         say(plan.describe())
@@ -66,29 +73,77 @@ def learn(
         keeper.candidates += _earlier(out, state, keeper.every)
     progress = bar(chosen.settings.steps, "Learning the motion")
     progress.update(state.step)
-    try:
-        with accelerated(model.denoiser, plan) as denoiser:
-            run = train(denoiser, latents, model.encode_prompt(prompts), state, mask)
-            # Before the first step of a resumed run, because Ctrl-C may have come while a candidate was scored.
-            while _keep(keeper, state, out) and not state.done:
-                state = next(run)
-                progress.update(1)
-                progress.set_postfix(loss=f"{_recent(state.losses):.4f}", refresh=False)
-                if state.step % SAVE_EVERY == 0 and not state.done:
-                    save_checkpoint(checkpoint, state)
-    except KeyboardInterrupt:
-        progress.close()
-        if state.step:
-            save_checkpoint(checkpoint, state)
-            save_embedding(out, finished(state))
-            say(f"Stopped after {state.step} of {chosen.settings.steps} steps. {out} holds the motion so far; --resume")
-            say("with the same options carries on.")
-        raise
-    finally:
-        progress.close()
-    save_embedding(out, finished(state) if keeper is None else finished(state, keeper.best))
-    checkpoint.unlink(missing_ok=True)
+    with stoppable() as stop, closing(progress):
+        try:
+            with accelerated(model.denoiser, plan) as denoiser:
+                run = train(denoiser, latents, model.encode_prompt(prompts), state, mask)
+                # Before the first step of a resumed run, because Ctrl-C may have come while a candidate was scored.
+                while _keep(keeper, state, out) and not state.done:
+                    next(run)
+                    stop.check()
+                    progress.update(1)
+                    progress.set_postfix(loss=f"{_recent(state.losses):.4f}", refresh=False)
+                    if state.step % SAVE_EVERY == 0 and not state.done:
+                        if trouble := work.save_checkpoint():
+                            say(trouble)
+            stop.hold()
+            save_embedding(out, finished(state) if keeper is None else finished(state, keeper.best))
+        except BaseException:
+            stop.hold()
+            kept = work.keep() if state.step else ""
+            progress.close()
+            if kept:
+                say(kept)
+            raise
+        for path in (checkpoint, partial_of(out)):
+            path.unlink(missing_ok=True)
     return state
+
+
+@dataclass
+class _Work:
+    """What a run has learned so far, and where it is kept. resumable: the step of the checkpoint that is there, 0 for
+    none."""
+
+    state: TrainingState
+    out: Path
+    checkpoint: Path
+    resumable: int
+
+    def save_checkpoint(self) -> str:
+        """Returns what kept it from being written, in words: training goes on where a disk has no room for it."""
+        try:
+            save_checkpoint(self.checkpoint, self.state)
+        except MotionError as error:
+            return f"There is no checkpoint of step {self.state.step}: {error}"
+        self.resumable = self.state.step
+        return ""
+
+    def keep(self) -> str:
+        """The motion so far first, which is small, then the checkpoint: a disk may have room for one of them only.
+        Returns what is kept, in words."""
+        path = self.out if _is_partial(self.out) else partial_of(self.out)
+        words = [f"Stopped after {self.state.step} of {self.state.settings.steps} steps."]
+        try:
+            save_embedding(path, finished(self.state))
+            words.append(f"{path} holds the motion so far.")
+        except MotionError as error:
+            words.append(f"The motion so far has no file of its own: {error}")
+        words.append(self.save_checkpoint())
+        if self.resumable:
+            words.append(f"--resume with the same options carries on from step {self.resumable}.")
+        return " ".join(filter(None, words))
+
+
+def _is_partial(out: Path) -> bool:
+    """Whether there is nothing that a run which was stopped would have to leave alone, such as a finished motion."""
+    if not out.exists():
+        return True
+    try:
+        details = load_embedding(out).details
+        return "score" not in details and details["trained_steps"] < details["steps"]
+    except (MotionError, KeyError, TypeError):  # a file of another kind
+        return False
 
 
 def finished(state: TrainingState, candidate: Candidate | None = None) -> MotionEmbedding:
@@ -128,22 +183,21 @@ def _earlier(out: Path, state: TrainingState, every: int) -> Iterator[Candidate]
 def _begin(
     model: VideoModel, latents: Tensor, chosen: Preset, details: dict[str, Any], checkpoint: Path, resume: bool
 ) -> TrainingState:
+    size = (latents.shape[3], latents.shape[4])
+    empty = chosen.empty(model.denoiser.backbone, latents.shape[2], size)
+    start = empty.with_tensors(empty.tensors, details=details)
     if resume and checkpoint.is_file():
         state = load_checkpoint(checkpoint, chosen.settings, model.device)
-        for key in SAME:
-            if state.embedding.details.get(key) != details.get(key):
-                what = OTHER.get(key) or f"{key} '{state.embedding.details.get(key)}'"
-                raise MotionError(
-                    f"{checkpoint.name} was trained on {what}: "
-                    f"resume with the same {key}, or train anew without --resume."
-                )
+        if field := difference(state.embedding, start):
+            raise MotionError(
+                f"{checkpoint.name} belongs to a run that differs in its {field}: resume with the same {field}, or "
+                f"delete that file to train anew."
+            )
         say(f"Carrying on from step {state.step}.")
         return state
     if resume:
         say(f"There is no unfinished run {checkpoint}: starting anew.")
-    size = (latents.shape[3], latents.shape[4])
-    empty = chosen.empty(model.denoiser.backbone, latents.shape[2], size)
-    return TrainingState.start(empty.with_tensors(empty.tensors, details=details), chosen.settings, model.device)
+    return TrainingState.start(start, chosen.settings, model.device)
 
 
 def _recent(losses: list[float]) -> float:

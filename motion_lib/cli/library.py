@@ -10,20 +10,21 @@ import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ..claims import Claimed, claimed
 from ..errors import MotionError
+from ..files import load_embedding
+from ..identity import difference
 from .common import load, say, show
 
 if TYPE_CHECKING:
     from ..backbones import VideoModel
 
+# What accelerate's launcher and torchrun tell a process, and what helps where they did not.
+WORLD = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
+UNSET = f"start with accelerate launch or torchrun, or unset {', '.join(WORLD)}."
 VIDEOS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".wmv", ".flv", ".gif", ".apng")
-# What must be so in a finished file for its video not to be learned again: the same clip, learned in the same way.
-SAME = (
-    *("clip_sha256", "prompt", "model", "preset", "loss", "learning_rate", "lr_schedule", "timesteps", "timestep_bias"),
-    *("train_debias", "motion_mask", "steps", "seed"),
-)
 
 
 def clips_in(folder: Path) -> list[Path]:
@@ -81,9 +82,25 @@ def files_of(clips: Sequence[Path], out: Path) -> dict[Path, Path]:
 
 
 def process_of(environment: Mapping[str, str]) -> tuple[int, int, int]:
-    """(number, of how many, number on this machine) of this process, as accelerate's launcher and torchrun say it."""
-    rank, count = int(environment.get("RANK", 0)), int(environment.get("WORLD_SIZE", 1))
-    return rank, count, int(environment.get("LOCAL_RANK", rank))
+    """(number, of how many, number on this machine) of this process, as accelerate's launcher and torchrun say it.
+
+    Raises MotionError where that cannot be: some videos would be nobody's.
+    """
+    found: dict[str, int] = {}
+    for name in WORLD:
+        value = environment.get(name)
+        try:
+            found |= {} if value is None else {name: int(value)}
+        except ValueError:
+            raise MotionError(
+                f"The environment variable {name} is '{value:.60}', not a whole number: {UNSET}"
+            ) from None
+    rank, count = found.get("RANK", 0), found.get("WORLD_SIZE", 1)
+    local = found.get("LOCAL_RANK", rank)
+    if not (0 <= rank < count and local >= 0):
+        named = ", ".join(f"{name} {value}" for name, value in found.items())
+        raise MotionError(f"The environment variables {named} name no process of a group: {UNSET}")
+    return rank, count, local
 
 
 def learn_all(options: argparse.Namespace, clips: Sequence[Path]) -> None:
@@ -91,6 +108,8 @@ def learn_all(options: argparse.Namespace, clips: Sequence[Path]) -> None:
 
     Raises MotionError at the end when some failed, and at once for what would fail with all of them.
     """
+    from .train import check_places
+
     if options.mask:
         raise MotionError("--mask belongs to one video: train that video by itself.")
     if options.prompt and len(options.prompt) > 1:
@@ -99,17 +118,21 @@ def learn_all(options: argparse.Namespace, clips: Sequence[Path]) -> None:
         raise MotionError(f"--out {options.out} must be a folder, because {options.video[0]} is a folder of videos.")
     prompts = prompts_of(clips, options.prompts, options.prompt[0] if options.prompt else None)
     rank, count, local = process_of(os.environ)
+    files = files_of(clips, options.out)
+    check_places(files[clips[0]])
     if options.device in ("auto", "cuda") and count > 1:
         import torch
 
         options.device = f"cuda:{local}" if torch.cuda.device_count() > local else "cpu"
-    files = files_of(clips, options.out)
     model = load(options)
     done: dict[str, str] = {}
     for number, clip in enumerate(clips[rank::count], start=1):
         say(f"[{number}/{len(clips[rank::count])}] {clip.name}")
         try:
             done[clip.name] = _learn(options, model, clip, prompts[clip], files[clip])
+        except Claimed as error:
+            done[clip.name] = f"is being learned by {error.holder}"
+            say(done[clip.name])
         except (MotionError, RuntimeError) as error:
             if isinstance(error, RuntimeError) and "out of memory" not in str(error):
                 raise
@@ -124,40 +147,23 @@ def learn_all(options: argparse.Namespace, clips: Sequence[Path]) -> None:
 
 
 def _learn(options: argparse.Namespace, model: VideoModel, clip: Path, prompt: str | None, out: Path) -> str:
-    """What became of one clip, in words."""
+    """What became of one clip, in words. Raises MotionError when the file that is there was made from something else,
+    or in another way."""
     from .learning import checkpoint_of
-    from .train import learn_one
+    from .train import check_places, learn_one, task_of
 
     if not prompt:
         raise MotionError(f"nothing says what it shows: write that to {clip.with_suffix('.txt').name} beside it.")
-    unfinished = checkpoint_of(out).is_file()
-    if out.is_file() and not unfinished:
-        _check_same(options, model, clip, prompt, out)
-        return "was learned before"
-    summary, steps = learn_one(options, model, [str(clip)], [prompt], out, resume=unfinished)
+    check_places(out)
+    with claimed(out):  # before looking at what is there, because another process may just have learned it
+        task = task_of(options, model, [str(clip)], [prompt])
+        unfinished = checkpoint_of(out).is_file()
+        if out.is_file() and not unfinished:
+            if field := difference(load_embedding(out), task.start):
+                raise MotionError(
+                    f"{out.name} is there already, from a run that differs in its {field}: give another --out, or "
+                    f"delete the file."
+                )
+            return "was learned before"
+        summary, steps = learn_one(options, model, task, out, resume=unfinished)
     return f"{out.name}, {summary['bytes'] / 1e6:.2f} MB, {steps} steps"
-
-
-def _check_same(options: argparse.Namespace, model: VideoModel, clip: Path, prompt: str, out: Path) -> None:
-    """Raise MotionError if the file that is there was made from something else, or in another way."""
-    from ..describe import details_of
-    from ..files import load_embedding
-    from .common import read_reference
-    from .train import chosen_preset
-
-    found: dict[str, Any] = load_embedding(out).details
-    read = read_reference(options, str(clip), model)
-    asked = details_of(
-        frames=read.frames,
-        fps=read.fps,
-        source=read.source,
-        prompt=prompt,
-        model=model.name,
-        preset=options.preset,
-        chosen=chosen_preset(options),
-    )
-    for key in SAME:
-        if found.get(key) != asked.get(key):
-            raise MotionError(
-                f"{out.name} is there already, made with another {key}: give another --out, or delete the file."
-            )

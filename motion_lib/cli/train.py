@@ -5,8 +5,9 @@ go into the motion. Several videos of one motion take one --prompt each. Ctrl-C 
 on. With --keep-best the run is judged along the way, and the best embedding is kept instead of the last.
 
 A folder of videos becomes a folder of files, --out; a folder of images is one video. What each shows stands in a text
-file of its name beside it (dance.mp4, dance.txt), or in --prompts. Run again, it carries on where it stopped. Several
-GPUs share the videos: accelerate launch --multi_gpu -m motion_lib train FOLDER …
+file of its name beside it (dance.mp4, dance.txt), or in --prompts. Run again, it carries on where it stopped. Processes
+on one or several machines share the videos of a folder: start the same command more than once, or with
+accelerate launch --multi_gpu -m motion_lib train FOLDER …
 
 examples:
   motion-inversion train dance.mp4 --prompt "a man dancing" --model zeroscope_v2_576w --out dance.safetensors
@@ -19,12 +20,14 @@ examples:
 from __future__ import annotations
 
 import argparse
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..atomic import check_writable
 from ..backbones.modes import MODES
-from ..embedding import COMPONENTS, QK_AXES, V_AXES
+from ..claims import claimed
+from ..embedding import COMPONENTS, QK_AXES, V_AXES, MotionEmbedding
 from ..errors import MotionError
 from ..integration import INTEGRATIONS
 from ..losses import LOSSES
@@ -48,6 +51,7 @@ if TYPE_CHECKING:
 
     from ..backbones import VideoModel
     from ..keeping import Keeper
+    from ..video import Clip
 
 EVERY = 50  # steps between two candidates
 
@@ -162,36 +166,57 @@ def run(options: argparse.Namespace) -> None:
         return
     if not options.prompt:
         raise MotionError("Say with --prompt what the video shows.")
-    summary, steps = learn_one(options, load(options), options.video, options.prompt, options.out, options.resume)
+    if len(options.prompt) != len(options.video):
+        raise MotionError(
+            f"--prompt was given {len(options.prompt)} times for {len(options.video)} videos: give it once for each."
+        )
+    check_places(options.out)
+    with claimed(options.out):
+        model = load(options)
+        task = task_of(options, model, options.video, options.prompt)
+        summary, steps = learn_one(options, model, task, options.out, options.resume)
     best = f", of which {summary['details']['trained_steps']} are kept" if options.keep_best else ""
     line = f"{options.out}: {summary['bytes'] / 1e6:.2f} MB, learned in {steps} steps{best}"
     show(summary, options.json, [line])
 
 
-def learn_one(
-    options: argparse.Namespace, model: VideoModel, videos: list[str], prompts: list[str], out: Path, resume: bool
-) -> tuple[dict[str, Any], int]:
-    """One motion, of one or several videos. Returns what the file says and the steps that were trained.
+def check_places(out: Path) -> None:
+    """Raise MotionError, before anything is learned, if a result or a checkpoint could not be written there."""
+    from .learning import checkpoint_of
 
-    Raises MotionError for what a user can mend.
-    """
+    check_writable(out)
+    check_writable(checkpoint_of(out))
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be learned, and how. mask: uint8 `[1 or f, h, w, 3]`. start: the embedding that training begins with;
+    its details say the rest."""
+
+    chosen: Preset
+    clips: list[Clip]
+    prompts: list[str]
+    mask: Tensor | None
+    start: MotionEmbedding
+
+
+def task_of(options: argparse.Namespace, model: VideoModel, videos: list[str], prompts: list[str]) -> Task:
+    """One motion, of one or several videos. Raises MotionError for what a user can mend."""
     import torch
 
     from ..describe import clip_hash, details_of
-    from ..region import region_of
-    from .inspect import describe
-    from .learning import learn
+    from ..identity import recorded
+    from ..models import BUNDLED
 
     chosen = chosen_preset(options)
     clips = [read_reference(options, video, model) for video in videos]
     counts = [len(clip.frames) for clip in clips]
     if len(set(counts)) > 1:
         raise MotionError(f"The videos have {', '.join(map(str, counts))} frames: give --frames {min(counts)}.")
-    with working("Encoding the clip"):
-        latents = torch.cat([model.encode_video(clip.frames) for clip in clips])
-    mask = read_mask(options, model, len(clips[0].frames)) if options.mask else None
+    frames = torch.cat([clip.frames for clip in clips])
+    mask = read_mask(options, model, counts[0]) if options.mask else None
     details = details_of(
-        frames=torch.cat([clip.frames for clip in clips]),
+        frames=frames,
         fps=clips[0].fps,
         source=", ".join(clip.source for clip in clips),
         prompt=" | ".join(prompts),
@@ -199,19 +224,38 @@ def learn_one(
         preset=options.preset,
         chosen=chosen,
     )
+    folder = BUNDLED[options.model][0] if options.model in BUNDLED else Path(options.model).expanduser()
+    details |= recorded(chosen.settings, folder)
     if mask is not None:
         details["mask_sha256"] = clip_hash(mask)
     if options.keep_best:
         details["scored_by"] = options.keep_best
+    size = model.latent_shape(counts[0], frames.shape[2], frames.shape[1])[3:]
+    empty = chosen.empty(model.denoiser.backbone, counts[0], size)
+    return Task(chosen, clips, prompts, mask, empty.with_tensors(empty.tensors, details=details))
+
+
+def learn_one(
+    options: argparse.Namespace, model: VideoModel, task: Task, out: Path, resume: bool
+) -> tuple[dict[str, Any], int]:
+    """Returns what the file says and the steps that were trained. Raises MotionError for what a user can mend."""
+    import torch
+
+    from ..region import region_of
+    from .inspect import describe
+    from .learning import learn
+
+    with working("Encoding the clip"):
+        latents = torch.cat([model.encode_video(clip.frames) for clip in task.clips])
     state = learn(
         model,
         latents,
-        prompts,
-        chosen,
-        details,
+        task.prompts,
+        task.chosen,
+        task.start.details,
         out,
-        mask=None if mask is None else region_of(mask, (latents.shape[3], latents.shape[4])),
-        keeper=keeper_of(options, model, chosen, clips[0].frames, latents[:1]),
+        mask=None if task.mask is None else region_of(task.mask, (latents.shape[3], latents.shape[4])),
+        keeper=keeper_of(options, model, task.chosen, task.clips[0].frames, latents[:1]),
         mode=options.mode,
         resume=resume,
     )

@@ -37,8 +37,8 @@ def train(folder: str, clip: str) -> Callable[..., int]:
 
     def run(out: Path, *options: str) -> int:
         steps = () if "--steps" in options else ("--steps", "4")
-        command = ["train", clip, "--prompt", "a bar", "--model", folder, "--out", str(out), *SMALL, *steps]
-        return main([*command, *options])
+        prompt = () if "--prompt" in options else ("--prompt", "a bar")
+        return main(["train", clip, *prompt, "--model", folder, "--out", str(out), *SMALL, *steps, *options])
 
     return run
 

@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 
 from motion_lib import load_embedding
+from motion_lib.claims import claimed
 from motion_lib.cli import learning, main
 from motion_lib.cli.library import clips_in, files_of, process_of, prompts_of, read_table
 from motion_lib.errors import MotionError
@@ -101,7 +102,9 @@ def test_bad_clips_do_not_stop_the_rest(library, clips: Path, tmp_path: Path, ca
 def test_a_file_made_otherwise_is_not_taken_for_done(library, tmp_path: Path, capsys) -> None:
     assert library() == 0
     assert library("--seed", "5") == 2
-    assert "a.safetensors is there already, made with another seed: give another --out" in capsys.readouterr().out
+    assert "a.safetensors is there already, from a run that differs in its seed: give another --out" in (
+        capsys.readouterr().out
+    )
 
 
 def test_two_processes_share_the_videos(clips: Path, folder: str, tmp_path: Path) -> None:
@@ -191,3 +194,75 @@ def test_modes_learn_the_same(mode: str, train, motion: str, tmp_path: Path, cap
     for key, tensor in found.tensors.items():
         away = (tensor - expected.tensors[key]).float().abs().median()
         assert away < 0.01 * expected.tensors[key].float().abs().median() + 1e-4
+
+
+@pytest.mark.parametrize("change", [("--sites", "all"), ("--components", "qk"), ("--v-axes", "1d")])
+def test_a_file_of_something_else_is_not_taken_for_done(change: tuple[str, str], library, clips, capsys) -> None:
+    for name in "bc":
+        (clips / f"{name}.mp4").unlink()
+    assert library("--sites", "coarse") == 0
+    capsys.readouterr()
+    assert library("--sites", "coarse", *change) == 2
+    said, field = capsys.readouterr().out, change[0].strip("-").replace("-", "_")
+    assert "was learned before" not in said and f"from a run that differs in its {field}" in said
+    assert library("--sites", "coarse") == 0 and "was learned before" in capsys.readouterr().out
+
+
+def test_what_another_process_learns_is_left_to_it(library, tmp_path: Path, capsys) -> None:
+    with claimed(tmp_path / "out" / "b.safetensors"):
+        assert library() == 0
+    assert f"b.mp4: is being learned by process {os.getpid()} on" in capsys.readouterr().out
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.safetensors", "c.safetensors"]
+
+
+def test_processes_started_by_hand_share_the_videos(clips: Path, folder: str, tmp_path: Path) -> None:
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "motion_lib", *command(clips, folder, tmp_path / "out", "--steps", "8", "--json")],
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            cwd=Path(__file__).parents[2],
+            stdout=subprocess.PIPE,
+        )
+        for _ in range(2)
+    ]
+    results = [json.loads(process.communicate()[0])["clips"] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    learned = [name for result in results for name, what in result.items() if "8 steps" in what]
+    assert sorted(learned) == ["a.mp4", "b.mp4", "c.mp4"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [f"{name}.safetensors" for name in "abc"]
+
+
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        ({"RANK": "first", "WORLD_SIZE": "2"}, "RANK is 'first', not a whole number"),
+        ({"RANK": "0", "WORLD_SIZE": ""}, "WORLD_SIZE is '', not a whole number"),
+        ({"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "x"}, "LOCAL_RANK is 'x'"),
+        ({"RANK": "2", "WORLD_SIZE": "2"}, "RANK 2, WORLD_SIZE 2 name no process"),
+        ({"RANK": "3"}, "RANK 3 name no process"),
+        ({"RANK": "-1", "WORLD_SIZE": "2"}, "RANK -1, WORLD_SIZE 2 name no process"),
+        ({"WORLD_SIZE": "0"}, "WORLD_SIZE 0 name no process"),
+        ({"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "-1"}, "LOCAL_RANK -1 name no process"),
+    ],
+)
+def test_processes_that_cannot_be(environment: dict[str, str], words: str) -> None:
+    with pytest.raises(MotionError, match=f"{words}.*unset RANK, WORLD_SIZE, LOCAL_RANK"):
+        process_of(environment)
+
+
+def test_a_process_beyond_the_world_is_one_sentence(library, monkeypatch, tmp_path: Path, capsys) -> None:
+    monkeypatch.setenv("RANK", "5")
+    assert library() == 2
+    assert "RANK 5 name no process of a group" in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_found_before_anything_is_loaded(
+    library, tmp_path, monkeypatch, capsys
+) -> None:
+    from motion_lib.cli import library as module
+
+    monkeypatch.setattr(module, "load", None)
+    (tmp_path / "out").symlink_to(tmp_path / "file" / "deeper")
+    (tmp_path / "file").write_text("")
+    assert library() == 2
+    assert "Cannot write" in capsys.readouterr().err
