@@ -12,6 +12,7 @@ from .embedding import LoadMotionEmbedding, SaveMotionEmbedding
 from .host.folders import register_folders
 from .load import LoadMotionVideoModel
 from .noise import InvertVideoToNoise, MixInversionNoise
+from .options import TrainingOptions
 from .report import MotionReport
 from .train import TrainMotionEmbedding
 
@@ -20,6 +21,7 @@ NODES: list[type[io.ComfyNode]] = [
     SampleClip,
     PrepareReferenceClip,
     TrainMotionEmbedding,
+    TrainingOptions,
     ApplyMotionEmbedding,
     ApplyMotionEmbeddingAdvanced,
     InvertVideoToNoise,

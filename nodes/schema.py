@@ -13,6 +13,7 @@ CATEGORY = "motion inversion"
 
 MotionEmbeddingType = io.Custom("MOTION_EMBEDDING")
 LossMapType = io.Custom("LOSS_MAP")
+TrainingOptionsType = io.Custom("MOTION_TRAINING_OPTIONS")
 
 
 def schema(node_id: str, **arguments: Any) -> io.Schema:
@@ -29,6 +30,15 @@ def advanced(kind: Any, name: str, **arguments: Any) -> io.Input:
     if "advanced" in inspect.signature(kind.Input).parameters:
         arguments["advanced"] = True
     return kind.Input(name, optional=True, **arguments)
+
+
+def moved(inputs: list[io.Input]) -> list[io.Input]:
+    """Inputs that another node has taken over: graphs that still give them mean what they meant, but the page shows
+    only those that a workflow sets to something (see web/moved_inputs.js)."""
+    for given in inputs:
+        given.optional = True
+        given.extra_dict = {**given.extra_dict, "hidden": True}
+    return inputs
 
 
 def in_order(start_percent: float, end_percent: float) -> bool | str:

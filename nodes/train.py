@@ -20,7 +20,7 @@ from ..motion_lib.files import load_embedding, save_embedding
 from ..motion_lib.presets import LEARNED, PRESETS, Preset
 from ..motion_lib.region import on_latents
 from ..motion_lib.training import TrainingSettings, TrainingState, train
-from .choices import choice_inputs, chosen_preset
+from .choices import Options, chosen_preset, option_inputs
 from .host.denoiser import backbone_of, text_embedding, video_latents
 from .host.fingerprint import fingerprint, model_state
 from .host.folders import EMBEDDINGS, TRAINED, result_path
@@ -28,8 +28,8 @@ from .host.graph import clip_above, prompt_above
 from .host.images import frames_of
 from .host.session import Progress
 from .host.shown import NODE_ID, say
-from .host.training import SAVE_MEMORY, ready_to_train
-from .schema import LossMapType, MotionEmbeddingType, advanced, schema
+from .host.training import ready_to_train
+from .schema import LossMapType, MotionEmbeddingType, TrainingOptionsType, moved, schema
 
 
 class TrainMotionEmbedding(io.ComfyNode):
@@ -55,8 +55,8 @@ class TrainMotionEmbedding(io.ComfyNode):
                     default=0,
                     min=0,
                     max=100_000,
-                    tooltip="How long to learn; 0 takes the preset's number. More follows the clip more closely, and "
-                    "takes its look with it in the end.",
+                    tooltip="How long to learn; 0 takes the preset's number. With more steps the video follows the "
+                    "clip more closely, and in the end takes on its look as well.",
                 ),
                 io.Int.Input(
                     "seed",
@@ -64,41 +64,35 @@ class TrainMotionEmbedding(io.ComfyNode):
                     min=0,
                     max=0xFFFFFFFF,
                     control_after_generate=False,
-                    tooltip="Of the noise and the order of timesteps that are drawn while learning.",
+                    tooltip="Decides the noise and the timesteps that are drawn while learning.",
                 ),
-                io.Vae.Input("vae", optional=True, tooltip="Shows a live preview of what the model makes of the clip."),
+                io.Vae.Input("vae", optional=True, tooltip="Shows a preview of what the model makes of the clip."),
                 io.Image.Input(
                     "frames",
                     optional=True,
-                    tooltip="The frames that were encoded: the file keeps a small picture of them. Leave it out if "
+                    tooltip="The frames that were encoded, of which the file keeps small pictures. Leave this out if "
                     "they are not yours to share.",
                 ),
                 io.Float.Input(
                     "frame_rate",
                     optional=True,
                     force_input=True,
-                    tooltip="From Prepare Reference Clip: the file says at which rate the motion has its own speed.",
+                    tooltip="From Prepare Reference Clip. The file records at which frame rate the motion has its "
+                    "original speed.",
                 ),
                 io.Mask.Input(
                     "region",
                     optional=True,
-                    tooltip="Where the clip counts: what moves outside is not learned. One mask, or one per frame.",
+                    tooltip="The part of the picture to learn from; what moves outside of it is not learned. Connect "
+                    "one mask, or one for every frame.",
                 ),
-                *choice_inputs(),
-                advanced(
-                    io.Combo,
-                    "save_memory",
-                    options=list(SAVE_MEMORY),
-                    default="auto",
-                    tooltip="on computes parts twice instead of keeping them, for about a third more time; auto does "
-                    "as much of that as the memory of the GPU needs.",
+                TrainingOptionsType.Input(
+                    "options",
+                    optional=True,
+                    tooltip="From Training Options, for everything else that can be chosen. Without it, all is as the "
+                    "preset has it.",
                 ),
-                advanced(
-                    io.Boolean,
-                    "reuse",
-                    default=True,
-                    tooltip="Take a result from disk that was trained from the same inputs; off trains anew.",
-                ),
+                *moved(option_inputs()),
             ],
             outputs=[
                 MotionEmbeddingType.Output(
@@ -121,11 +115,13 @@ class TrainMotionEmbedding(io.ComfyNode):
         frames=None,
         frame_rate: float | None = None,
         region=None,
+        options: Options | None = None,
         save_memory: str = "auto",
         reuse: bool = True,
         **choices: Any,
     ) -> io.NodeOutput:
-        chosen = chosen_preset(preset, steps, seed, choices)
+        options = options or Options(choices, save_memory, reuse)
+        chosen = chosen_preset(preset, steps, seed, options.choices)
         backbone = backbone_of(model)
         latents = video_latents(model, latent, management.intermediate_device())
         text = text_embedding(model, positive, management.intermediate_device())
@@ -137,16 +133,16 @@ class TrainMotionEmbedding(io.ComfyNode):
         name = f"{preset}_{key[:16]}"
         finished, unfinished = result_path(TRAINED, f"{name}.safetensors"), result_path(TRAINED, f"{name}.checkpoint")
         details = _details(cls, frames, frame_rate, model.model.folder.name, preset, chosen)
-        if reuse and finished.is_file():
+        if options.reuse and finished.is_file():
             kept = load_embedding(finished)
             # What it was learned from may have been connected later, and the advice be that of a newer version.
             kept = replace(kept, details={**kept.details, **details, "date": kept.details.get("date", "")})
             return _output(cls, kept, f"Reused {TRAINED}/{finished.name}, trained from the same inputs.")
         began = time.monotonic()
         shape = (latents.shape[2], latents.shape[1], *latents.shape[3:])
-        with ready_to_train(model, shape, start, save_memory, vae) as (denoiser, device, plan):
+        with ready_to_train(model, shape, start, options.save_memory, vae) as (denoiser, device, plan):
             say(cls, plan.describe())
-            state = _begin(unfinished if reuse else None, start, settings, device)
+            state = _begin(unfinished if options.reuse else None, start, settings, device)
             progress = Progress(model, settings.steps, vae, state.step)
             try:
                 for state in train(denoiser, latents.to(device), text.to(device), state, mask):  # noqa: B020

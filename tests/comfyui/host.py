@@ -17,6 +17,9 @@ from typing import Any
 
 PACK = Path(__file__).resolve().parents[2]
 TEXT_EVENT = 3  # of binary messages; the others are previews
+# Newer versions forget results of the very graph that they run when less than this many GB of memory are free: what the
+# tests find must not depend on what other programs leave.
+KEEP_RESULTS = ("--cache-ram", "0")
 START_SECONDS, STOP_SECONDS, HISTORY_SECONDS = 180, 20, 20
 
 
@@ -45,6 +48,11 @@ def prepare_base(base: Path, pack: Path = PACK) -> None:
     (base / "custom_nodes" / "ComfyUI-MotionInversion").symlink_to(pack)
 
 
+def node_of(graph: dict[str, Any], kind: str) -> str:
+    """The number of the first node of this kind in a graph of the API's format."""
+    return next(number for number, node in graph.items() if node["class_type"] == kind)
+
+
 @dataclass
 class Run:
     """What became of one queued graph."""
@@ -67,7 +75,14 @@ class Rejected(Exception):
 class Server:
     """ComfyUI on a loopback port."""
 
-    def __init__(self, folder: Path, python: Path, base: Path, environment: dict[str, str] | None = None):
+    def __init__(
+        self,
+        folder: Path,
+        python: Path,
+        base: Path,
+        environment: dict[str, str] | None = None,
+        further: tuple[str, ...] = KEEP_RESULTS,
+    ):
         self.folder, self.base = folder, base
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -75,6 +90,7 @@ class Server:
         self.url = f"http://127.0.0.1:{self.port}"
         arguments = ["--cpu", "--listen", "127.0.0.1", "--port", str(self.port), "--base-directory", str(base)]
         arguments += ["--database-url", "sqlite:///:memory:", "--preview-method", "auto", "--disable-api-nodes"]
+        arguments += further
         self.log_path = base / f"server-{self.port}.log"
         self.log = self.log_path.open("w")
         self.process = subprocess.Popen(

@@ -56,6 +56,9 @@ def test_the_archive_holds_what_is_needed_and_nothing_else(comfy, clone):
         "requirements.txt",
         "nodes/__init__.py",
         "nodes/web/docs/MotionInversionTrain.md",
+        "nodes/web/moved_inputs.js",
+        "subgraphs/Learn a Motion.json",
+        "subgraphs/Video with this Motion.json",
         "motion_lib/models/sprite_t2v/unet/diffusion_pytorch_model.safetensors",
         "motion_lib/samples/figure_eight.mp4",
         "motion_lib/samples/figure_eight.safetensors",
@@ -63,7 +66,8 @@ def test_the_archive_holds_what_is_needed_and_nothing_else(comfy, clone):
         "workflows/1_quickstart.jpg",
     }
     assert needed <= names
-    unwanted = [n for n in names if n.startswith(("tests/", ".github/", "docs/")) or "__pycache__" in n]
+    outside = ("tests/", ".github/", "docs/", "workflows/notes/")
+    unwanted = [n for n in names if n.startswith(outside) or "__pycache__" in n or re.match(r"workflows/.*\.py", n)]
     assert unwanted == []
     assert archive.stat().st_size < 40e6
 
@@ -77,8 +81,8 @@ def test_the_archive_alone_is_a_working_pack(comfy, clone, host, tmp_path):
     zipfile.ZipFile(archive).extractall(tmp_path / "custom_nodes" / "motion-inversion")
     with Server(*host, tmp_path, THREADS) as server:
         nodes = [name for name in server.get("/object_info") if name.startswith("MotionInversion")]
-        assert len(nodes) == 16
-        assert len(server.get("/workflow_templates")["motion-inversion"]) == 7
+        assert len(nodes) == 17
+        assert len(server.get("/workflow_templates")["motion-inversion"]) == 8
 
 
 def test_comfy_run_runs_a_workflow(comfy, server, tmp_path):

@@ -42,6 +42,26 @@ def test_the_shared_embedding_was_made_by_its_preset():
 
 def test_every_workflow_has_a_picture_a_note_and_both_formats():
     names = {path.stem for path in API}
-    assert len(names) == 7
+    assert len(names) == 8
     for folder, suffix in ((WORKFLOWS, ".json"), (WORKFLOWS, ".jpg"), (WORKFLOWS / "notes", ".md")):
         assert {path.stem for path in folder.glob(f"*{suffix}")} == names
+
+
+def test_the_quickstart_is_small_and_made_of_the_published_subgraphs():
+    quickstart = json.loads((WORKFLOWS / "1_quickstart.json").read_text())
+    assert len(quickstart["nodes"]) <= 10
+    published = [json.loads(path.read_text()) for path in (WORKFLOWS.parent / "subgraphs").glob("*.json")]
+    definitions = [whole["definitions"]["subgraphs"][0] for whole in published]
+    assert sorted(definitions, key=str) == sorted(quickstart["definitions"]["subgraphs"], key=str)
+
+
+@pytest.mark.parametrize(
+    "path", [*WORKFLOWS.glob("*.json"), *WORKFLOWS.parent.glob("subgraphs/*.json")], ids=lambda path: path.stem
+)
+def test_no_two_nodes_of_a_workflow_and_its_subgraphs_have_the_same_number(path):
+    """Newer versions of the page would number them anew, and the API workflow would be another."""
+    workflow = json.loads(path.read_text())
+    graphs = [workflow, *workflow.get("definitions", {}).get("subgraphs", [])]
+    numbers = [node["id"] for graph in graphs for node in graph["nodes"]]
+    assert len(numbers) == len(set(numbers))
+    assert max(numbers) <= workflow["last_node_id"]
