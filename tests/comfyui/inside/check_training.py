@@ -195,7 +195,8 @@ def hybrid_training() -> dict:
     with torch.inference_mode():
         words = clip.encode_from_tokens_scheduled(clip.tokenize("a red circle on a grey plain background"))
         latent = {"samples": loader[2].encode(clip_pixels())}
-        trained = node.execute(loader[0], words, latent, "object", 3, 0, region=region, loss="hybrid", reuse=False)
+        chosen = pack("nodes.options").TrainingOptions.execute(loss="hybrid", reuse=False)[0]
+        trained = node.execute(loader[0], words, latent, "object", 3, 0, region=region, options=chosen)
     learned, losses = trained[0], trained[1]["loss"]
     return {
         "steps": len(losses),
