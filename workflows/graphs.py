@@ -60,7 +60,7 @@ def follow() -> Parts:
         "MotionInversionApply", (1180, 320), model=model[MODEL], motion_embedding=embedding, strength=strength
     )
     noise = graph.mixed(model, graph.inverted(model, latent, steps), weight, seed)
-    empty = graph.add("LatentMultiply", (1580, 480), samples=latent[0], multiplier=0.0)
+    empty = graph.add("LatentMultiply", (1580, 480), "Empty, of the same size", samples=latent[0], multiplier=0.0)
     frames = graph.sample_from(noise, empty, model, applied, text, steps, guidance, scheduler, negative)
     video = graph.add("CreateVideo", (1960, 140), images=frames[0], fps=rate)
     graph.outputs |= {"video": video[0], "frames": frames[0]}

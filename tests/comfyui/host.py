@@ -53,6 +53,19 @@ def node_of(graph: dict[str, Any], kind: str) -> str:
     return next(number for number, node in graph.items() if node["class_type"] == kind)
 
 
+def differences(prompt: dict[str, Any], expected: dict[str, Any]) -> dict[str, Any]:
+    """Where what would be queued is not what a workflow of the API's format says. An older ComfyUI has fewer inputs."""
+    found: dict[str, Any] = {number: "is in one of them only" for number in prompt.keys() ^ expected.keys()}
+    for number in prompt.keys() & expected.keys():
+        kinds = prompt[number]["class_type"], expected[number]["class_type"]
+        if kinds[0] != kinds[1]:
+            found[number] = kinds
+        for name, value in prompt[number]["inputs"].items():
+            if expected[number]["inputs"].get(name) != value:
+                found[f"{number}.{name}"] = value, expected[number]["inputs"].get(name)
+    return found
+
+
 @dataclass
 class Run:
     """What became of one queued graph."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from .host import PACK, Server, node_of
+from .host import PACK, Server, differences, node_of
 
 PACK_NAME = "ComfyUI-MotionInversion"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
@@ -65,19 +65,6 @@ def test_every_template_opens_without_missing_nodes_or_lost_values(page):
         assert missing == [], name
         prompt = page.evaluate("window.app.graphToPrompt().then(p => p.output)")
         assert differences(prompt, json.loads((PACK / "workflows" / "api" / f"{name}.json").read_text())) == {}, name
-
-
-def differences(prompt: dict, expected: dict) -> dict:
-    """Where what the page would queue is not what the API workflow says. An older ComfyUI has fewer inputs."""
-    found: dict[str, Any] = {number: "is in one of them only" for number in prompt.keys() ^ expected.keys()}
-    for number in prompt.keys() & expected.keys():
-        kinds = prompt[number]["class_type"], expected[number]["class_type"]
-        if kinds[0] != kinds[1]:
-            found[number] = kinds
-        for name, value in prompt[number]["inputs"].items():
-            if expected[number]["inputs"].get(name) != value:
-                found[f"{number}.{name}"] = value, expected[number]["inputs"].get(name)
-    return found
 
 
 def test_the_subgraphs_are_in_the_node_library(page):

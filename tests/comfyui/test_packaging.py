@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from .conftest import THREADS
-from .host import PACK, Server
+from .host import PACK, Server, differences
 
 ENVIRONMENT = {**os.environ, "COMFY_NO_TELEMETRY": "1", "DO_NOT_TRACK": "1", "CI": "1"}
 
@@ -92,6 +92,16 @@ def test_comfy_run_runs_a_workflow(comfy, server, tmp_path):
     graph.write_text(json.dumps(workflow("2_use_a_shared_embedding", KSampler={"steps": 2, "seed": 5})))
     command = [comfy, "--skip-prompt", "run", "--workflow", str(graph), "--host", "127.0.0.1"]
     run([*command, "--port", str(server.port), "--wait", "--timeout", "280"], tmp_path)
+
+
+def test_comfy_run_reads_the_workflows_as_the_page_does(server):
+    """It is given them as they are, with subgraphs, settings that moved, and choices that bring further inputs."""
+    convert = pytest.importorskip("comfy_cli.workflow_to_api", reason="no comfy-cli beside the tests")
+    known = server.get("/object_info")
+    for path in sorted((PACK / "workflows").glob("*.json")):
+        graph = convert.convert_ui_to_api(json.loads(path.read_text()), known)
+        written = json.loads((path.parent / "api" / path.name).read_text())
+        assert differences(graph, written) == {}, path.stem
 
 
 def dependencies() -> list[str]:
