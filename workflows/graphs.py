@@ -86,9 +86,9 @@ def quickstart() -> Graph:
         frame_rate=learned[3],
     )
     graph.save(made, 0, (1220, 0), "quickstart")
-    report = graph.report(learned[2], made[1], (1220, 460))
+    report = graph.report(learned[2], made[1], (1220, 510))
     graph.save_frames(report, (1620, 0), "quickstart_tracks")
-    graph.note((0, 360), (340, 480))
+    graph.note((0, 360), (340, 420))
     return graph
 
 

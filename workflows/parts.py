@@ -140,4 +140,4 @@ class Parts(Graph):
         self.save(video, 0, (x, y + 200), name)
 
     def report(self, reference: Link, frames: Link, position: tuple[int, int] = (1960, 140)) -> Node:
-        return self.add("MotionInversionReport", position, size=(340, 240), reference=reference, generated=frames)
+        return self.add("MotionInversionReport", position, size=(340, 300), reference=reference, generated=frames)
