@@ -10,6 +10,7 @@ from .. import __version__
 from ..errors import MotionError
 from . import benchmark, convert, demo, edit, evaluate, generate, inspect, train
 from .memory import keep_freed_memory
+from .values import Parser
 
 COMMANDS = {
     "demo": demo,
@@ -24,7 +25,7 @@ COMMANDS = {
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="motion-inversion",
         description="Learn the motion of one video and give it to others. Start with: motion-inversion demo",
     )
@@ -46,9 +47,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit code: 0 done, 2 bad input (explained in one sentence), 130 interrupted."""
-    options = build_parser().parse_args(arguments)
-    keep_freed_memory()
     try:
+        options = build_parser().parse_args(arguments)
+        keep_freed_memory()
         options.run(options)
     except MotionError as error:
         return _complain(str(error))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..errors import MotionError
+
+PIXELS_AT_ONCE = 1 << 21
 
 
 def check_clip_tensor(frames: Tensor, what: str = "The clip", least: int = 1, side: int = 1) -> None:
@@ -36,6 +39,12 @@ def check_pair(reference: Tensor, output: Tensor, least: int = 1) -> None:
 def planes(frames: Tensor) -> Tensor:
     """Frames `[f, 3, h, w]` in [0, 1]."""
     return frames.permute(0, 3, 1, 2).float() / 255
+
+
+def parts(frames: Tensor) -> Iterator[Tensor]:
+    """The same as `planes`, of a few frames at a time: measures of single frames take several times as much memory."""
+    at_once = max(1, PIXELS_AT_ONCE // (frames.shape[1] * frames.shape[2]))
+    return (planes(part) for part in frames.split(at_once))
 
 
 def opencv() -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from fractions import Fraction
 from itertools import pairwise
@@ -16,6 +15,8 @@ from PIL import Image
 
 from ..atomic import replacing
 from ..errors import MotionError
+from ..shown import shown
+from .limits import FASTEST, SLOWEST, is_rate
 
 # The matrix of swscale's default conversion, written down so that no player has to guess: values of ITU-T H.273.
 COLOUR_TAGS = {"color_primaries": 1, "color_trc": 1, "colorspace": 6, "color_range": 1}
@@ -39,9 +40,11 @@ def write_video(path: str | Path, frames: torch.Tensor, fps: float) -> None:
     path = Path(path)
     writer = WRITERS.get(path.suffix.lower())
     if writer is None:
-        raise MotionError(f"{path.name} cannot be written as a video; use one of {', '.join(WRITERS)}.")
-    if not (math.isfinite(fps) and fps > 0):
-        raise MotionError(f"fps is {fps}, but {path.name} needs a positive number of frames per second.")
+        raise MotionError(f"{shown(path.name)} cannot be written as a video; use one of {', '.join(WRITERS)}.")
+    if not is_rate(fps):
+        raise MotionError(
+            f"fps is {shown(fps)}, but {shown(path.name)} needs frames per second from {SLOWEST:g} to {FASTEST:g}."
+        )
     pixels = to_uint8(frames)
     with replacing(path) as temporary:
         try:
