@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import MotionError
+from ..shown import printable
 from .values import seed
 
 if TYPE_CHECKING:
@@ -124,15 +125,14 @@ def read_reference(options: argparse.Namespace, video: str, model: VideoModel) -
 
 
 def say(text: str) -> None:
-    print(text, file=sys.stderr)
+    print(printable(text), file=sys.stderr)
 
 
 def show(result: dict[str, Any], as_json: bool, lines: Iterable[str]) -> None:
-    """Print the result: as JSON where a machine reads, else as lines."""
+    """Print the result: as JSON where a machine reads, else as lines; in both what a file says acts on no terminal."""
     if as_json:
-        print(json.dumps(without_nan(result), indent=2, ensure_ascii=False))
-    else:
-        print("\n".join(lines))
+        lines = json.dumps(without_nan(result), indent=2, ensure_ascii=False).split("\n")
+    print("\n".join(map(printable, lines)))
 
 
 def without_nan(value: Any) -> Any:

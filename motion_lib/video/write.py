@@ -38,20 +38,25 @@ def write_video(path: str | Path, frames: torch.Tensor, fps: float) -> None:
         MotionError: unknown extension, wrong shape, dtype, value or rate, or a file that cannot be written.
     """
     path = Path(path)
-    writer = WRITERS.get(path.suffix.lower())
-    if writer is None:
-        raise MotionError(f"{shown(path.name)} cannot be written as a video; use one of {', '.join(WRITERS)}.")
-    if not is_rate(fps):
-        raise MotionError(
-            f"fps is {shown(fps)}, but {shown(path.name)} needs frames per second from {SLOWEST:g} to {FASTEST:g}."
-        )
+    check_writable(path, fps)
     pixels = to_uint8(frames)
     with replacing(path) as temporary:
         try:
-            writer(temporary, pixels, fps)
+            WRITERS[path.suffix.lower()](temporary, pixels, fps)
         except (av.error.FFmpegError, ValueError, RuntimeError) as error:
             reason = getattr(error, "strerror", None) or error  # the disk is full, or an encoder refuses the size
             raise MotionError(f"Cannot write {path}: {reason}; check size, format and free space.") from error
+
+
+def check_writable(path: str | Path, fps: float) -> None:
+    """Raise MotionError for an extension or a rate that `write_video` would refuse, before anything is computed."""
+    path = Path(path)
+    if path.suffix.lower() not in WRITERS:
+        raise MotionError(f"{shown(path.name)} cannot be written as a video; use one of {', '.join(WRITERS)}.")
+    if not is_rate(fps):
+        raise MotionError(
+            f"fps is {shown(fps, 40)}, but {shown(path.name)} needs frames per second from {SLOWEST:g} to {FASTEST:g}."
+        )
 
 
 def to_uint8(frames: torch.Tensor) -> np.ndarray:
@@ -99,8 +104,8 @@ def write_webm(path: Path, pixels: np.ndarray, fps: float) -> None:
 
 
 def write_gif(path: Path, pixels: np.ndarray, fps: float) -> None:
-    if fps > 50:
-        raise MotionError(f"A GIF plays at most 50 frames per second, not {fps:g}; write .webp or .mp4.")
+    if not 0.002 <= fps <= 50:  # a frame lasts 2 to 65535 hundredths of a second
+        raise MotionError(f"A GIF plays from 0.002 to 50 frames per second, not {fps:g}; write .webp or .mp4.")
     save_animation(path, pixels, durations(len(pixels), fps, tick=10))
 
 

@@ -31,7 +31,7 @@ ROOT = Path(__file__).parents[2]
 HANG = 20.0  # seconds of work, or of waiting for something that does not come
 MEMORY = 10**9  # bytes above what good inputs take
 PLENTY = 4 * 10**8  # bytes that a worker may have kept from earlier cases
-SENTENCE, OUTPUT = 1000, 100_000  # characters
+SENTENCE, OUTPUT = 2100, 100_000  # characters
 COMPLAINT = re.compile(r"^motion-inversion( \w+)*: ", re.MULTILINE)
 LIBRARY = "motion_lib.cli:main"
 
