@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 from .assets import build_assets
-from .judge import Judge, tally
+from .judge import Bench, Judge, tally
 from .many import GENERATORS, generator, shares
 
 
@@ -30,13 +30,17 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as scratch:
         (Path(scratch) / "assets").mkdir()
         assets = build_assets(Path(scratch) / "assets")
+        (Path(scratch) / "bench").mkdir()
+        bench = Bench(Path(scratch) / "bench")
         for name in names:
             of_all = shares(options.many)[name]
             last = options.first + (options.many if options.generator and options.many else of_all)
             seeds = range(options.first, last) if options.seed is None else [options.seed]
-            (Path(scratch) / name).mkdir()
+            if reason := getattr(generator(name), "MISSING", ""):
+                print(f"{name}: {reason}", file=sys.stderr)
+                continue
             verdicts = []
-            for verdict in Judge(generator(name), assets, Path(scratch) / name).judge(seeds, options.keep):
+            for verdict in Judge(generator(name), assets, bench).judge(seeds, options.keep):
                 if verdict.troubles or options.seed is not None:
                     print(name, verdict, flush=True)
                 if options.seed is not None:
@@ -46,8 +50,9 @@ def main() -> int:
             counts[name] = tally(verdicts)
             troubles += sum(bool(verdict.troubles) for verdict in verdicts)
             print(f"{name}: {counts[name]}", file=sys.stderr, flush=True)
+        bench.close()
     columns = list(next(iter(counts.values())))
-    print("| input | " + " | ".join(columns) + " |\n|---" * 1 + "|---:" * len(columns) + "|")
+    print("| input | " + " | ".join(columns) + " |\n|---" + "|---:" * len(columns) + "|")
     for name, row in counts.items():
         print(f"| {name.replace('_', ' ')} | " + " | ".join(f"{value:,}" for value in row.values()) + " |")
     return 1 if troubles else 0

@@ -73,6 +73,7 @@ class Worker:
     """The process in which cases run, started anew when one has ended it."""
 
     def __init__(self, scratch: Path, python: str = sys.executable):
+        self.python = python
         home = scratch / "home"
         home.mkdir(exist_ok=True)
         self.log = scratch / "log"
@@ -144,14 +145,27 @@ class Worker:
             return 0
 
 
-class Judge:
-    """Judges the cases of one generator. scratch: an empty folder for all of it."""
+class Bench:
+    """Where cases are run: a folder, and the process, which one generator hands on to the next."""
 
-    def __init__(self, generator: ModuleType, assets: Assets, scratch: Path):
-        self.generator, self.assets, self.scratch = generator, assets, scratch
-        self.folder, self.outside = scratch / "case", scratch / "outside"
-        self.usual = 0
+    def __init__(self, scratch: Path):
+        self.scratch = scratch
         self.worker: Worker | None = None
+
+    def close(self) -> None:
+        if self.worker:
+            self.worker.close()
+        self.worker = None
+
+
+class Judge:
+    """Judges the cases of one generator."""
+
+    def __init__(self, generator: ModuleType, assets: Assets, bench: Bench):
+        self.generator, self.assets, self.bench, self.scratch = generator, assets, bench, bench.scratch
+        self.folder, self.outside = self.scratch / "case", self.scratch / "outside"
+        self.usual: int | None = None
+        self.resting = 0
 
     def judge(self, seeds: Iterable[int], keep: Path | None = None) -> Iterator[Verdict]:
         """keep: where the folder of the last case is copied to."""
@@ -164,26 +178,24 @@ class Judge:
                     shutil.copytree(self.scratch, keep, symlinks=True, dirs_exist_ok=True)
                 yield self._judged(case, seed)
         finally:
-            if self.worker:
-                self.worker.close()
             self._empty()
         assert fingerprints(Path(self.assets.folder)) == before, "a case changed the files that all share"
 
     def _judged(self, case: Case, seed: int) -> Verdict:
-        worker = self._ready()
+        worker, usual = self._ready()
         before, outside = fingerprints(self.folder), fingerprints(self.outside)
         with Opened(self.outside) as opened:
-            answer = worker.run(case, self.folder, self.usual + MEMORY)
+            answer = worker.run(case, self.folder, usual + MEMORY)
         output = worker.log.read_text(encoding="utf-8", errors="replace") if worker.log.exists() else ""
         verdict = Verdict(case.name, seed, answer.get("code"), output, answer.get("memory", 0))
         found = verdict.troubles
         if "trouble" in answer:
             found[answer["trouble"]] = answer["text"]
-            self.worker = None
+            self.bench.close()
         elif answer["trace"] or verdict.code not in (0, 2):
             found["traceback"] = (answer["trace"].strip() or f"exit code {verdict.code}")[-1500:]
         else:
-            if verdict.memory > self.usual + MEMORY:
+            if verdict.memory > usual + MEMORY:
                 found["memory"] = f"{verdict.memory / 1e9:.1f} GB"
             if words := bad_words(verdict.code, output):
                 found["words"] = words
@@ -200,27 +212,30 @@ class Judge:
             found["left"] = str(left)
         return verdict
 
-    def _ready(self) -> Worker:
-        """A worker that has run the good inputs, and does not hold much from earlier ones."""
-        if self.worker and self.worker.used > self.resting + PLENTY:
-            self.worker.close()
-            self.worker = None
-        if self.worker is None:
+    def _ready(self) -> tuple[Worker, int]:
+        """A worker that has run the good inputs, and holds little from earlier ones; bytes that good ones took."""
+        python = getattr(self.generator, "PYTHON", sys.executable)
+        worker = self.bench.worker
+        if worker and (worker.python != python or (self.usual is not None and worker.used > self.resting + PLENTY)):
+            self.bench.close()
+        if self.bench.worker is None:
+            self.bench.worker, self.usual = Worker(self.scratch, python), None
+        worker = self.bench.worker
+        if self.usual is None:
             bad = self.folder.rename(self.scratch / "waiting")
-            self.worker = Worker(self.scratch, getattr(self.generator, "PYTHON", sys.executable))
-            self.usual = 0
             for _ in range(2):  # what is imported on the way is not what an input takes
                 self.folder.mkdir()
                 peaks = []
                 for case in self.generator.valid(self.folder, self.assets):
-                    answer = self.worker.run(case, self.folder, 4 * MEMORY)
-                    output = self.worker.log.read_text(encoding="utf-8", errors="replace")
+                    answer = worker.run(case, self.folder, 4 * MEMORY)
+                    output = worker.log.read_text(encoding="utf-8", errors="replace")
                     assert answer.get("code") == 0, f"{case.name}, a good input: {answer}\n{output}"
                     peaks.append(answer["memory"])
-                self.usual, self.resting = max(peaks), self.worker.used
+                self.usual, self.resting = max(peaks), worker.used
                 remove(self.folder)
             bad.rename(self.folder)
-        return self.worker
+        assert self.usual is not None
+        return worker, self.usual
 
     def _empty(self) -> None:
         for folder in (self.folder, self.outside):

@@ -9,7 +9,7 @@ import pytest
 
 from . import judge
 from .assets import Assets
-from .judge import Case, Judge, tally
+from .judge import Bench, Case, Judge, tally
 from .misdeeds import MISDEEDS
 
 COMMAND = "tests.hostile.misdeeds:main"
@@ -33,8 +33,10 @@ def verdicts(tmp_path_factory: pytest.TempPathFactory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(judge, "HANG", 1.0)
         patch.setattr(judge, "MEMORY", 10**8)
-        runs = Judge(Misdeeds("misdeeds"), Assets(*[str(shared)] * 5), tmp_path_factory.mktemp("scratch"))
-        return list(runs.judge(range(len(NAMES))))
+        bench = Bench(tmp_path_factory.mktemp("scratch"))
+        found = list(Judge(Misdeeds("misdeeds"), Assets(*[str(shared)] * 5), bench).judge(range(len(NAMES))))
+        bench.close()
+    return found
 
 
 def test_a_sentence_is_in_order(verdicts) -> None:
