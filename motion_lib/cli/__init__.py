@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import MotionError
+from ..shown import shown
 from . import benchmark, convert, demo, edit, evaluate, generate, inspect, train
 from .memory import keep_freed_memory
 from .values import Parser
@@ -53,6 +54,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.run(options)
     except MotionError as error:
         return _complain(str(error))
+    except OSError as error:
+        if error.filename is None:  # else a name that is too long, or a folder that may not be looked into
+            raise
+        return _complain(f"{shown(str(error.filename))} cannot be used: {error.strerror}; check the path.")
     except MemoryError as error:
         return _complain(f"Not enough memory{f' ({error})' if str(error) else ''}: use fewer frames or a smaller size.")
     except RuntimeError as error:

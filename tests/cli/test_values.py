@@ -83,3 +83,14 @@ def test_a_text_beside_a_clip_that_is_not_utf8(folder: str, clip: str, tmp_path:
     (clips / "bar.txt").write_bytes(b"\xff\xfe a bar")
     sentence = refused(capsys, "train", str(clips), "--model", folder, "--out", str(tmp_path / "out"))
     assert "bar.txt" in sentence and "UTF-8" in sentence
+
+
+def test_what_the_file_system_refuses_is_a_sentence(motion: str, capsys, monkeypatch) -> None:
+    from motion_lib.cli import inspect
+
+    def refuses(path: str):
+        raise OSError(36, "File name too long", "x\x1b" * 300)
+
+    monkeypatch.setattr(inspect, "describe", refuses)
+    sentence = refused(capsys, "inspect", motion)
+    assert "cannot be used: File name too long" in sentence and len(sentence) < 500 and sentence.isprintable()
