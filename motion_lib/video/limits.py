@@ -4,7 +4,6 @@ hundred kilobytes can hold them."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Real
 
 from ..errors import MotionError
 
@@ -43,4 +42,4 @@ def check_frame(name: str, width: int, height: int) -> None:
 
 def is_rate(value: object) -> bool:
     """Can this be frames per second?"""
-    return isinstance(value, Real) and not isinstance(value, bool) and SLOWEST <= value <= FASTEST
+    return isinstance(value, int | float) and not isinstance(value, bool) and SLOWEST <= value <= FASTEST
