@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from comfy_api.latest import InputImpl, io
 from PIL import Image
 
 from ..motion_lib.errors import MotionError
+from ..motion_lib.shown import shown
 from ..motion_lib.video import ClipOptions, check_clip, select_indices
+from ..motion_lib.video.limits import KEPT, is_rate
 from ..motion_lib.video.read import resized
 from .host.folders import SAMPLES
 from .host.images import frames_of, images_of
@@ -18,6 +22,14 @@ from .schema import advanced, schema
 
 def sample_clips() -> list[str]:
     return sorted(f.name for f in SAMPLES.glob("*.mp4"))
+
+
+def sample_clip(name: str) -> Path:
+    """Raises MotionError for any other name: ComfyUI does not check a string that comes from another node, and this one
+    may be the path of any file."""
+    if name not in sample_clips():
+        raise MotionError(f"There is no sample clip {shown(name)}: choose one of {', '.join(sample_clips())}.")
+    return SAMPLES / name
 
 
 class SampleClip(io.ComfyNode):
@@ -34,7 +46,7 @@ class SampleClip(io.ComfyNode):
 
     @classmethod
     def execute(cls, clip: str) -> io.NodeOutput:
-        return io.NodeOutput(InputImpl.VideoFromFile(str(SAMPLES / clip)))
+        return io.NodeOutput(InputImpl.VideoFromFile(str(sample_clip(clip))))
 
 
 class PrepareReferenceClip(io.ComfyNode):
@@ -116,7 +128,10 @@ class PrepareReferenceClip(io.ComfyNode):
         else:
             parts = clip.get_components()
             source, rate = frames_of(parts.images), float(parts.frame_rate)
+        if not is_rate(rate):
+            raise MotionError(f"The clip plays at {shown(rate)} frames per second, which is no rate: give image_rate.")
         options = ClipOptions(force_rate, frames, skip_first_frames, select_every_nth, width, height, fit)
+        KEPT.check("The result", frames, width, height)
         chosen = select_indices([index / rate for index in range(len(source))], options)
         if len(chosen) < frames:
             raise MotionError(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from ..motion_lib.errors import MotionError
+from ..motion_lib.shown import shown
 from .host.folders import video_models
 from .host.model import load_model
 from .schema import schema
@@ -34,4 +36,7 @@ class LoadMotionVideoModel(io.ComfyNode):
 
     @classmethod
     def execute(cls, model: str) -> io.NodeOutput:
-        return io.NodeOutput(*load_model(video_models()[model]))
+        folder = video_models().get(model)
+        if folder is None:
+            raise MotionError(f"There is no model {shown(model)}: choose another, or put it into models/diffusers.")
+        return io.NodeOutput(*load_model(folder))

@@ -12,6 +12,7 @@ from torch import Tensor
 from ..denoiser import Denoiser
 from ..errors import MotionError
 from ..models import SamplingDefaults
+from ..video.limits import KEPT
 
 
 @dataclass
@@ -34,8 +35,12 @@ class VideoModel:
     def latent_shape(self, frames: int, width: int, height: int, batch: int = 1) -> tuple[int, int, int, int, int]:
         """`[b, c, f, h, w]` of a video of this many frames and pixels.
 
-        Raises MotionError for sizes that the autoencoder cannot divide.
+        Raises MotionError for sizes that the autoencoder cannot divide, for no frames, and for more than a video of any
+        model has.
         """
+        if frames < 1:
+            raise MotionError(f"{frames} frames are asked for, but a video has at least 1.")
+        KEPT.check("What is asked for", frames, width, height)
         unit = self.pixels_per_latent
         if width % unit or height % unit or width < unit or height < unit:
             raise MotionError(

@@ -13,6 +13,7 @@ from ..interrupts import as_interrupts
 from ..shown import shown
 from . import benchmark, convert, demo, edit, evaluate, generate, inspect, train
 from .memory import keep_freed_memory
+from .values import Parser
 
 LONGEST_SENTENCE = 900  # characters of an error, whatever a file has put into it
 COMMANDS = {
@@ -28,7 +29,7 @@ COMMANDS = {
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="motion-inversion",
         description="Learn the motion of one video and give it to others. Start with: motion-inversion demo",
     )
@@ -51,13 +52,17 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit code: 0 done, 2 bad input (explained in one sentence), 130 interrupted by
     Ctrl-C, 143 by SIGTERM, 129 by SIGHUP."""
-    options = build_parser().parse_args(arguments)
-    keep_freed_memory()
     try:
+        options = build_parser().parse_args(arguments)
+        keep_freed_memory()
         with as_interrupts():
             options.run(options)
     except MotionError as error:
         return _complain(str(error))
+    except OSError as error:
+        if error.filename is None:  # else a name that is too long, or a folder that may not be looked into
+            raise
+        return _complain(f"{shown(str(error.filename))} cannot be used: {error.strerror}; check the path.")
     except MemoryError as error:
         return _complain(f"Not enough memory{f' ({error})' if str(error) else ''}: use fewer frames or a smaller size.")
     except RuntimeError as error:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import MotionError
 from ..shown import printable, shown
+from .values import seed
 
 if TYPE_CHECKING:
     import torch
@@ -38,18 +39,18 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_seed(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same result (default: 0)")
+    parser.add_argument("--seed", type=seed, default=0, help="the same seed gives the same result (default: 0)")
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the result as JSON on standard output")
 
 
-def add_clip_arguments(parser: argparse.ArgumentParser) -> None:
+def add_clip_arguments(parser: argparse.ArgumentParser, otherwise: str = "what the model makes") -> None:
     group = parser.add_argument_group("frames of the video")
-    group.add_argument("--frames", type=int, help="how many frames (default: what the model makes)")
-    group.add_argument("--width", type=int, help="pixels (default: what the model makes)")
-    group.add_argument("--height", type=int, help="pixels (default: what the model makes)")
+    group.add_argument("--frames", type=int, help=f"how many frames (default: {otherwise})")
+    group.add_argument("--width", type=int, help=f"pixels (default: {otherwise})")
+    group.add_argument("--height", type=int, help=f"pixels (default: {otherwise})")
     group.add_argument("--fit", default="crop", choices=("crop", "fit", "stretch"), help="when the shape differs")
     group.add_argument("--force-rate", type=float, default=0.0, help="frames per second to resample to; 0 keeps all")
     group.add_argument("--skip-first-frames", type=int, default=0, help="frames to leave out at the beginning")
@@ -92,18 +93,18 @@ def pick_dtype(name: str, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
 
 
-def clip_options(options: argparse.Namespace, model: VideoModel) -> ClipOptions:
-    """What to take from a video, and at which size."""
+def clip_options(options: argparse.Namespace, model: VideoModel | None = None) -> ClipOptions:
+    """What to take from a video, and at which size: as the model makes it, or without one as the video is."""
     from ..video import ClipOptions
 
-    size = model.defaults
+    size = model.defaults if model else None
     return ClipOptions(
         force_rate=options.force_rate,
-        frame_load_cap=options.frames or size.frames,
+        frame_load_cap=options.frames or (size.frames if size else 0),
         skip_first_frames=options.skip_first_frames,
         select_every_nth=options.select_every_nth,
-        width=options.width or size.width,
-        height=options.height or size.height,
+        width=options.width or (size.width if size else 0),
+        height=options.height or (size.height if size else 0),
         fit=options.fit,
     )
 

@@ -17,7 +17,10 @@ from typing import Any
 import torch
 
 from ..errors import MotionError
-from .common import add_json, show
+from ..video.limits import Limit
+from .common import add_clip_arguments, add_json, clip_options, show
+
+MEASURED = Limit(frames=512, pixels=1 << 25)  # 81 frames of 832×480; what compares tracks grows with their length
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--prompt", help="what the generated video should show (bundled model's captions)")
     parser.add_argument("--tracker", default="lucas_kanade", help="lucas_kanade, or cotracker:FILE with its weights")
     parser.add_argument("--text-model", metavar="FOLDER", help="a CLIP model: adds similarity of text and frames")
+    add_clip_arguments(parser, otherwise="as the videos are")
     add_json(parser)
 
 
@@ -34,7 +38,8 @@ def run(options: argparse.Namespace) -> None:
     from ..video import read_clip
 
     names = [name for name in (options.reference, options.generated, options.without) if name]
-    clips = [read_clip(name, min_frames=2).frames for name in names]
+    chosen = clip_options(options)
+    clips = [read_clip(name, chosen, min_frames=2, limit=MEASURED).frames for name in names]
     scores = compare(*clips, prompt=options.prompt, tracker=options.tracker)
     if options.text_model:
         scores |= similarities(clips[1], options.prompt, options.text_model)

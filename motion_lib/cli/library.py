@@ -16,6 +16,8 @@ from ..claims import Claimed, claimed
 from ..errors import MotionError
 from ..files import load_embedding
 from ..identity import difference
+from ..reading import regular_file
+from ..shown import shown, well_formed
 from .common import load, say, show
 
 if TYPE_CHECKING:
@@ -48,30 +50,42 @@ def prompts_of(clips: Sequence[Path], table: Path | None, otherwise: str | None)
     """
     listed = {} if table is None else read_table(table)
     if unknown := sorted(set(listed) - {clip.name for clip in clips}):
-        raise MotionError(f"{table} names {unknown[0]}, which is not in the folder: correct the file name.")
+        raise MotionError(
+            f"{shown(str(table))} names {shown(unknown[0])}, which is not in the folder: correct the file name."
+        )
     prompts = {}
     for clip in clips:
         beside = clip.with_suffix(".txt")
-        written = beside.read_text(encoding="utf-8").strip() if beside.is_file() else ""
+        written = read_prompt(beside) if beside.is_file() else ""
         prompts[clip] = listed.get(clip.name) or written or otherwise
     return prompts
 
 
+def read_prompt(path: Path) -> str:
+    """Raises MotionError for a text that cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8-sig").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise MotionError(f"{shown(str(path))} cannot be read as text in UTF-8 ({shown(str(error))}).") from error
+
+
 def read_table(path: Path) -> dict[str, str]:
     """Prompts by file name: CSV with columns file and prompt, or a JSON object. Raises MotionError for others."""
+    regular_file(path)
     try:
         text = path.read_text(encoding="utf-8-sig")
         if path.suffix.lower() == ".json":
             entries = json.loads(text)
         else:
             entries = {row["file"]: row["prompt"] for row in csv.DictReader(text.splitlines())}
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, RecursionError, csv.Error) as error:
         raise MotionError(
-            f"{path} could not be read as a table of prompts ({error}): give CSV with the columns file and prompt, or "
-            f"JSON that maps file names to prompts."
+            f"{shown(str(path))} could not be read as a table of prompts ({shown(str(error))}): give CSV with the "
+            "columns file and prompt, or JSON that maps file names to prompts."
         ) from error
-    if not isinstance(entries, dict) or not all(isinstance(prompt, str) for prompt in entries.values()):
-        raise MotionError(f"{path} should map file names to prompts, each a text.")
+    texts = [*entries, *entries.values()] if isinstance(entries, dict) else [None]
+    if not all(isinstance(text, str) and well_formed(text) == text for text in texts):
+        raise MotionError(f"{shown(str(path))} should map file names to prompts, each a text.")
     return entries
 
 

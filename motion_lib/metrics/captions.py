@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .. import sprites
-from .frames import check_clip_tensor, planes
+from .frames import check_clip_tensor, parts
 
 KINDS = ("shape", "colour", "tone", "texture")
 
@@ -45,7 +45,7 @@ def caption_accuracy(frames: Tensor, prompt: str) -> CaptionAccuracy:
     """
     check_clip_tensor(frames)
     asked = sprites.parse_caption(prompt)
-    seen = [verdict.words for verdict in sprites.check_frames(planes(frames))]
+    seen = [verdict.words for part in parts(frames) for verdict in sprites.check_frames(part)]
     kinds = [kind for kind in KINDS if getattr(asked, kind) is not None]
     right = {kind: [getattr(words, kind) == getattr(asked, kind) for words in seen] for kind in kinds}
     return CaptionAccuracy(
@@ -57,7 +57,7 @@ def caption_accuracy(frames: Tensor, prompt: str) -> CaptionAccuracy:
 def object_path(frames: Tensor) -> ObjectPath:
     """Where the object of a sprite clip uint8 `[f, h, w, 3]` goes. Raises MotionError for anything but a clip."""
     check_clip_tensor(frames)
-    points = sprites.object_path(planes(frames))
+    points = torch.cat([sprites.object_path(part) for part in parts(frames)])
     unseen = points.isnan().any(dim=1)
     missing = int(unseen.sum())
     if 0 < missing < len(points):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,8 @@ import torch
 from torch import Tensor
 
 from ..errors import MotionError
+
+PIXELS_AT_ONCE = 1 << 21
 
 
 def check_clip_tensor(frames: Tensor, what: str = "The clip", least: int = 1, side: int = 1) -> None:
@@ -49,6 +52,12 @@ def resized(pictures: list[np.ndarray], side: int) -> list[np.ndarray]:
     cv2, size = opencv(), (round(width * side / now), round(height * side / now))
     how = cv2.INTER_CUBIC if side > now else cv2.INTER_AREA
     return [cv2.resize(picture, size, interpolation=how) for picture in pictures]
+
+
+def parts(frames: Tensor) -> Iterator[Tensor]:
+    """The same as `planes`, of a few frames at a time: measures of single frames take several times as much memory."""
+    at_once = max(1, PIXELS_AT_ONCE // (frames.shape[1] * frames.shape[2]))
+    return (planes(part) for part in frames.split(at_once))
 
 
 def opencv() -> Any:

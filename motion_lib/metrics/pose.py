@@ -9,14 +9,15 @@ import torch
 from torch import Tensor
 
 from .. import sprites
-from .frames import check_clip_tensor, planes
+from .frames import check_clip_tensor, parts
 
 
 def object_size(frames: Tensor) -> Tensor:
     """ln of the object's size (the square root of its area) over a clip uint8 `[f, h, w, 3]`: `[f]`, held from the
     nearest frame where the object is unseen, NaN if it is never seen. Raises MotionError for anything but a clip."""
     check_clip_tensor(frames)
-    return _nearest_seen(0.5 * sprites.object_area(planes(frames)).log())
+    area = torch.cat([sprites.object_area(part) for part in parts(frames)])
+    return _nearest_seen(0.5 * area.log())
 
 
 def object_turn(frames: Tensor) -> Tensor:
@@ -24,12 +25,12 @@ def object_turn(frames: Tensor) -> Tensor:
     the screen. A step is known up to the symmetry of the shape, and the shortest is taken: a star may turn 36° a frame,
     a square 45°. NaN if most frames show a round shape or none. Raises MotionError for anything but a clip."""
     check_clip_tensor(frames)
-    pictures = planes(frames)
-    shape, count = Counter(verdict.words.shape for verdict in sprites.check_frames(pictures)).most_common(1)[0]
+    verdicts = [verdict for part in parts(frames) for verdict in sprites.check_frames(part)]
+    shape, count = Counter(verdict.words.shape for verdict in verdicts).most_common(1)[0]
     if shape not in sprites.SYMMETRY or count <= len(frames) / 2:
         return torch.full((len(frames),), math.nan)
     period = math.tau / sprites.SYMMETRY[shape]
-    angle = _nearest_seen(sprites.object_angle(pictures, shape))
+    angle = _nearest_seen(torch.cat([sprites.object_angle(part, shape) for part in parts(frames)]))
     steps = (angle.diff() + period / 2) % period - period / 2
     return torch.cat([torch.zeros(1), steps.cumsum(0)])
 

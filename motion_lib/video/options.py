@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Literal, TypeVar, get_args
 
 from ..errors import MotionError
+from .limits import FASTEST, is_rate
 
 Fit = Literal["crop", "fit", "stretch"]
 T = TypeVar("T")
 
 # Containers round presentation times to their own clock: two times closer than this are the same time [s].
 SAME_TIME = 1e-6
+HIGHEST = 1_000_000  # of every whole number below: what is skipped is decoded too
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,14 @@ class ClipOptions:
     """Another aspect ratio: `crop` covers and cuts the edges, `fit` adds black bars, `stretch` distorts."""
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.force_rate) and self.force_rate >= 0):
-            raise MotionError(f"force_rate is {self.force_rate}, but it must be 0 (keep) or frames per second.")
+        if self.force_rate and not is_rate(self.force_rate):
+            raise MotionError(
+                f"force_rate is {self.force_rate}, but it must be 0 (keep) or frames per second up to {FASTEST:g}."
+            )
         lowest = {"skip_first_frames": 0, "select_every_nth": 1, "frame_load_cap": 0, "width": 0, "height": 0}
         for name, minimum in lowest.items():
-            if getattr(self, name) < minimum:
-                raise MotionError(f"{name} is {getattr(self, name)}, but it must be {minimum} or more.")
+            if not minimum <= getattr(self, name) <= HIGHEST:
+                raise MotionError(f"{name} is {getattr(self, name)}, but it must be from {minimum} to {HIGHEST}.")
         if self.fit not in get_args(Fit):
             raise MotionError(f"fit is {self.fit!r}, but it must be one of {', '.join(get_args(Fit))}.")
 

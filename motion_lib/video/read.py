@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from ..errors import MotionError
+from .limits import KEPT, Limit, is_rate
 from .options import ClipOptions, Fit, select
 from .sources import FOLDER_RATE, Source, open_source
 
@@ -30,7 +31,7 @@ class Clip:
     """What a user should know: rotation, transparency, variable frame rate, damage, how many frames were kept."""
 
 
-def read_clip(path: str | Path, options: ClipOptions | None = None, min_frames: int = 1) -> Clip:
+def read_clip(path: str | Path, options: ClipOptions | None = None, min_frames: int = 1, limit: Limit = KEPT) -> Clip:
     """Read a video (whatever PyAV decodes), a GIF, WebP or PNG animation, or a folder of images in natural order.
 
     Decoding stops at the last frame that `options` need; only selected frames are kept, each resized as it comes. A
@@ -38,7 +39,8 @@ def read_clip(path: str | Path, options: ClipOptions | None = None, min_frames: 
     taken as their rate, 8 if not given.
 
     Raises:
-        MotionError: no such file, nothing that can be decoded, or fewer than `min_frames` frames after selection.
+        MotionError: no such file, nothing that can be decoded, or fewer than `min_frames` frames after selection, or
+            more than the limit.
     """
     path, options = Path(path), options or ClipOptions()
     frames: list[torch.Tensor] = []
@@ -48,6 +50,7 @@ def read_clip(path: str | Path, options: ClipOptions | None = None, min_frames: 
             image = pixels()
             # The first frame decides, since a stream may change its size midway.
             size = size if frames else options.target_size(*image.size)
+            limit.check(source.name, len(frames) + 1, *size)
             frames.append(torch.from_numpy(np.array(resized(image, size, options.fit))))
     if len(frames) < max(min_frames, 1):
         needed = f"{min_frames} are" if min_frames > 1 else "1 is"
@@ -66,8 +69,8 @@ def source_rate(source: Source, options: ClipOptions) -> float:
     """Frames per second before `select_every_nth`: forced, else declared, else (or if uneven) measured."""
     rate = source.rate or FOLDER_RATE
     steps = np.diff(source.times)
-    if steps.size and steps.sum() > 0:
-        measured = float(1 / steps.mean())
+    measured = float(1 / steps.mean()) if steps.size and steps.sum() > 0 else 0.0
+    if is_rate(measured):
         # Containers round to milliseconds and GIF to hundredths of a second: only a larger jitter is meant.
         uneven = np.ptp(steps) > 0.5 * np.median(steps)
         if uneven:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+import stat
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -17,10 +19,20 @@ import numpy as np
 from PIL import Image, ImageOps, ImageSequence
 
 from ..errors import MotionError
+from ..reading import regular_file
+from ..shown import shown
+from .limits import FASTEST, LARGEST_FRAME, check_frame, is_rate
 
 FOLDER_RATE = 8.0  # frames per second where nothing says how long a frame lasts
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 ANIMATIONS = ("GIF", "WEBP", "PNG")  # left to Pillow: FFmpeg has no decoder for animated WebP
+PICTURES = (*ANIMATIONS, "JPEG", "BMP")  # by name, because Pillow hands others, such as EPS, to programs it finds
+# FFmpeg's readers of files that hold their pictures themselves. Playlists, scripts, patterns of names and descriptions
+# of streams name other files, or addresses, and FFmpeg would open those.
+CONTAINERS = (
+    *("mov", "matroska", "avi", "mpegts", "mpeg", "mpegvideo", "m4v", "h264", "hevc", "vvc", "av1", "obu", "ivf"),
+    *("flv", "asf", "ogg", "mxf", "nut", "dv", "rm", "apng", "gif", "mjpeg", "yuv4mpegpipe", "jpeg_pipe", "bmp_pipe"),
+)
 BROWSER_DELAY = 0.1  # seconds that every browser shows a GIF or WebP frame whose delay is 10 ms or less
 # What damaged files make PyAV and Pillow's decoders raise: found by damaging files at random.
 UNREADABLE = (
@@ -87,11 +99,10 @@ def open_source(path: Path, folder_rate: float = FOLDER_RATE) -> Iterator[Source
     Raises:
         MotionError: nothing there, not a video, no frames (the last one while iterating).
     """
-    if not path.exists():
-        raise MotionError(f"There is no file or folder {path}; check the path.")
-    if path.is_dir():
+    if is_folder(path):
         yield folder_source(path, folder_rate)
         return
+    regular_file(path)
     image = open_animation(path)
     if image:
         with image:
@@ -101,40 +112,62 @@ def open_source(path: Path, folder_rate: float = FOLDER_RATE) -> Iterator[Source
             yield video_source(path, container)
 
 
+def is_folder(path: Path) -> bool:
+    """Raises MotionError when there is nothing at `path`, or when its name cannot be one."""
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise MotionError(f"There is no file or folder {shown(str(path))}; check the path.") from error
+    except (OSError, ValueError) as error:  # a name too long, a loop of links, a NUL byte
+        reason = getattr(error, "strerror", None) or error
+        raise MotionError(f"{shown(str(path))} cannot be opened ({reason}); check the path.") from error
+
+
 def open_animation(path: Path) -> Image.Image | None:
     try:
         return Image.open(path, formats=ANIMATIONS)
     except Image.UnidentifiedImageError:
         return None
     except UNREADABLE as error:
-        raise MotionError(f"{path.name} cannot be read ({error}); is it complete, and may you read it?") from error
+        reason = shown(str(error))
+        raise MotionError(
+            f"{shown(path.name)} cannot be read ({reason}); is it complete, and may you read it?"
+        ) from error
 
 
 def open_container(path: Path) -> av.container.InputContainer:
     try:
-        # A playlist named .mp4 must not make FFmpeg reach for the network; and a full path is never taken for a URL.
-        whitelist = {"protocol_whitelist": "file"}
-        return av.open(str(path.absolute()), options=whitelist, metadata_errors="replace")
+        # What a file is, FFmpeg tells by its content, whatever its name; and a full path is never taken for a URL.
+        limits = {"format_whitelist": ",".join(CONTAINERS), "protocol_whitelist": "file"}
+        limits["max_pixels"] = str(LARGEST_FRAME)  # also where a frame is larger than the header says
+        return av.open(str(path.absolute()), options=limits, metadata_errors="replace")
     except UNREADABLE as error:
-        raise MotionError(f"{path.name} is not a video that can be read; convert it to .mp4 and try again.") from error
+        raise MotionError(
+            f"{shown(path.name)} is not a video that can be read; convert it to .mp4 and try again."
+        ) from error
 
 
 def video_source(path: Path, container: av.container.InputContainer) -> Source:
     """A file that FFmpeg plays: the first video stream."""
-    if not container.streams.video or container.format.name == "tty":  # which paints any .txt file as a terminal
-        raise MotionError(f"{path.name} has no video stream; choose a file with pictures.")
+    name = shown(path.name)
+    if not container.streams.video:
+        raise MotionError(f"{name} has no video stream; choose a file with pictures.")
     stream = container.streams.video[0]
     if stream.codec_context is None:
-        raise MotionError(f"{path.name} has a codec that PyAV cannot decode; convert it to .mp4 (H.264) and try again.")
+        raise MotionError(f"{name} has a codec that PyAV cannot decode; convert it to .mp4 (H.264) and try again.")
+    check_frame(name, stream.codec_context.width, stream.codec_context.height)
+    stream.codec_context.options = {"max_pixels": str(LARGEST_FRAME)}
     stream.thread_type = "AUTO"
-    rate = float(stream.average_rate or stream.guessed_rate or 0)
-    source = Source(path.name, rate=rate, declared=stream.frames)
+    declared = float(stream.average_rate or stream.guessed_rate or 0)
+    rate = declared if is_rate(declared) else 0.0
+    source = Source(name, rate=rate, declared=max(stream.frames, 0))
 
     def timed() -> Iterator[tuple[float, Pixels]]:
+        last = -math.inf
         for index, frame in enumerate(container.decode(stream)):
-            # Raw streams (.h264) have no timestamps.
-            time = index / (rate or FOLDER_RATE) if frame.time is None else frame.time
-            yield time, partial(frame_pixels, frame, source)
+            # Raw streams (.h264) have no timestamps, and broken ones go back.
+            last = max(last, index / (rate or FOLDER_RATE) if frame.time is None else frame.time)
+            yield last, partial(frame_pixels, frame, source)
 
     source.timed = timed()
     return source
@@ -182,43 +215,72 @@ def flattened(image: Image.Image, source: Source) -> Image.Image:
 
 def animation_source(path: Path, image: Image.Image) -> Source:
     """A GIF, WebP or PNG, animated or not."""
+    name = shown(path.name)
+    check_frame(name, *image.size)
     # A GIF has no count of its frames: Pillow reads the whole file for it, and stumbles where it is damaged.
-    source = Source(path.name, declared=0 if image.format == "GIF" else getattr(image, "n_frames", 1))
+    source = Source(name, declared=0 if image.format == "GIF" else getattr(image, "n_frames", 1))
 
     def timed() -> Iterator[tuple[float, Pixels]]:
         time = 0.0
         for frame in ImageSequence.Iterator(image):
+            check_frame(name, *frame.size)  # a later frame of a GIF may be larger
             pixels = flattened(frame, source)  # at once: the next seek overwrites the frame
             delay = frame.info.get("duration", 0) / 1000
             yield time, pixels.copy
-            time += delay if delay > 0.01 else BROWSER_DELAY
-        source.rate = len(source.times) / time  # the mean, now that the last delay is known too
+            time += delay if 0.01 < delay < math.inf else BROWSER_DELAY
+        source.rate = min(len(source.times) / time, FASTEST)  # the mean, now that the last delay is known too
 
     source.timed = timed()
     return source
 
 
+def open_picture(path: Path) -> Image.Image:
+    """One picture of a kind in PICTURES, decoded and upright.
+
+    Raises MotionError for anything else, and for one too large.
+    """
+    regular_file(path)
+    try:
+        with Image.open(path, formats=PICTURES) as opened:
+            check_frame(shown(path.name), *opened.size)
+            opened.load()
+            return ImageOps.exif_transpose(opened)
+    except UNREADABLE as error:
+        kinds = ", ".join(PICTURES)
+        raise MotionError(f"The image {shown(str(path))} cannot be read: give one of {kinds} that is whole.") from error
+
+
+def is_image(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+
+
+def natural(path: Path) -> list[int | str]:
+    """What to sort names by so that 2 comes before 10: every second part is a number."""
+    parts = re.split("([0-9]+)", path.name.lower())
+    return [int(part) if place % 2 else part for place, part in enumerate(parts)]
+
+
 def folder_source(folder: Path, rate: float) -> Source:
     """Images of one size in natural order: 2 before 10."""
-    paths = [p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith(".")]
-    paths.sort(key=lambda p: [int(part) if part.isdigit() else part.lower() for part in re.split(r"(\d+)", p.name)])
+    try:
+        paths = sorted((path for path in folder.iterdir() if is_image(path)), key=natural)
+    except OSError as error:
+        raise MotionError(f"The folder {shown(str(folder))} cannot be read ({error.strerror}).") from error
     if not paths:
-        raise MotionError(f"The folder {folder} has no images ({', '.join(IMAGE_SUFFIXES)}); choose another.")
-    source = Source(folder.name, rate=rate, declared=len(paths))
+        suffixes = ", ".join(IMAGE_SUFFIXES)
+        raise MotionError(f"The folder {shown(str(folder))} has no images ({suffixes}); choose another.")
+    source = Source(shown(folder.name), rate=rate, declared=len(paths))
     source.note(f"a folder of images has no frame rate: {rate:g} frames per second assumed (force_rate sets it)")
     expected: list[tuple[Path, tuple[int, int]]] = []
 
     def pixels(path: Path) -> Image.Image:
-        try:
-            with Image.open(path) as opened:
-                image = flattened(ImageOps.exif_transpose(opened), source)
-        except UNREADABLE as error:
-            raise MotionError(f"The image {path} cannot be read; replace it or take it out of the folder.") from error
+        image = flattened(open_picture(path), source)
         expected.append((path, image.size))
         first, size = expected[0]
         if image.size != size:
-            sizes = f"{path.name} is {image.size[0]}x{image.size[1]} but {first.name} is {size[0]}x{size[1]}"
-            raise MotionError(f"The images of {folder} differ in size ({sizes}); make them all the same size.")
+            sizes = f"{shown(path.name)} is {image.size[0]}x{image.size[1]} but {shown(first.name)} is "
+            sizes += f"{size[0]}x{size[1]}"
+            raise MotionError(f"The images of {source.name} differ in size ({sizes}); make them all the same size.")
         return image
 
     source.timed = ((index / rate, partial(pixels, path)) for index, path in enumerate(paths))

@@ -16,10 +16,10 @@ from PIL import Image
 from ..atomic import replacing
 from ..errors import MotionError
 from ..shown import shown
+from .limits import FASTEST, SLOWEST, is_rate
 
 # The matrix of swscale's default conversion, written down so that no player has to guess: values of ITU-T H.273.
 COLOUR_TAGS = {"color_primaries": 1, "color_trc": 1, "colorspace": 6, "color_range": 1}
-SLOWEST, FASTEST = 0.001, 1000  # frames per second
 THREADS = 4  # fixed, because encoders split their work by it: as many as there are cores would change the file
 
 
@@ -52,10 +52,10 @@ def check_writable(path: str | Path, fps: float) -> None:
     """Raise MotionError for an extension or a rate that `write_video` would refuse, before anything is computed."""
     path = Path(path)
     if path.suffix.lower() not in WRITERS:
-        raise MotionError(f"{path.name} cannot be written as a video; use one of {', '.join(WRITERS)}.")
-    if not (isinstance(fps, int | float) and SLOWEST <= fps <= FASTEST):
+        raise MotionError(f"{shown(path.name)} cannot be written as a video; use one of {', '.join(WRITERS)}.")
+    if not is_rate(fps):
         raise MotionError(
-            f"fps is {shown(fps, 40)}, but {path.name} needs frames per second from {SLOWEST} to {FASTEST}."
+            f"fps is {shown(fps, 40)}, but {shown(path.name)} needs frames per second from {SLOWEST:g} to {FASTEST:g}."
         )
 
 

@@ -12,6 +12,7 @@ from ...motion_lib.backbones import BACKBONES
 from ...motion_lib.backbones.folder import read_json
 from ...motion_lib.errors import MotionError
 from ...motion_lib.models import BUNDLED
+from ...motion_lib.shown import shown
 
 EMBEDDINGS = "motion_embeddings"  # the name of the folder in ComfyUI's models, and its key in extra_model_paths.yaml
 EMBEDDING_SUFFIX = ".safetensors"
@@ -37,7 +38,7 @@ def embedding_path(name: str) -> Path:
     path = folder_paths.get_full_path(EMBEDDINGS, name)
     if path is None:
         raise MotionError(
-            f"There is no motion embedding {name} in models/{EMBEDDINGS}: choose another, or put it there."
+            f"There is no motion embedding {shown(name)} in models/{EMBEDDINGS}: choose another, or put it there."
         )
     return Path(path)
 
@@ -45,9 +46,12 @@ def embedding_path(name: str) -> Path:
 def new_embedding_path(name: str) -> Path:
     """Where an embedding of this name is written; raises MotionError for a name that would leave the folder."""
     root = Path(folder_paths.get_folder_paths(EMBEDDINGS)[0]).resolve()
-    path = (root / name.strip()).resolve()
-    if not name.strip() or path == root or root not in path.parents:
-        raise MotionError(f"name is '{name}', but it must be a file name inside models/{EMBEDDINGS}.")
+    try:
+        path = (root / name.strip()).resolve()
+    except (OSError, ValueError):  # a NUL byte, half a character, a loop of links: no name at all
+        path = root
+    if not name.strip() or root not in path.parents:
+        raise MotionError(f"name is '{shown(name)}', but it must be a file name inside models/{EMBEDDINGS}.")
     return path if path.suffix == EMBEDDING_SUFFIX else path.with_name(path.name + EMBEDDING_SUFFIX)
 
 

@@ -24,5 +24,5 @@ def test_brightness_of_any_picture(tmp_path: Path) -> None:
 def test_what_is_no_picture(tmp_path: Path) -> None:
     (tmp_path / "mask.png").write_text("hello")
     for path in (tmp_path / "mask.png", tmp_path / "missing.png", tmp_path):
-        with pytest.raises(MotionError, match=rf"The mask .*{path.name} cannot be read as a picture"):
+        with pytest.raises(MotionError, match=rf"{path.name} cannot be read"):
             read_mask(path)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import types
 from pathlib import Path
 
 import torch
 from comfy_process import BASE, IMPORTED, latents, model, pack
+
+SECRET = Path(BASE) / "secret.mp4"  # outside every folder that ComfyUI may read
 
 
 def import_time() -> dict:
@@ -23,6 +26,7 @@ def _of_other_widths():
 def errors() -> dict:
     """The sentences of bad input."""
     found = {}
+    SECRET.write_bytes((pack("nodes.host.folders").SAMPLES / "camera_pan.mp4").read_bytes())
     load, embed = pack("nodes.host.model"), pack("nodes.embedding")
     folders, host, kind = pack("nodes.host.folders"), pack("nodes.host.denoiser"), pack("motion_lib.patch").MotionPatch
     attempts = {
@@ -34,8 +38,22 @@ def errors() -> dict:
         "clean noise": lambda: pack("nodes.noise").MixedNoise(latents(), 0.5, 0, "blend"),
         "gone": lambda: embed.LoadMotionEmbedding.execute("gone.safetensors"),
         "outside": lambda: folders.new_embedding_path("../../outside"),
+        "absolute": lambda: folders.new_embedding_path("/outside"),
+        "NUL": lambda: folders.new_embedding_path("out\0side"),
+        "half a character": lambda: folders.new_embedding_path("\ud800"),
+        "embedding outside": lambda: embed.LoadMotionEmbedding.execute(str(SECRET)),
+        "embedding above": lambda: embed.LoadMotionEmbedding.execute("../../../../secret.safetensors"),
+        "clip outside": lambda: pack("nodes.clip").SampleClip.execute(str(SECRET)),
+        "clip above": lambda: pack("nodes.clip").SampleClip.execute(os.path.relpath(SECRET, folders.SAMPLES)),
+        "model outside": lambda: pack("nodes.load").LoadMotionVideoModel.execute(str(folders.BUNDLED["sprite_t2v"][0])),
         "other model": lambda: host.backbone_of(types.SimpleNamespace(model=object())),
         "other widths": lambda: pack("nodes.apply").patched(model()[0], kind(_of_other_widths())),
+        "no rate": lambda: pack("nodes.clip").PrepareReferenceClip.execute(
+            torch.zeros(4, 32, 32, 3), 2, 32, 32, 0.0, 0, 1, "crop", 0.0
+        ),
+        "beyond memory": lambda: pack("nodes.clip").PrepareReferenceClip.execute(
+            torch.zeros(4, 32, 32, 3), 500_000, 4096, 4096, 0.0, 0, 1, "crop"
+        ),
         "short clip": lambda: pack("nodes.clip").PrepareReferenceClip.execute(
             torch.zeros(4, 32, 32, 3), 16, 32, 32, 0.0, 0, 1, "crop"
         ),
