@@ -65,7 +65,7 @@ def test_quickstart_moves_a_blue_star_as_the_red_circle_moved(server, quickstart
     _, run = quickstart
     generated = videos(server, run)["quickstart"]
     clip = read_clip(generated)
-    assert len(clip.frames) == 17
+    assert len(clip.frames) == 16
     assert clip.frames.shape[1:3] == (128, 128)
     assert path_correlation(path_of(generated), path_of(SAMPLE)) > 0.8
 
@@ -158,7 +158,7 @@ def test_workflow_runs(server, quickstart, name):
     assert len(saved) == sum(node["class_type"] == "SaveVideo" for node in graph.values())
     for file in saved.values():
         frames = read_clip(file).frames
-        assert len(frames) == 17
+        assert len(frames) == 16
         assert frames.float().std() > 5  # a picture, not one colour
 
 
