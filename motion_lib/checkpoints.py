@@ -35,6 +35,8 @@ def save_checkpoint(path: str | Path, state: TrainingState) -> None:
         header["spatial_step"] = str(_steps_of(state.spatial.optimizer))
     tensors["generator"] = state.generator.get_state()
     tensors["losses"] = torch.tensor(state.losses, dtype=torch.float64)
+    # A file gives its tensors back in another order, and the norm of all gradients is a sum that rounds by the order.
+    header["order"] = json.dumps(list(tensors))
     files.write(path, tensors, header)
 
 
@@ -45,8 +47,7 @@ def load_checkpoint(path: str | Path, settings: TrainingSettings, device: torch.
     """
     name = Path(path).name
     tensors, header = files.read(path)
-    # Read, they lie where the file had them; matrix products round by where in memory their factors begin.
-    tensors = {key: tensor.clone() for key, tensor in tensors.items()}
+    tensors = _in_order(name, header, tensors)
     extra = {k: tensors.pop(k) for k in list(tensors) if k in ("generator", "losses") or k.startswith(PREFIXES)}
     embedding = files.embedding_from(path, tensors, header, FORMAT)
     _check_settings(name, files.header_value(name, header, "settings", dict), settings)
@@ -77,6 +78,14 @@ def load_checkpoint(path: str | Path, settings: TrainingSettings, device: torch.
             f"{name} is a damaged checkpoint: its field step is {state.step}, but it holds {len(state.losses)} losses."
         )
     return state
+
+
+def _in_order(name: str, header: Mapping[str, str], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors as they were saved one after the other; those that a file of an earlier version does not place come
+    last. Copies, which begin in memory where PyTorch wants them: some kernels round by that too."""
+    order = files.header_value(name, header, "order", list) if "order" in header else []
+    named = [key for key in order if isinstance(key, str) and key in tensors]
+    return {key: tensors[key].clone() for key in dict.fromkeys([*named, *tensors])}
 
 
 def _moments(prefix: str, optimizer: torch.optim.AdamW, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -196,7 +196,7 @@ def test_modes_learn_the_same(mode: str, train, motion: str, tmp_path: Path, cap
         assert away < 0.01 * expected.tensors[key].float().abs().median() + 1e-4
 
 
-@pytest.mark.parametrize("change", [("--sites", "all"), ("--components", "qk"), ("--v-axes", "1d")])
+@pytest.mark.parametrize("change", [("--sites", "deep"), ("--components", "qk"), ("--v-axes", "1d")])
 def test_a_file_of_something_else_is_not_taken_for_done(change: tuple[str, str], library, clips, capsys) -> None:
     for name in "bc":
         (clips / f"{name}.mp4").unlink()

@@ -113,7 +113,6 @@ while code:
 """
 
 
-@pytest.mark.xfail(reason="differs in the last bit of some values, and it is not known why", strict=False)
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 def test_signals_at_any_moment_change_nothing(folder: str, clip: str, tmp_path: Path) -> None:
     """To a process of its own, while it trains: each keeps the work, two in a row as well, and what comes out in the
