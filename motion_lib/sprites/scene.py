@@ -153,15 +153,15 @@ class _Draw:
         return torch.randint(count, (self.n,), generator=self.generator)
 
 
-def _free_curve(draw: _Draw, frames: int, dims: int, length: Tensor) -> Tensor:
-    """Curves `[n, f, dims]` as a hand would draw them: a stretch of a Catmull-Rom spline through random points in
-    [-1, 1], `length` segments long, run through with a speed that rises or falls."""
+def _free_curve(draw: _Draw, frames: int, dims: int, length: Tensor, count: int = 8) -> Tensor:
+    """Curves `[n, f, dims]` as a hand would draw them: a stretch of a Catmull-Rom spline through `count` random
+    points in [-1, 1], `length` segments long, run through with a speed that rises or falls."""
     n, generator = draw.n, draw.generator
-    points = 2 * torch.rand(n, 8, dims, generator=generator) - 1
+    points = 2 * torch.rand(n, count, dims, generator=generator) - 1
     time = torch.linspace(0, 1, frames)[None]
     ease = draw.between(-0.5, 0.5)[:, None]
     u = draw.between(0, 1)[:, None] + length[:, None] * (time + ease * time * (1 - time))
-    u = u.clamp(0, 4.999)
+    u = u.clamp(0, count - 3.001)
     k = u.long()
     s = (u - k)[..., None]
     p0, p1, p2, p3 = (points.gather(1, (k + i)[..., None].expand(-1, -1, dims)) for i in range(4))

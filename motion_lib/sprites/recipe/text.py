@@ -18,8 +18,9 @@ def all_captions() -> list[str]:
     return [caption(Words(shape, colour, tone, texture), template) for template, shape, colour, tone, texture in kinds]
 
 
-def write_tokenizer(folder: Path) -> None:
-    """Learn the merges and write `vocab.json`, `merges.txt` and the configuration of a `CLIPTokenizer`."""
+def write_tokenizer(folder: Path, captions: list[str] | None = None) -> None:
+    """Learn the merges, from `captions` or every caption of the sprite world, and write `vocab.json`, `merges.txt` and
+    the configuration of a `CLIPTokenizer`."""
     from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -35,7 +36,7 @@ def write_tokenizer(folder: Path) -> None:
     trainer = trainers.BpeTrainer(
         vocab_size=10_000, min_frequency=2, initial_alphabet=alphabet, end_of_word_suffix="</w>", show_progress=False
     )
-    bpe.train_from_iterator(all_captions(), trainer)
+    bpe.train_from_iterator(captions or all_captions(), trainer)
     merges = [tuple(pair) for pair in json.loads(bpe.to_str())["model"]["merges"]]
 
     # CLIP's order: bytes, bytes at the end of a word, merges, the two special tokens.
@@ -55,11 +56,12 @@ def write_tokenizer(folder: Path) -> None:
     (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2), encoding="utf-8")
 
 
-def load_tokenizer(folder: Path):
+def load_tokenizer(folder: Path, captions: list[str] | None = None):
+    """The tokenizer of a folder, learned first where there is none."""
     from ...backbones.tokens import load_tokenizer
 
     if not (folder / "vocab.json").exists():
-        write_tokenizer(folder)
+        write_tokenizer(folder, captions)
     return load_tokenizer(folder)
 
 

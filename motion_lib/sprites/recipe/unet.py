@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from . import autoencoder, checkpoint
 from .design import FRAMES, SCHEDULER, TEXT_LENGTH, UNET
 from .fast import speed_up
 from .text import load_tokenizer, new_text_encoder, tokenize
+from .workers import FlatGradient, agree, join_workers
 
 
 class TextToVideo(nn.Module):
@@ -113,7 +113,7 @@ def train(
     With `steps` 0 the number of steps is what fits into `minutes`, judged by the first ones.
     """
     clock = checkpoint.Clock(minutes)
-    rank, workers = _join_workers()
+    rank, workers = join_workers(device)
     device = f"cuda:{rank}" if device == "cuda" else device
     path, model = work / "unet.pt", new_model(work, device)
     ema, step = checkpoint.averaged(model), 0
@@ -143,8 +143,7 @@ def train(
     while (step < steps or not steps) and not (steps and workers == 1 and clock.over()):
         store.renew()
         losses.append(backward(*store.draw(batch, generator), generator))
-        if workers > 1:
-            torch.distributed.all_reduce(gradient.flat, op=torch.distributed.ReduceOp.AVG)
+        gradient.share(workers)
         gradient.clip(1.0)
         for group in optimizer.param_groups:
             group["lr"] = rate * checkpoint.cosine(step, steps or 10_000, 300)
@@ -156,29 +155,13 @@ def train(
             begun = clock.synchronized(device)
         if step == first + 150 and not steps:
             pace = (clock.synchronized(device) - begun) / 100
-            steps = _agree(step + int((60 * minutes - clock.seconds) / pace), device, workers)
+            steps = agree(step + int((60 * minutes - clock.seconds) / pace), device, workers)
         if step % 200 == 0 or step == first + 20:
             tell(of=steps, loss=round(torch.stack(losses).mean().item(), 5))
             losses = []
         if step % 1000 == 0:
             save()
     save()
-
-
-class FlatGradient:
-    """All gradients as views of one buffer, so that workers exchange them in one message."""
-
-    def __init__(self, model: nn.Module):
-        parameters = list(model.parameters())
-        self.flat = torch.zeros(sum(p.numel() for p in parameters), device=parameters[0].device)
-        start = 0
-        for p in parameters:
-            # The gradient takes the memory layout of its parameter.
-            p.grad = self.flat[start : start + p.numel()].as_strided(p.shape, p.stride())
-            start += p.numel()
-
-    def clip(self, norm: float) -> None:
-        self.flat.mul_((norm / self.flat.norm()).clamp(max=1))
 
 
 class Backward:
@@ -214,7 +197,7 @@ class Backward:
         return self.loss.clone()
 
     def _pass(self) -> Tensor:
-        self.gradient.flat.zero_()
+        self.gradient.zero()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda", cache_enabled=False):
             velocity = self.run(self.noisy, self.timesteps, self.ids)
         loss = (velocity.float() - self.target).square().mean()
@@ -232,22 +215,3 @@ class Backward:
         with torch.cuda.graph(graph):
             self.loss = self._pass()
         return graph
-
-
-def _join_workers() -> tuple[int, int]:
-    """`(rank, workers)`, joining the others when started by torchrun."""
-    workers = int(os.environ.get("WORLD_SIZE", 1))
-    if workers == 1:
-        return 0, 1
-    rank = int(os.environ["LOCAL_RANK"])
-    torch.cuda.set_device(rank)
-    torch.distributed.init_process_group("nccl")
-    return rank, workers
-
-
-def _agree(value: int, device: str, workers: int) -> int:
-    if workers == 1:
-        return value
-    shared = torch.tensor(value, device=device)
-    torch.distributed.broadcast(shared, 0)
-    return int(shared)

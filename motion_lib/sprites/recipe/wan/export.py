@@ -1,0 +1,33 @@
+"""Stage 3 of `sprite_wan`: the files that hosts of Wan 2.1 load, in half precision."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import torch
+
+from . import autoencoder, transformer
+from .design import LATENTS_MEAN, LATENTS_STD, TRANSFORMER
+
+DIFFUSION_MODEL, VAE = "sprite_wan_fp16.safetensors", "sprite_wan_vae_fp16.safetensors"
+
+
+def export(work: Path, out: Path) -> None:
+    """Write the transformer, the autoencoder, the text encoder and its tokenizer to `out`."""
+    from safetensors.torch import save_file
+
+    model, vae = transformer.finished(work, "cpu"), autoencoder.finished(work, "cpu")
+    # Hosts subtract this mean and divide by this standard deviation themselves.
+    autoencoder.rescale(vae, -LATENTS_MEAN / LATENTS_STD, 1 / LATENTS_STD)
+    out.mkdir(parents=True, exist_ok=True)
+    config = {"transformer": {"text_dim": TRANSFORMER["text_dim"]}}
+    save_file(_half(model.transformer), out / DIFFUSION_MODEL, metadata={"config": json.dumps(config)})
+    save_file(_half(vae), out / VAE)
+    model.text_encoder.half().save_pretrained(out / "text_encoder", safe_serialization=True)
+    shutil.copytree(work / "wan_tokenizer", out / "tokenizer", dirs_exist_ok=True)
+
+
+def _half(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {name: value.half().contiguous() for name, value in module.state_dict().items()}
