@@ -6,9 +6,11 @@ import itertools
 import json
 from pathlib import Path
 
+from ...atomic import replacing
 from ..vocabulary import COLOURS, SHAPES, TEMPLATES, TEXTURES, TONES, Words, caption
 from .design import TEXT_ENCODER, TEXT_LENGTH
 
+CONFIG = "tokenizer_config.json"
 START, END = "<|startoftext|>", "<|endoftext|>"
 
 
@@ -42,9 +44,9 @@ def write_tokenizer(folder: Path, captions: list[str] | None = None) -> None:
     # CLIP's order: bytes, bytes at the end of a word, merges, the two special tokens.
     tokens = alphabet + [a + "</w>" for a in alphabet] + [a + b for a, b in merges] + [START, END]
     vocab = {token: i for i, token in enumerate(dict.fromkeys(tokens))}
-    (folder / "vocab.json").write_text(json.dumps(vocab, ensure_ascii=False), encoding="utf-8")
+    _write(folder / "vocab.json", json.dumps(vocab, ensure_ascii=False))
     lines = ["#version: 0.2", *(f"{a} {b}" for a, b in merges), ""]
-    (folder / "merges.txt").write_text("\n".join(lines), encoding="utf-8")
+    _write(folder / "merges.txt", "\n".join(lines))
     config = {
         "tokenizer_class": "CLIPTokenizer",
         "model_max_length": TEXT_LENGTH,
@@ -53,14 +55,19 @@ def write_tokenizer(folder: Path, captions: list[str] | None = None) -> None:
         "unk_token": END,
         "pad_token": END,
     }
-    (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2), encoding="utf-8")
+    _write(folder / CONFIG, json.dumps(config, indent=2))  # last: where it is, the tokenizer is whole
+
+
+def _write(path: Path, text: str) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def load_tokenizer(folder: Path, captions: list[str] | None = None):
     """The tokenizer of a folder, learned first where there is none."""
     from ...backbones.tokens import load_tokenizer
 
-    if not (folder / "vocab.json").exists():
+    if not (folder / CONFIG).exists():
         write_tokenizer(folder, captions)
     return load_tokenizer(folder)
 

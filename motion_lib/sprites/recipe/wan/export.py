@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from ....atomic import replacing
 from . import autoencoder, transformer
 from .design import LATENTS_MEAN, LATENTS_STD, TRANSFORMER
 
@@ -21,10 +22,11 @@ def export(work: Path, out: Path) -> None:
     model, vae = transformer.finished(work, "cpu"), autoencoder.finished(work, "cpu")
     # Hosts subtract this mean and divide by this standard deviation themselves.
     autoencoder.rescale(vae, -LATENTS_MEAN / LATENTS_STD, 1 / LATENTS_STD)
-    out.mkdir(parents=True, exist_ok=True)
     config = {"transformer": {"text_dim": TRANSFORMER["text_dim"]}}
-    save_file(_half(model.transformer), out / DIFFUSION_MODEL, metadata={"config": json.dumps(config)})
-    save_file(_half(vae), out / VAE)
+    with replacing(out / DIFFUSION_MODEL) as temporary:
+        save_file(_half(model.transformer), temporary, metadata={"config": json.dumps(config)})
+    with replacing(out / VAE) as temporary:
+        save_file(_half(vae), temporary)
     model.text_encoder.half().save_pretrained(out / "text_encoder", safe_serialization=True)
     shutil.copytree(work / "wan_tokenizer", out / "tokenizer", dirs_exist_ok=True)
 
