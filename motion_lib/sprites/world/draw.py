@@ -8,14 +8,13 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ..scene import _Draw, _free_curve, _limit_speed
+from ..scene import _Draw
 from ..vocabulary import COLOURS, SHAPES, TEXTURES, TONES
-from .bodies import BODIES, CORNERS, LIMBS, NOTHING, Body, Motion
+from .bodies import BODIES, CORNERS, NOTHING, Body
+from .moves import draw_camera, draw_light, draw_motion, uniform
 from .paint import ALL_PAINTS, WAVES, Paint, turned
-from .scene import Camera, Depth, Light, World, no_depth, white_light
+from .scene import Depth, World, no_depth, white_light
 
-POINTS = 14  # of the splines that motions follow: enough for the longest of 33 frames
-FASTEST, FASTEST_CAMERA = 0.24, 0.16  # half image sides a frame
 UNKNOWN = -1
 
 # How often each kind occurs outside the sprites' own look.
@@ -56,21 +55,21 @@ def random_worlds(
     other, _ = _body(draw, torch.zeros(n, dtype=torch.bool), photos, ground=far.colours.mean(1))
     other.form = torch.where(~own & draw.chance(0.3), other.form, NOTHING)
     alone = other.form == NOTHING
-    first, second = _motion(draw, frames, ~own), _motion(draw, frames, ~own)
+    first, second = draw_motion(draw, frames, ~own), draw_motion(draw, frames, ~own)
     second = replace(second, radius=second.radius * 0.85)
     wide = torch.where(alone[:, None], 1.0, 0.85)
     first = replace(first, radius=first.radius * wide)
     shape = torch.where(body.form < len(SHAPES), body.form, UNKNOWN)
     return World(
         labels=torch.stack([shape, colour, tone, texture], dim=1),
-        camera=_camera(draw, frames),
+        camera=draw_camera(draw, frames),
         far=far,
         depth=_depth(draw, ~own, photos),
         first=first,
         first_body=body,
         second=second,
         second_body=other,
-        light=_light(draw, frames, ~own),
+        light=draw_light(draw, frames, ~own),
     )
 
 
@@ -92,12 +91,12 @@ def foreign_worlds(n: int, frames: int = 33, *, generator: torch.Generator) -> W
     empty.form = torch.full((n,), NOTHING)
     return World(
         labels=torch.stack([body.form, unknown, unknown, unknown], dim=1),
-        camera=_camera(draw, frames),
+        camera=draw_camera(draw, frames),
         far=far,
         depth=no_depth(n),
-        first=_motion(draw, frames, torch.zeros(n, dtype=torch.bool)),
+        first=draw_motion(draw, frames, torch.zeros(n, dtype=torch.bool)),
         first_body=body,
-        second=_motion(draw, frames, torch.zeros(n, dtype=torch.bool)),
+        second=draw_motion(draw, frames, torch.zeros(n, dtype=torch.bool)),
         second_body=empty,
         light=white_light(n, frames),
     )
@@ -107,10 +106,6 @@ def _choose(draw: _Draw, weights: dict[str, float], names: tuple[str, ...]) -> T
     """Indices into `names`, as often as their weights say."""
     chances = torch.tensor([weights.get(name, 0.0) for name in names])
     return torch.multinomial(chances, draw.n, replacement=True, generator=draw.generator)
-
-
-def _uniform(draw: _Draw, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
-    return low + (high - low) * torch.rand(draw.n, *shape, generator=draw.generator)
 
 
 def _hues(draw: _Draw, saturation: tuple[float, float], value: tuple[float, float]) -> Tensor:
@@ -129,7 +124,7 @@ def _colours(draw: _Draw) -> Tensor:
         draw.chance(0.55)[:, None], _hues(draw, (0.0, 0.45), (0.05, 1.0)), _hues(draw, (0.45, 1.0), (0.25, 1.0))
     )
     others = [_hues(draw, (0.0, 1.0), (0.05, 1.0)) for _ in range(2)]
-    contrast = _uniform(draw, 1, low=0.12, high=1.0)
+    contrast = uniform(draw, 1, low=0.12, high=1.0)
     return torch.stack([base, *(base + contrast * (other - base) for other in others)], dim=1)
 
 
@@ -137,19 +132,19 @@ def _details(draw: _Draw, photos: int) -> Paint:
     """Paints with everything drawn but their kind."""
     n = draw.n
     # The first two waves bend the others, whose lengths fall from a whole side to a few pixels.
-    octave = torch.cat([_uniform(draw, 2, low=0.0, high=1.0), _uniform(draw, WAVES - 2, low=0.0, high=4.3)], dim=1)
-    number, heading = 2.2 * torch.pow(2.0, octave), _uniform(draw, WAVES) * math.tau
+    octave = torch.cat([uniform(draw, 2, low=0.0, high=1.0), uniform(draw, WAVES - 2, low=0.0, high=4.3)], dim=1)
+    number, heading = 2.2 * torch.pow(2.0, octave), uniform(draw, WAVES) * math.tau
     rough = draw.between(0.5, 1.3)[:, None]
     waves = torch.stack(
         [
             number * heading.cos(),
             number * heading.sin(),
-            _uniform(draw, WAVES) * math.tau,
+            uniform(draw, WAVES) * math.tau,
             torch.pow(2.0, -rough * octave),
         ],
         dim=-1,
     )
-    tint = torch.eye(3)[None] * _uniform(draw, 1, 1, low=0.5, high=1.1)
+    tint = torch.eye(3)[None] * uniform(draw, 1, 1, low=0.5, high=1.1)
     swap = torch.stack([torch.randperm(3, generator=draw.generator) for _ in range(n)])
     grey, mixed = draw.chance(0.15)[:, None, None], draw.chance(0.5)[:, None, None]
     tint = torch.where(mixed, tint.gather(1, swap[..., None].expand(-1, -1, 3)), tint)
@@ -159,7 +154,7 @@ def _details(draw: _Draw, photos: int) -> Paint:
         colours=_colours(draw),
         period=draw.between(0.24, 0.8),
         direction=draw.between(0, math.tau),
-        phase=_uniform(draw, 2),
+        phase=uniform(draw, 2),
         waves=waves,
         photo=draw.one_of(max(1, photos)),
         spread=draw.between(0.8, 2.4),
@@ -169,7 +164,7 @@ def _details(draw: _Draw, photos: int) -> Paint:
 
 def _six_long_waves(draw: _Draw, waves: Tensor) -> Tensor:
     """The waves of clouds, in the sizes of the sprites' own."""
-    heading, number = _uniform(draw, 6) * math.tau, math.tau / _uniform(draw, 6, low=0.45, high=1.2)
+    heading, number = uniform(draw, 6) * math.tau, math.tau / uniform(draw, 6, low=0.45, high=1.2)
     return torch.cat(
         [
             torch.stack([number * heading.cos(), number * heading.sin(), waves[:, :6, 2], torch.ones(draw.n, 6)], -1),
@@ -222,13 +217,13 @@ def _body(draw: _Draw, own: Tensor, photos: int, ground: Tensor) -> tuple[Body, 
         form=form,
         outline=_corners(draw, corners),
         bumps=torch.stack(
-            [_uniform(draw, 4, low=-1, high=1) * torch.tensor([0.22, 0.16, 0.10, 0.06]), _uniform(draw, 4) * math.tau],
+            [uniform(draw, 4, low=-1, high=1) * torch.tensor([0.22, 0.16, 0.10, 0.06]), uniform(draw, 4) * math.tau],
             -1,
         ),
         build=torch.stack([draw.between(0.13, 0.22), draw.between(0.07, 0.12), draw.between(0.18, 0.26)], dim=1),
         paint=skin,
         shading=torch.where(
-            shaded, turned(draw.between(0, math.tau)) * _uniform(draw, 1, low=0.15, high=0.5), torch.zeros(n, 2)
+            shaded, turned(draw.between(0, math.tau)) * uniform(draw, 1, low=0.15, high=0.5), torch.zeros(n, 2)
         ),
     )
     return body, torch.where(plain & known & ((first - palette[named]).norm(dim=1) < 1e-6), named, UNKNOWN)
@@ -245,71 +240,20 @@ def _clear_of(colour: Tensor, ground: Tensor) -> Tensor:
 def _corners(draw: _Draw, count: Tensor) -> Tensor:
     """Polygons of `count` `[n]` corners as 8 points each, the last one repeated: `[n, 8, 2]`, centred on their mean."""
     i = torch.minimum(torch.arange(CORNERS)[None].expand(draw.n, -1), count[:, None] - 1)
-    jitter = _uniform(draw, CORNERS, low=-0.3, high=0.3).gather(1, i)
+    jitter = uniform(draw, CORNERS, low=-0.3, high=0.3).gather(1, i)
     angle = math.tau * (i + jitter) / count[:, None]
-    length = _uniform(draw, CORNERS, low=0.55, high=1.15).gather(1, i)
+    length = uniform(draw, CORNERS, low=0.55, high=1.15).gather(1, i)
     points = turned(angle) * length[..., None]
     once = (torch.arange(CORNERS)[None] < count[:, None])[..., None]
     return points - (points * once).sum(1, keepdim=True) / count[:, None, None]
 
 
-def _curve(draw: _Draw, frames: int, dims: int, low: float, high: float) -> Tensor:
-    """As the sprites' own motions; over more than 16 frames up to as much longer."""
-    longer = 1 + _uniform(draw) * (frames / 16 - 1) if frames > 16 else torch.ones(draw.n)
-    return _free_curve(draw, frames, dims, draw.between(low, high) * longer, POINTS)
-
-
-def _motion(draw: _Draw, frames: int, lively: Tensor) -> Motion:
-    """As `random_scenes` draws them; where `lively` they may squash, stretch and swing as well."""
-    n = draw.n
-    position = _limit_speed(_curve(draw, frames, 2, 0.5, 3.2) * 0.74, FASTEST)
-    position = torch.where(draw.chance(0.08)[:, None, None], position[:, :1], position)
-    growth = _curve(draw, frames, 1, 0.3, 1.6)[..., 0] * math.log(1.7)
-    growth = torch.where(draw.chance(0.4)[:, None], growth - growth.mean(1, keepdim=True), torch.zeros(n, frames))
-    turning = _curve(draw, frames, 1, 0.3, 1.6)[..., 0] * 2.6
-    turning = torch.where(draw.chance(0.45)[:, None], turning - turning[:, :1], torch.zeros(n, frames))
-    time = torch.arange(frames) / 16
-    beat = draw.between(0.5, 2.5)[:, None] * time * math.tau + draw.between(0, math.tau)[:, None]
-    pulse = draw.between(0.1, 0.4)[:, None] * beat.sin()
-    velocity = torch.gradient(position, dim=1)[0]
-    rush = 2.5 * velocity.norm(dim=-1)
-    by_speed = draw.chance(0.5)[:, None]
-    supple = (lively & draw.chance(0.3))[:, None]
-    stretch = torch.where(supple, torch.where(by_speed, rush, pulse), torch.zeros(n, frames)).exp()
-    axis = torch.where(by_speed, torch.atan2(velocity[..., 1], velocity[..., 0]), draw.between(0, math.pi)[:, None])
-    pace = draw.between(0.6, 2.2)[:, None, None, None] * time[None, :, None, None] * math.tau
-    swing = _uniform(draw, 1, LIMBS, 2, low=0.1, high=0.9) * (pace + _uniform(draw, 1, LIMBS, 2) * math.tau).sin()
-    return Motion(
-        position=position,
-        radius=(draw.between(0.26, 0.40)[:, None] * growth.exp()).clamp(0.18, 0.5),
-        angle=draw.between(-0.25, 0.25)[:, None] + turning,
-        stretch=stretch.clamp(0.6, 1.6),
-        axis=axis,
-        swing=swing,
-    )
-
-
-def _camera(draw: _Draw, frames: int) -> Camera:
-    n, moving = draw.n, draw.chance(0.45)
-    pan = _limit_speed(_curve(draw, frames, 2, 0.3, 1.8) * 1.3, FASTEST_CAMERA)
-    shaky = torch.randn(n, frames, 2, generator=draw.generator).cumsum(1) * draw.between(0.02, 0.05)[:, None, None]
-    pan = torch.where(draw.chance(0.12)[:, None, None], pan * 0.3 + shaky, pan)
-    zooming = _curve(draw, frames, 1, 0.3, 1.3)[..., 0] * 0.45
-    rolling = _curve(draw, frames, 1, 0.3, 1.3)[..., 0] * 0.5
-    still = torch.zeros(n, frames)
-    return Camera(
-        offset=torch.where(moving[:, None, None], pan - pan[:, :1], torch.zeros(n, frames, 2)),
-        zoom=torch.where((moving & draw.chance(0.25))[:, None], zooming - zooming[:, :1], still).exp(),
-        roll=torch.where((moving & draw.chance(0.12))[:, None], rolling - rolling[:, :1], still),
-    )
-
-
 def _depth(draw: _Draw, wide: Tensor, photos: int) -> Depth:
     paints, _, _ = _ground(draw, torch.zeros(draw.n, dtype=torch.bool), photos)
     gaps = paints.waves.clone()
-    heading, number = _uniform(draw, 6) * math.tau, _uniform(draw, 6, low=1.5, high=5.0)
+    heading, number = uniform(draw, 6) * math.tau, uniform(draw, 6, low=1.5, high=5.0)
     gaps[:, :6] = torch.stack(
-        [number * heading.cos(), number * heading.sin(), _uniform(draw, 6) * math.tau, torch.full((draw.n, 6), 0.5)],
+        [number * heading.cos(), number * heading.sin(), uniform(draw, 6) * math.tau, torch.full((draw.n, 6), 0.5)],
         dim=-1,
     )
     return Depth(
@@ -319,24 +263,3 @@ def _depth(draw: _Draw, wide: Tensor, photos: int) -> Depth:
         gaps=gaps,
         level=draw.between(0.2, 1.2),
     )
-
-
-def _light(draw: _Draw, frames: int, wide: Tensor) -> Light:
-    n = draw.n
-    light = white_light(n, frames)
-    base = 1 + 0.03 * _uniform(draw, 1, 3, low=-1, high=1)
-    changing = (wide & draw.chance(0.25))[:, None, None]
-    change = (
-        _curve(draw, frames, 3, 0.3, 1.3) * _uniform(draw, 1, 3, low=0.0, high=0.06)
-        + _curve(draw, frames, 1, 0.3, 1.3) * 0.2
-    )
-    light.colour = base * torch.where(changing, change, torch.zeros(n, frames, 3)).exp()
-    angle = draw.between(0, math.tau)[:, None] + _curve(draw, frames, 1, 0.2, 1.0)[..., 0]
-    ramp = turned(angle) * _uniform(draw, 1, 1, low=0.08, high=0.35)
-    light.ramp = torch.where((wide & draw.chance(0.25))[:, None, None], ramp, torch.zeros(n, frames, 2))
-    light.shadowed = (wide & draw.chance(0.3)).long()
-    light.shadow = draw.between(0.25, 0.6)
-    fall = draw.between(0, math.tau)[:, None] + _curve(draw, frames, 1, 0.2, 0.8)[..., 0]
-    light.fall = turned(fall) * _uniform(draw, 1, 1, low=0.06, high=0.2)
-    light.blur = draw.between(0.04, 0.2)
-    return light
