@@ -19,6 +19,7 @@ from .describe import usual_patch
 from .details import LOOPS, MIRRORS
 from .embedding import MAP, PARTS, QK_AXES, V_AXES, MotionEmbedding
 from .errors import MotionError
+from .integration import EXTRA_CHANNELS
 from .patch import DEBIAS
 from .resample import resize_grid, rows_at
 from .shown import shown
@@ -162,7 +163,7 @@ def combine(qk_of: MotionEmbedding, v_of: MotionEmbedding) -> MotionEmbedding:
         if not found:
             raise MotionError(f"{_title(owner)} holds no {kind} embeddings, only {owner.holds()}.")
     grids = second.grids | first.grids
-    joined = replace(first, tensors=tensors | values, grids=grids, v_axes=second.v_axes)
+    joined = _completed(replace(first, tensors=tensors | values, grids=grids, v_axes=second.v_axes))
     usual, other = usual_patch(qk_of), usual_patch(v_of)
     return _applied(
         _made(joined, "combine", v_of=_about(v_of)),
@@ -264,7 +265,22 @@ def _joined(
         if present:
             zero = torch.zeros_like(present[0])
             result.tensors[key] = join(first.tensors.get(key, zero), second.tensors.get(key, zero))
-    return _made(result, edit, **arguments, other=_about(b))
+    return _made(_completed(result), edit, **arguments, other=_about(b))
+
+
+def _completed(embedding: MotionEmbedding) -> MotionEmbedding:
+    """With zeros, which change nothing, at the layers that one of two motions was not learned at: a file has each kind
+    of tensor at all of its layers or at none."""
+    maps = [len(tensor) for key, tensor in embedding.tensors.items() if key.endswith(MAP)]
+    shapes = embedding.shapes(maps[0] if maps else EXTRA_CHANNELS)
+    kinds = tuple(kind for kind in ("qk", "v") if any(key.endswith(f".{kind}") for key in embedding.tensors))
+    whole = {key: shape for key, shape in shapes.items() if key.removesuffix(MAP).endswith(kinds)}
+    like = next(iter(embedding.tensors.values()), torch.zeros(()))
+    tensors = {
+        key: embedding.tensors[key] if key in embedding.tensors else like.new_zeros(shape)
+        for key, shape in whole.items()
+    }
+    return embedding.with_tensors(tensors)
 
 
 def _check_growth(embedding: MotionEmbedding, target: MotionEmbedding) -> None:

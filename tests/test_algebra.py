@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from motion_lib import algebra
 from motion_lib.describe import usual_patch
 from motion_lib.embedding import MAP, QK_AXES, V_AXES, Backbone, MotionEmbedding, TemporalLayer
 from motion_lib.errors import MotionError
+from motion_lib.files import load_embedding, save_embedding
 from motion_lib.integration import INTEGRATIONS
 from motion_lib.patch import DEBIAS, MotionPatch, PreparedPatch
 from tests.tiny import randn, random_embedding, tiny_backbone
@@ -249,9 +251,45 @@ def test_what_only_one_has_is_kept() -> None:
     b = random_embedding(tiny_backbone(), "deep", components="v", seed=2)
     total = algebra.add(a, b)
     assert set(total.layers) == {*a.layers, *b.layers} and total.qk_axes == "partial"
-    assert total.tensors.keys() == a.tensors.keys() | b.tensors.keys()
     assert all(torch.equal(m, total.tensors[k]) for e in (a, b) for k, m in e.tensors.items())
-    assert total.numel() == a.numel() + b.numel()
+    assert not any(m.any() for k, m in total.tensors.items() if k not in a.tensors and k not in b.tensors)
+    assert total.tensors.keys() == total.shapes().keys()
+
+
+@pytest.mark.parametrize("integration", INTEGRATIONS)
+def test_motions_learned_at_different_layers_make_files_that_can_be_read(tmp_path: Path, integration: str) -> None:
+    """Where one of the two has nothing, zeros stand for it, which change nothing."""
+    a = random_embedding(tiny_backbone(), "down_blocks.0.*", integration=integration)
+    b = random_embedding(tiny_backbone(), "up_blocks.*", seed=2, integration=integration)
+    for joined in (
+        algebra.combine(a, b),
+        algebra.add(a, b),
+        algebra.blend(algebra.scale(a, v=0), algebra.scale(b, qk=0)),
+    ):
+        save_embedding(tmp_path / "a.safetensors", joined, torch.float32)
+        found = load_embedding(tmp_path / "a.safetensors")
+        assert all(torch.equal(tensor, joined.tensors[key]) for key, tensor in found.tensors.items())
+        assert set(found.grids) == {*a.grids, *b.grids}
+    for part, wanted, other in (("qk", a, b), ("v", b, a)):
+        joined = algebra.combine(a, b).tensors
+        assert all(torch.equal(joined[key], m) for key, m in wanted.tensors.items() if key.endswith(part))
+        assert not any(joined[key].any() for key in other.tensors if key.removesuffix(MAP).endswith(part))
+
+
+def test_what_would_fill_the_memory_is_refused() -> None:
+    """A file of some kilobytes may name a grid of any size."""
+    small = random_embedding(tiny_backbone(), "deep", components="qk")
+    large = replace(small, grids=dict.fromkeys(small.grids, (16_000, 16_000)), details={"title": "a\x1b[2J"})
+    whole = random_embedding(tiny_backbone(), "deep")
+    for act in (
+        lambda: algebra.masked(large, torch.ones(2, 2)),
+        lambda: algebra.blend(large, whole),
+        lambda: algebra.retime(whole, frames=10**9),
+        lambda: algebra.retime(whole, frames=10**30),
+    ):
+        with pytest.raises(MotionError, match=r"would grow from [\d,]+ to [\d,]+ values"):
+            act()
+    assert algebra.retime(whole, frames=100).frames == 100
 
 
 def test_details_say_what_was_done() -> None:
