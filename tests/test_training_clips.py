@@ -39,7 +39,7 @@ def test_of_several_clips_every_step_draws_one_with_its_own_text() -> None:
 
 
 def test_each_clip_needs_its_text() -> None:
-    with pytest.raises(MotionError, match="There are 3 clips and 1 texts"):
+    with pytest.raises(MotionError, match="Each clip needs one text, but 1 were given for 3"):
         next(train(tiny_denoiser(), CLIPS, text(), begin(TrainingSettings())))
 
 

@@ -259,15 +259,23 @@ def test_start_after_end_is_refused_in_the_nodes_words(server, name, kind):
 
 
 @pytest.mark.parametrize(
-    ("changes", "sentence"),
+    ("name", "changes", "sentence"),
     [
-        ({"MotionInversionTrain": {"sites": "nowhere.*"}}, "sites is 'nowhere.*', which matches no temporal layer"),
-        ({"MotionInversionPrepareClip": {"frames": 99}}, "use a longer clip, or lower frames"),
-        ({"EmptyLatentImage": {"batch_size": 8}}, "use as many frames and the same size as the reference clip"),
+        (
+            "1_quickstart",
+            {"MotionInversionTrain": {"sites": "nowhere.*"}},
+            "sites is 'nowhere.*', which matches no temporal layer",
+        ),
+        ("1_quickstart", {"MotionInversionPrepareClip": {"frames": 99}}, "use a longer clip, or lower frames"),
+        (
+            "6_noise_only",
+            {"EmptyLatentImage": {"batch_size": 8}},
+            "use as many frames and the same size as the reference clip",
+        ),
     ],
 )
-def test_errors_while_running_are_one_sentence(server, quickstart, changes, sentence):
-    run = server.run(workflow("1_quickstart", **{"BasicScheduler": {"steps": 2}, **changes}))
+def test_errors_while_running_are_one_sentence(server, quickstart, name, changes, sentence):
+    run = server.run(workflow(name, **{"BasicScheduler": {"steps": 2}, **changes}))
     assert run.outcome == "execution_error"
     assert run.error["exception_type"].endswith("MotionError")
     assert sentence in run.error["exception_message"]

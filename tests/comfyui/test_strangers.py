@@ -9,9 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
 
 from motion_lib.embedding import MotionEmbedding
 from motion_lib.files import save_embedding
@@ -39,10 +36,6 @@ def graph(server: Server, base: Path) -> Iterator[dict[str, Any]]:
     folder.mkdir(parents=True, exist_ok=True)
     embedding = replace(MotionEmbedding.zeros(tiny_backbone(), "deep", 3, (5, 6)), details=DETAILS)
     save_embedding(folder / "stranger.safetensors", embedding)
-    with safe_open(folder / "stranger.safetensors", "pt") as file:
-        header = file.metadata()
-    tensors = load_file(folder / "stranger.safetensors") | {SCRIPT: torch.zeros(1)}
-    save_file(tensors, folder / "damaged.safetensors", header)
     yield {
         "1": {"class_type": "MotionInversionLoadEmbedding", "inputs": {"name": "stranger.safetensors"}},
         "2": {
@@ -56,7 +49,7 @@ def graph(server: Server, base: Path) -> Iterator[dict[str, Any]]:
             },
         },
     }
-    for name in ("stranger", "damaged", "copy"):
+    for name in ("stranger", "copy"):
         (folder / f"{name}.safetensors").unlink(missing_ok=True)
 
 
@@ -99,11 +92,3 @@ def test_the_page_shows_text_and_runs_nothing(page, graph: dict[str, Any]) -> No
     picture(page, "shown")
     assert harmless(page)
     assert "a ‹ b & c" in shown.first.inner_text()
-
-
-def test_an_error_shows_text_and_runs_nothing(page, graph: dict[str, Any]) -> None:  # noqa: F811
-    page.wait_for_function(READY)
-    run_in(page, {"1": {**graph["1"], "inputs": {"name": "damaged.safetensors"}}})
-    page.get_by_text("belongs to no layer", exact=False).first.wait_for(timeout=60_000)
-    picture(page, "error")
-    assert harmless(page)
