@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from .assets import Assets, training
 from .judge import Case
 
-SEEDS = 30
+SEEDS = 8
 CHECKPOINT = "out.unfinished.safetensors"
 VALUES = (
     None,

@@ -14,7 +14,7 @@ from motion_lib.cli.common import DTYPES
 from .assets import SMALL, Assets
 from .judge import Case
 
-SEEDS = 80
+SEEDS = 20
 WHOLE = ("0", "-1", "-5", "2147483648", "9" * 19, "9" * 25, "9" * 5000, "1e3", "0x10", "²", "٣", "1_0", " ", "")
 NUMBERS = (*WHOLE, "nan", "-nan", "inf", "-inf", "1e400", "1e-400", "1e38", "-1e308", "1e6", "0.5.5", "1,5", "½", "NaN")
 TEXTS = (

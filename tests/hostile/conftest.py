@@ -13,7 +13,7 @@ from .judge import Bench
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--many", type=int, metavar="N", help="hostile inputs to try in all (default: some hundred)")
+    parser.addoption("--many", type=int, metavar="N", help="hostile inputs to try in all (default: some seventy)")
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from typing import Any
 from .assets import SMALL, Assets
 from .judge import Case
 
-SEEDS = 80
+SEEDS = 20
 EVIL, OUT = "evil.safetensors", ("out.safetensors", "out.webp")
 NUMBERS = [
     0,

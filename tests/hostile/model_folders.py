@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from .assets import SMALL, Assets
 from .judge import Case
 
-SEEDS = 30
+SEEDS = 8
 
 CONFIGS = (
     "unet/config.json",

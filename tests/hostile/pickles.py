@@ -20,7 +20,7 @@ from motion_lib.convert import MODELSCOPE
 from .assets import Assets
 from .judge import Case
 
-SEEDS = 30
+SEEDS = 8
 EVIL, OUT = "evil.pt", "out.safetensors"
 LAYERS = [layer.name for layer in MODELSCOPE.select("deep")]
 
