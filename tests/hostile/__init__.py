@@ -29,5 +29,5 @@ without its help. Every module here that has a function `case` is found by itsel
     pytest tests/hostile                                   # all of them, SEEDS each
     pytest tests/hostile --many 10000                      # ten thousand, shared out as SEEDS are
     python -m tests.hostile --many 10000                   # the same as a table for docs/security.md
-    python -m tests.hostile videos 17 --keep /tmp/there    # one of them, with what it printed
+    python -m tests.hostile videos 17 --keep there    # one of them, with what it printed
 """

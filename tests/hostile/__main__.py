@@ -2,7 +2,7 @@
 
 python -m tests.hostile --many 10000
 python -m tests.hostile videos --many 2000 --first 5000
-python -m tests.hostile videos 17 --keep /tmp/there
+python -m tests.hostile videos 17 --keep there
 """
 
 from __future__ import annotations
