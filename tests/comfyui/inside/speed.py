@@ -40,12 +40,12 @@ def motion_model() -> Any:
     full, hosted = pack("motion_lib.benchmark.full_size"), pack("nodes.host.unet")
     dtype = torch.float16 if ON_GPU else torch.float32
     config = full.FULL if ON_GPU else full.SMALL
-    original = hosted.pretrained
-    hosted.pretrained = lambda *ignored: full.random_denoiser(config, DEVICE, dtype).unet.cpu()
+    original = hosted.diffusers_model
+    hosted.diffusers_model = lambda *ignored: full.random_denoiser(config, DEVICE, dtype).unet.cpu()
     try:
         patcher = pack("nodes.host.model").load_patcher(pack("nodes.host.folders").video_models()["sprite_t2v"])
     finally:
-        hosted.pretrained = original
+        hosted.diffusers_model = original
     patcher.text = full.random_text(config, torch.device("cpu"), torch.float32)
     return patcher
 
