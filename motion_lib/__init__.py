@@ -13,46 +13,46 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
-    "CameraAlignment": "alignment",
-    "CameraPath": "camera_path",
-    "Lesson": "together",
-    "MotionEmbedding": "embedding",
+    "CameraAlignment": "camera.alignment",
+    "CameraPath": "camera.path",
+    "Lesson": "training.batch",
+    "MotionEmbedding": "method.embedding",
     "MotionError": "errors",
-    "MotionPatch": "patch",
-    "TrainingSettings": "training",
-    "TrainingState": "training",
-    "follow_camera": "metrics.camera",
-    "invert": "inversion",
-    "load_embedding": "files",
+    "MotionPatch": "method.patch",
+    "TrainingSettings": "training.loop",
+    "TrainingState": "training.loop",
+    "follow_camera": "camera.measure",
+    "invert": "diffusion.inversion",
+    "load_embedding": "files.embedding_file",
     "load_model": "backbones",
-    "mix": "noise",
-    "preset": "presets",
-    "random_noise": "sampling",
+    "mix": "diffusion.noise",
+    "preset": "training.presets",
+    "random_noise": "diffusion.sampling",
     "read_clip": "video",
-    "sample": "sampling",
-    "save_embedding": "files",
-    "train": "training",
-    "train_together": "together",
-    "warped_noise": "noise_warping",
+    "sample": "diffusion.sampling",
+    "save_embedding": "files.embedding_file",
+    "train": "training.loop",
+    "train_together": "training.batch",
+    "warped_noise": "camera.noise_warping",
     "write_video": "video",
 }
 
 if TYPE_CHECKING:
-    from .alignment import CameraAlignment
     from .backbones import load_model
-    from .camera_path import CameraPath
-    from .embedding import MotionEmbedding
+    from .camera.alignment import CameraAlignment
+    from .camera.measure import follow_camera
+    from .camera.noise_warping import warped_noise
+    from .camera.path import CameraPath
+    from .diffusion.inversion import invert
+    from .diffusion.noise import mix
+    from .diffusion.sampling import random_noise, sample
     from .errors import MotionError
-    from .files import load_embedding, save_embedding
-    from .inversion import invert
-    from .metrics.camera import follow_camera
-    from .noise import mix
-    from .noise_warping import warped_noise
-    from .patch import MotionPatch
-    from .presets import preset
-    from .sampling import random_noise, sample
-    from .together import Lesson, train_together
-    from .training import TrainingSettings, TrainingState, train
+    from .files.embedding_file import load_embedding, save_embedding
+    from .method.embedding import MotionEmbedding
+    from .method.patch import MotionPatch
+    from .training.batch import Lesson, train_together
+    from .training.loop import TrainingSettings, TrainingState, train
+    from .training.presets import preset
     from .video import read_clip, write_video
 
 __all__ = [

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..motion_lib.curves import parse_curve
-from ..motion_lib.describe import usual_patch
-from ..motion_lib.embedding import MotionEmbedding
-from ..motion_lib.patch import DEBIAS, MotionPatch
-from ..motion_lib.presets import PRESETS
+from ..motion_lib.method.curves import parse_curve
+from ..motion_lib.method.embedding import MotionEmbedding
+from ..motion_lib.method.patch import DEBIAS, MotionPatch
+from ..motion_lib.training.loop.presets import PRESETS
+from ..motion_lib.training.loop.provenance import usual_patch
 from .host.denoiser import backbone_of
 from .host.patch import AppliedPatch, with_patch
 from .schema import MotionEmbeddingType, advanced, in_order, schema

@@ -12,13 +12,13 @@ from comfy_api.latest import io
 from einops import rearrange
 from torch import Tensor
 
-from ..motion_lib.alignment import EARLY, CameraAlignment, apart_from_camera, likeliest_path
-from ..motion_lib.camera_path import CameraPath
+from ..motion_lib.camera.alignment import EARLY, CameraAlignment, apart_from_camera, likeliest_path
+from ..motion_lib.camera.measure import follow_camera
+from ..motion_lib.camera.noise_warping import warped_noise
+from ..motion_lib.camera.path import CameraPath
+from ..motion_lib.diffusion.noise import statistics
 from ..motion_lib.errors import MotionError
-from ..motion_lib.metrics.camera import follow_camera
-from ..motion_lib.noise import statistics
-from ..motion_lib.noise_warping import warped_noise
-from ..motion_lib.presets import PRESETS
+from ..motion_lib.training.loop.presets import PRESETS
 from .host.images import frames_of
 from .host.shown import NODE_ID, say
 from .noise import noise_outputs, noisy_latent

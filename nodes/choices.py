@@ -7,12 +7,12 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..motion_lib.embedding import COMPONENTS, QK_AXES, V_AXES
-from ..motion_lib.integration import INTEGRATIONS
-from ..motion_lib.losses import LOSSES
-from ..motion_lib.patch import DEBIAS
-from ..motion_lib.presets import Preset, preset
-from ..motion_lib.settings import LR_SCHEDULES, TrainingSettings
+from ..motion_lib.method.embedding import COMPONENTS, QK_AXES, V_AXES
+from ..motion_lib.method.integration import INTEGRATIONS
+from ..motion_lib.method.patch import DEBIAS
+from ..motion_lib.training.loop.losses import LOSSES
+from ..motion_lib.training.loop.presets import Preset, preset
+from ..motion_lib.training.loop.settings import LR_SCHEDULES, TrainingSettings
 from .host.training import SAVE_MEMORY
 
 AS_PRESET = "as preset"

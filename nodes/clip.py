@@ -9,8 +9,7 @@ import torch
 from comfy_api.latest import InputImpl, io
 from PIL import Image
 
-from ..motion_lib.errors import MotionError
-from ..motion_lib.shown import shown
+from ..motion_lib.errors import MotionError, shown
 from ..motion_lib.video import ClipOptions, check_clip, select_indices
 from ..motion_lib.video.limits import KEPT, is_rate
 from ..motion_lib.video.read import resized

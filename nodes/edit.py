@@ -7,9 +7,9 @@ from dataclasses import replace
 from comfy_api.latest import io
 from einops import rearrange
 
-from ..motion_lib import algebra
-from ..motion_lib.embedding import MotionEmbedding
-from ..motion_lib.follow import follow
+from ..motion_lib.method import algebra
+from ..motion_lib.method.embedding import MotionEmbedding
+from ..motion_lib.method.latent_edits import follow
 from .schema import MotionEmbeddingType, schema
 
 UNCHANGED = "none"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..motion_lib.errors import MotionError
-from ..motion_lib.shown import shown
+from ..motion_lib.errors import MotionError, shown
 from .host.folders import video_models
 from .host.model import load_model
 from .schema import schema

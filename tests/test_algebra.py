@@ -11,13 +11,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from motion_lib import algebra
-from motion_lib.describe import usual_patch
-from motion_lib.embedding import MAP, QK_AXES, V_AXES, Backbone, MotionEmbedding, TemporalLayer
 from motion_lib.errors import MotionError
-from motion_lib.files import load_embedding, save_embedding
-from motion_lib.integration import INTEGRATIONS
-from motion_lib.patch import DEBIAS, MotionPatch, PreparedPatch
+from motion_lib.files.embedding_file import load_embedding, save_embedding
+from motion_lib.method import algebra
+from motion_lib.method.embedding import MAP, QK_AXES, V_AXES, Backbone, MotionEmbedding, TemporalLayer
+from motion_lib.method.integration import INTEGRATIONS
+from motion_lib.method.patch import DEBIAS, MotionPatch, PreparedPatch
+from motion_lib.training.provenance import usual_patch
 from tests.tiny import randn, random_embedding, tiny_backbone
 
 SITE = "down_blocks.0.temp_attentions.0"

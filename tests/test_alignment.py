@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from motion_lib.alignment import CameraAlignment, apart_from_camera, likeliest_path
-from motion_lib.camera_path import CameraPath, pixel_centres
+from motion_lib.camera.alignment import CameraAlignment, apart_from_camera, likeliest_path
+from motion_lib.camera.path import CameraPath, pixel_centres
+from motion_lib.diffusion.sampling import sample
 from motion_lib.errors import MotionError
-from motion_lib.sampling import sample
 from tests.tiny import randn, text, tiny_denoiser
 
 PATHS = {
@@ -120,7 +120,7 @@ def test_the_prompt_has_more_weight_early(monkeypatch: pytest.MonkeyPatch) -> No
     assert not torch.allclose(made(3, strong), made(3, plain))
     assert not torch.allclose(made(3, strong), made(6, plain))
     with monkeypatch.context() as patched:
-        patched.setattr("motion_lib.alignment.EARLY", 1.0)
+        patched.setattr("motion_lib.camera.alignment.EARLY", 1.0)
         torch.testing.assert_close(made(3, strong), made(6, plain))
     assert [strong.guidance_at(progress) for progress in (0, 0.4, 0.5, 1)] == [2, 2, 1, 1]
     assert CameraAlignment(path, start=0.2, end=0.3, emphasis=2.0).guidance_at(0.1) == 1

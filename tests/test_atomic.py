@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from motion_lib.atomic import check_writable, replacing
 from motion_lib.errors import MotionError
+from motion_lib.files.atomic import check_writable, replacing
 
 
 def test_file_takes_its_name_only_at_the_end(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from motion_lib.embedding import MotionEmbedding
-from motion_lib.patch import MotionPatch, PreparedPatch
+from motion_lib.method.embedding import MotionEmbedding
+from motion_lib.method.patch import MotionPatch, PreparedPatch
 from tests.tiny import randn, random_embedding, text, tiny_backbone, tiny_denoiser
 
 F64 = torch.float64

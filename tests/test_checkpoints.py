@@ -11,11 +11,11 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from motion_lib.checkpoints import load_checkpoint, save_checkpoint
-from motion_lib.embedding import MotionEmbedding
 from motion_lib.errors import MotionError
-from motion_lib.files import load_embedding, save_embedding
-from motion_lib.training import TrainingSettings, TrainingState, train
+from motion_lib.files.embedding_file import load_embedding, save_embedding
+from motion_lib.method.embedding import MotionEmbedding
+from motion_lib.training.checkpoints import load_checkpoint, save_checkpoint
+from motion_lib.training.loop import TrainingSettings, TrainingState, train
 from tests.tiny import randn, random_embedding, text, tiny_backbone, tiny_denoiser
 
 SETTINGS = TrainingSettings(steps=6, loss="debiased", timesteps=(100, 999), final_rate=0.3, seed=9)

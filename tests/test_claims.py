@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from motion_lib import claims
-from motion_lib.claims import STALE, Claimed, claim_of, claimed
 from motion_lib.errors import MotionError
+from motion_lib.files import claims
+from motion_lib.files.claims import STALE, Claimed, claim_of, claimed
 
 ROOT = Path(__file__).parents[1]
 

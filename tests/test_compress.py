@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from motion_lib.compress import BITS, CODES, LEVELS, SCALES, _join, _split, lloyd, pack, unpack
 from motion_lib.errors import MotionError
-from motion_lib.files import load_embedding, save_embedding
+from motion_lib.files.compress import BITS, CODES, LEVELS, SCALES, _join, _split, lloyd, pack, unpack
+from motion_lib.files.embedding_file import load_embedding, save_embedding
 from tests.tiny import randn, random_embedding, tiny_backbone
 
 DATA = Path(__file__).parent / "data"

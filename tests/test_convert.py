@@ -14,9 +14,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from motion_lib.convert import MODELSCOPE, convert
 from motion_lib.errors import MotionError
-from motion_lib.files import load_embedding, save_embedding
+from motion_lib.files.convert import MODELSCOPE, convert
+from motion_lib.files.embedding_file import load_embedding, save_embedding
 
 DEEP = [layer.name for layer in MODELSCOPE.select("deep")]
 GRIDS = {0: (40, 72), 1: (20, 36), 2: (10, 18), 3: (5, 9)}
@@ -61,7 +61,7 @@ def saved(tmp_path: Path, content: object) -> Path:
 def test_layout_is_that_of_the_real_model() -> None:
     from diffusers.models.unets.unet_3d_condition import UNet3DConditionModel
 
-    from motion_lib.backbones.unet3d import backbone_of
+    from motion_lib.backbones.unet3d.denoiser import backbone_of
 
     with torch.device("meta"):
         unet = UNet3DConditionModel()

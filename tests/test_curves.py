@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from motion_lib.curves import factor_at, parse_curve
 from motion_lib.errors import MotionError
+from motion_lib.method.curves import factor_at, parse_curve
 
 CURVE = ((0.2, 1.0), (0.6, 3.0), (1.0, 0.0))
 

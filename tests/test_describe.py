@@ -10,10 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
-from motion_lib.describe import details_of, thumbnail, usual_patch
-from motion_lib.embedding import Backbone, MotionEmbedding, TemporalLayer
 from motion_lib.errors import MotionError
-from motion_lib.presets import APPLICATION, PRESETS
+from motion_lib.method.embedding import Backbone, MotionEmbedding, TemporalLayer
+from motion_lib.training.presets import APPLICATION, PRESETS
+from motion_lib.training.provenance import details_of, thumbnail, usual_patch
 
 EMBEDDING = MotionEmbedding.zeros(Backbone("tiny", (TemporalLayer("layer", 4, 0, "down"),)), "all", 2, (2, 2))
 

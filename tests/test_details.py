@@ -11,13 +11,13 @@ import pytest
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from motion_lib.algebra import LOOPS, MIRRORS, loop, mirror, retime, reverse
-from motion_lib.describe import details_of
-from motion_lib.details import APPLY, MADE_FROM, checked
 from motion_lib.errors import MotionError
-from motion_lib.files import load_embedding, save_embedding
-from motion_lib.follow import FOLLOWED
-from motion_lib.presets import APPLICATION, PRESETS, SAMPLING
+from motion_lib.files.embedding_file import load_embedding, save_embedding
+from motion_lib.method.algebra import LOOPS, MIRRORS, loop, mirror, retime, reverse
+from motion_lib.method.details import APPLY, MADE_FROM, checked
+from motion_lib.method.latent_edits import FOLLOWED
+from motion_lib.training.presets import APPLICATION, PRESETS, SAMPLING
+from motion_lib.training.provenance import details_of
 from tests.tiny import random_embedding, tiny_backbone
 
 HUGE = 10**400

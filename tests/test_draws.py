@@ -7,10 +7,10 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from motion_lib import training
-from motion_lib.settings import TrainingSettings
-from motion_lib.training import TrainingState, train
-from motion_lib.training_step import Draws
+from motion_lib.training import loop as training
+from motion_lib.training.loop import TrainingState, train
+from motion_lib.training.settings import TrainingSettings
+from motion_lib.training.step import Draws
 from tests.runs import CLIP, begin, finish
 from tests.tiny import text, tiny_denoiser
 

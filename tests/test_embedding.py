@@ -10,10 +10,10 @@ from diffusers.models.unets.unet_3d_condition import UNet3DConditionModel
 from hypothesis import given
 from hypothesis import strategies as st
 
-from motion_lib.backbones.unet3d import backbone_of
-from motion_lib.convert import MODELSCOPE
-from motion_lib.embedding import Backbone, MotionEmbedding, TemporalLayer
+from motion_lib.backbones.unet3d.denoiser import backbone_of
 from motion_lib.errors import MotionError
+from motion_lib.files.convert import MODELSCOPE
+from motion_lib.method.embedding import Backbone, MotionEmbedding, TemporalLayer
 from tests.tiny import random_embedding, tiny_backbone
 
 SITE = "down_blocks.0.temp_attentions.0"

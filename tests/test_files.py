@@ -18,11 +18,11 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from motion_lib import __version__
-from motion_lib.convert import MODELSCOPE
-from motion_lib.embedding import QK_AXES, V_AXES, MotionEmbedding
 from motion_lib.errors import MotionError
-from motion_lib.files import load_embedding, save_embedding
-from motion_lib.integration import INTEGRATIONS
+from motion_lib.files.convert import MODELSCOPE
+from motion_lib.files.embedding_file import load_embedding, save_embedding
+from motion_lib.method.embedding import QK_AXES, V_AXES, MotionEmbedding
+from motion_lib.method.integration import INTEGRATIONS
 from tests.tiny import random_embedding, tiny_backbone
 
 DATA = Path(__file__).parent / "data"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from motion_lib import algebra
-from motion_lib.follow import follow, loop, mirror, retime, reverse
+from motion_lib.method import algebra
+from motion_lib.method.latent_edits import follow, loop, mirror, retime, reverse
 from tests.tiny import randn, random_embedding, tiny_backbone
 
 LATENTS = randn(2, 4, 5, 3, 6)

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from motion_lib.files import load_embedding, save_embedding
-from motion_lib.identity import SINCE, difference, model_hash, recorded
-from motion_lib.models import BUNDLED
-from motion_lib.presets import preset
+from motion_lib.bundled.models import BUNDLED
+from motion_lib.files.embedding_file import load_embedding, save_embedding
+from motion_lib.training.identity import SINCE, difference, model_hash, recorded
+from motion_lib.training.presets import preset
 from tests.tiny import tiny_backbone
 
 MODEL = BUNDLED["sprite_t2v"][0]

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from motion_lib.embedding import COMPONENTS, QK_AXES, V_AXES, MotionEmbedding
 from motion_lib.errors import MotionError
-from motion_lib.files import load_embedding, save_embedding
-from motion_lib.integration import INTEGRATIONS
-from motion_lib.patch import DEBIAS, MotionPatch
-from motion_lib.training import TrainingSettings, TrainingState, train
+from motion_lib.files.embedding_file import load_embedding, save_embedding
+from motion_lib.method.embedding import COMPONENTS, QK_AXES, V_AXES, MotionEmbedding
+from motion_lib.method.integration import INTEGRATIONS
+from motion_lib.method.patch import DEBIAS, MotionPatch
+from motion_lib.training.loop import TrainingSettings, TrainingState, train
 from tests.tiny import randn, random_embedding, text, tiny_backbone, tiny_denoiser
 
 F64 = torch.float64

@@ -11,18 +11,18 @@ from dataclasses import replace
 import pytest
 import torch
 
-from motion_lib.embedding import MotionEmbedding
-from motion_lib.interrupts import SIGNALS, Interrupted, as_interrupts, stoppable, uninterrupted
-from motion_lib.schedule import NoiseSchedule
-from motion_lib.settings import TrainingSettings
-from motion_lib.together import Lesson, train_together
-from motion_lib.training import TrainingState, train
+from motion_lib.diffusion.schedule import NoiseSchedule
+from motion_lib.method.embedding import MotionEmbedding
+from motion_lib.training.batch import Lesson, train_together
+from motion_lib.training.interrupts import SIGNALS, Interrupted, as_interrupts, stoppable, uninterrupted
+from motion_lib.training.loop import TrainingState, train
+from motion_lib.training.settings import TrainingSettings
 from tests.runs import CLIP, finish
 from tests.tiny import SCHEDULE, randn, text, tiny_backbone
 
 SETTINGS = TrainingSettings(steps=2, loss="debiased", timesteps=(100, 999), seed=3)
 # Everything of a step but the model.
-STEP = {"training.py", "training_step.py", "together.py", "spatial_lora.py", "interrupts.py", "adam.py", "adamw.py"}
+STEP = {"loop.py", "step.py", "batch.py", "spatial_lora.py", "interrupts.py", "adam.py", "adamw.py"}
 
 
 class Plain:

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from motion_lib.diffusion.inversion import invert
+from motion_lib.diffusion.sampling import sample
+from motion_lib.diffusion.schedule import NoiseSchedule
 from motion_lib.errors import MotionError
-from motion_lib.inversion import invert
-from motion_lib.sampling import sample
-from motion_lib.schedule import NoiseSchedule
 from motion_lib.sprites import random_scenes, render
 from tests.tiny import SCHEDULE, ZERO_SNR, randn, text, tiny_backbone, tiny_denoiser
 

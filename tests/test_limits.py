@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from motion_lib.embedding import MotionEmbedding
-from motion_lib.limits import far_from_learned
+from motion_lib.method.embedding import MotionEmbedding
+from motion_lib.method.stretch import far_from_learned
 from tests.tiny import tiny_backbone
 
 EMBEDDING = MotionEmbedding.zeros(tiny_backbone(), "all", 16, (40, 64))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from motion_lib.losses import mse
-from motion_lib.training_step import backward
+from motion_lib.training.losses import mse
+from motion_lib.training.step import backward
 from tests.tiny import randn
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from motion_lib.errors import MotionError
-from motion_lib.losses import LOSSES, SPATIAL, SpatialTerm
+from motion_lib.training.losses import LOSSES, SPATIAL, SpatialTerm
 from tests.tiny import randn
 
 

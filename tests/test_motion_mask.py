@@ -8,7 +8,7 @@ from einops import rearrange
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from motion_lib.motion_mask import motion_mask
+from motion_lib.training.motion_mask import motion_mask
 from tests.tiny import randn
 
 

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from motion_lib.diffusion.noise import START_NOISES, low_pass, mix, statistics
+from motion_lib.diffusion.sampling import random_noise
 from motion_lib.errors import MotionError
-from motion_lib.noise import START_NOISES, low_pass, mix, statistics
-from motion_lib.sampling import random_noise
 from tests.tiny import randn
 
 SHAPE = (1, 4, 16, 40, 64)

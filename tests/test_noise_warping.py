@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from motion_lib.camera_path import CameraPath
+from motion_lib.camera.noise_warping import warped_noise
+from motion_lib.camera.path import CameraPath
 from motion_lib.errors import MotionError
-from motion_lib.noise_warping import warped_noise
 
 PATHS = {
     "still": [[0, 0, 0, 0]] * 4,

@@ -9,10 +9,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from motion_lib.embedding import MotionEmbedding
 from motion_lib.errors import MotionError
-from motion_lib.integration import INTEGRATIONS
-from motion_lib.patch import DEBIAS, MotionPatch, PreparedPatch, windowed_difference
+from motion_lib.method.embedding import MotionEmbedding
+from motion_lib.method.integration import INTEGRATIONS
+from motion_lib.method.patch import DEBIAS, MotionPatch, PreparedPatch, windowed_difference
 from tests.tiny import randn, random_embedding, tiny_backbone
 
 SITE = "up_blocks.1.temp_attentions.0"

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from motion_lib.embedding import MotionEmbedding
+from motion_lib.diffusion.noise import START_NOISES
 from motion_lib.errors import MotionError
-from motion_lib.noise import START_NOISES
-from motion_lib.patch import MotionPatch
-from motion_lib.presets import PRESETS, preset
+from motion_lib.method.embedding import MotionEmbedding
+from motion_lib.method.patch import MotionPatch
+from motion_lib.training.presets import PRESETS, preset
 from tests.tiny import randn, tiny_backbone
 
 

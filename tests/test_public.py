@@ -21,9 +21,9 @@ def test_importing_the_library_imports_nothing_heavy() -> None:
 
 
 def test_samples_show_what_their_captions_say_and_move_as_rendered() -> None:
+    from motion_lib.bundled.samples import SAMPLES
     from motion_lib.metrics.captions import caption_accuracy, object_path
     from motion_lib.metrics.paths import path_correlation
-    from motion_lib.samples import SAMPLES
     from motion_lib.sprites.motions import reference
     from motion_lib.sprites.vocabulary import parse_caption
     from motion_lib.video import read_clip

@@ -10,7 +10,7 @@ import pytest
 
 from motion_lib.cli import main
 from motion_lib.errors import MotionError
-from motion_lib.reading import regular_file
+from motion_lib.files.reading import regular_file
 
 
 def test_sizes(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from motion_lib.region import region_of
+from motion_lib.training.region import region_of
 
 
 def test_each_place_has_the_mean_brightness_of_its_pixels() -> None:

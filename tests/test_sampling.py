@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from motion_lib.backbones.unet3d import UNet3DDenoiser
+from motion_lib.backbones.unet3d.denoiser import UNet3DDenoiser
+from motion_lib.diffusion.sampling import sample
 from motion_lib.errors import MotionError
-from motion_lib.patch import MotionPatch
-from motion_lib.sampling import sample
+from motion_lib.method.patch import MotionPatch
 from tests.tiny import randn, random_embedding, text, tiny_backbone, tiny_denoiser, tiny_unet
 
 NOISE = randn(1, 4, 3, 5, 6)

@@ -11,9 +11,9 @@ from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from hypothesis import given
 from hypothesis import strategies as st
 
+from motion_lib.diffusion.sampling import sample
+from motion_lib.diffusion.schedule import CLEAN, NoiseSchedule
 from motion_lib.errors import MotionError
-from motion_lib.sampling import sample
-from motion_lib.schedule import CLEAN, NoiseSchedule
 from tests.tiny import SCHEDULE, ZERO_SNR, randn, text, tiny_backbone
 
 CONFIGS = {

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from motion_lib.errors import MotionError
-from motion_lib.settings import LR_SCHEDULES, TrainingSettings
+from motion_lib.training.settings import LR_SCHEDULES, TrainingSettings
 
 
 def rates(**options) -> list[float]:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from motion_lib.shown import printable, shown, well_formed
+from motion_lib.errors import printable, shown, well_formed
 
 ANYTHING = st.text(st.characters())  # lone surrogates too
 

@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils.checkpoint import checkpoint
 
-from motion_lib.backbones.unet3d import UNet3DDenoiser
+from motion_lib.backbones.unet3d.denoiser import UNet3DDenoiser
+from motion_lib.diffusion.schedule import NoiseSchedule
 from motion_lib.errors import MotionError
-from motion_lib.losses import LOSSES, SPATIAL, SpatialTerm
-from motion_lib.patch import MotionPatch
-from motion_lib.schedule import NoiseSchedule
-from motion_lib.spatial_lora import SpatialLoRA
-from motion_lib.training import TrainingSettings, TrainingState, train
+from motion_lib.method.patch import MotionPatch
+from motion_lib.training.loop import TrainingSettings, TrainingState, train
+from motion_lib.training.losses import LOSSES, SPATIAL, SpatialTerm
+from motion_lib.training.spatial_lora import SpatialLoRA
 from tests.runs import CLIP, Watched, begin, finish
 from tests.tiny import SCHEDULE, ZERO_SNR, randn, random_embedding, text, tiny_denoiser, tiny_unet
 

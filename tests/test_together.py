@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import torch
 
-from motion_lib import together
-from motion_lib.embedding import MotionEmbedding
 from motion_lib.errors import MotionError
-from motion_lib.settings import TrainingSettings
-from motion_lib.together import Lesson, train_together
-from motion_lib.training import TrainingState, train
-from motion_lib.training_step import Draws
+from motion_lib.method.embedding import MotionEmbedding
+from motion_lib.training import batch as together
+from motion_lib.training.batch import Lesson, train_together
+from motion_lib.training.loop import TrainingState, train
+from motion_lib.training.settings import TrainingSettings
+from motion_lib.training.step import Draws
 from tests.tiny import randn, text, tiny_backbone, tiny_denoiser
 
 SIZE = (5, 6)

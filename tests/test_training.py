@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from motion_lib.backbones.unet3d import UNet3DDenoiser
-from motion_lib.embedding import MotionEmbedding
+from motion_lib.backbones.unet3d.denoiser import UNet3DDenoiser
 from motion_lib.errors import MotionError
-from motion_lib.losses import LOSSES, SPATIAL
-from motion_lib.motion_mask import motion_mask
-from motion_lib.patch import MotionPatch
-from motion_lib.training import TrainingSettings, TrainingState, train
+from motion_lib.method.embedding import MotionEmbedding
+from motion_lib.method.patch import MotionPatch
+from motion_lib.training.loop import TrainingSettings, TrainingState, train
+from motion_lib.training.losses import LOSSES, SPATIAL
+from motion_lib.training.motion_mask import motion_mask
 from tests.runs import CLIP, Watched, begin, finish
 from tests.tiny import randn, random_embedding, text, tiny_backbone, tiny_denoiser, tiny_unet
 

@@ -8,9 +8,9 @@ import torch
 from diffusers.models.unets.unet_3d_condition import UNet3DConditionModel
 from torch import Tensor
 
-from motion_lib.backbones.unet3d import UNet3DDenoiser
-from motion_lib.embedding import Backbone, MotionEmbedding
-from motion_lib.schedule import NoiseSchedule
+from motion_lib.backbones.unet3d.denoiser import UNet3DDenoiser
+from motion_lib.diffusion.schedule import NoiseSchedule
+from motion_lib.method.embedding import Backbone, MotionEmbedding
 
 TEXT_WIDTH = 8
 SCHEDULE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1}

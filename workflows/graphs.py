@@ -5,7 +5,7 @@ from __future__ import annotations
 from graph import Graph, Node
 from parts import CLIP, FRAMES, GUIDANCE, MODEL, PIXELS, RATE, STEPS, VAE, Parts
 
-from motion_lib.presets import PRESETS
+from motion_lib.training.presets import PRESETS
 
 OBJECT = PRESETS["object"]
 RED_CIRCLE = "a red circle on a grey plain background"

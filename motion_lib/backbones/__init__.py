@@ -9,11 +9,10 @@ from typing import Any
 
 import torch
 
-from ..denoiser import Denoiser
-from ..errors import MotionError
-from ..models import BUNDLED
-from ..schedule import NoiseSchedule
-from ..shown import shown
+from ..bundled.models import BUNDLED
+from ..diffusion.denoiser import Denoiser
+from ..diffusion.schedule import NoiseSchedule
+from ..errors import MotionError, shown
 from .folder import STEMS, Part, read_config, weight_files
 from .loading import META, diffusers_model, explained, quietly, text_encoder
 from .model import SamplingDefaults, VideoModel
@@ -23,7 +22,7 @@ Loader = Callable[[Part, NoiseSchedule, torch.device, torch.dtype], Denoiser]
 
 
 def _unet3d(*arguments) -> Denoiser:
-    from . import unet3d  # diffusers is imported only when a model of the family is loaded
+    from .unet3d import denoiser as unet3d  # diffusers is imported only when a model of the family is loaded
 
     return unet3d.load(*arguments)
 

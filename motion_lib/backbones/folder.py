@@ -19,8 +19,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from ..errors import MotionError
-from ..shown import shown
+from ..errors import MotionError, shown
 
 LARGEST_CONFIG = 2**20  # bytes; real ones have about a thousandth of it
 LARGEST_VOCABULARY = 2**25  # bytes of a file of words; CLIP's have two million

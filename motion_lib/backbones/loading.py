@@ -17,8 +17,7 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from ..errors import MotionError
-from ..shown import shown
+from ..errors import MotionError, shown
 from .folder import Part, name_today
 
 RANDOM = ("normal_", "uniform_", "trunc_normal_")  # methods of tensors with which classes draw their first weights

@@ -9,9 +9,9 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from ..denoiser import Denoiser
+from ..bundled.models import SamplingDefaults
+from ..diffusion.denoiser import Denoiser
 from ..errors import MotionError
-from ..models import SamplingDefaults
 from ..video.limits import KEPT
 
 

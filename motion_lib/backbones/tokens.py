@@ -9,8 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..errors import MotionError
-from ..shown import shown
+from ..errors import MotionError, shown
 from .folder import LARGEST_VOCABULARY, LONGEST, read_config, read_json, read_text
 
 # CLIP's own, for tokens that neither tokenizer_config.json nor special_tokens_map.json names.

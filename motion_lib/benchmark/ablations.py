@@ -16,11 +16,11 @@ import argparse
 from collections.abc import Iterable
 from typing import Any
 
-from ..embedding import COARSE_SITES, COMPONENTS, QK_AXES, V_AXES
-from ..integration import INTEGRATIONS
-from ..losses import LOSSES
-from ..noise import START_NOISES
-from ..patch import DEBIAS
+from ..diffusion.noise import START_NOISES
+from ..method.embedding import COARSE_SITES, COMPONENTS, QK_AXES, V_AXES
+from ..method.integration import INTEGRATIONS
+from ..method.patch import DEBIAS
+from ..training.losses import LOSSES
 from .methods import METHODS, Method
 from .methods.spec import changed, chosen_methods
 from .motion import add_case_arguments, add_run_arguments, execute

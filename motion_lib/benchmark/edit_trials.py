@@ -10,20 +10,20 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from .. import algebra
 from ..backbones import VideoModel
-from ..describe import usual_patch
-from ..embedding import MotionEmbedding
-from ..follow import follow
-from ..inversion import REFINEMENTS, invert
-from ..metrics.camera import CameraMotion, true_camera
-from ..noise import mix
-from ..patch import MotionPatch
-from ..presets import APPLICATION, PRESETS, Preset
-from ..resample import rows_at
-from ..sampling import random_noise
+from ..camera.measure import CameraMotion, true_camera
+from ..diffusion.inversion import REFINEMENTS, invert
+from ..diffusion.noise import mix
+from ..diffusion.sampling import random_noise
+from ..method import algebra
+from ..method.embedding import MotionEmbedding
+from ..method.latent_edits import follow
+from ..method.patch import MotionPatch
+from ..method.resample import rows_at
 from ..sprites import render
-from ..training import TrainingState, train
+from ..training.loop import TrainingState, train
+from ..training.presets import APPLICATION, PRESETS, Preset
+from ..training.provenance import usual_patch
 from .cases import Case, as_frames, rendered_case
 
 OBJECTS = ("figure_eight", "spiral")

@@ -23,18 +23,18 @@ from typing import Any
 
 from torch import Tensor
 
-from ..atomic import replacing
 from ..backbones import VideoModel
+from ..camera.measure import beside, camera_error, camera_of_tracks
+from ..camera.trackers import track
 from ..cli.common import add_model_arguments, add_seed, load, say, without_nan
 from ..cli.generate import add_application_arguments
 from ..cli.train import add_training_arguments, chosen_preset
-from ..metrics.camera import beside, camera_error, camera_of_tracks
+from ..diffusion.sampling import sample
+from ..files.atomic import replacing
 from ..metrics.captions import caption_accuracy, object_path
 from ..metrics.leak import sprite_regions
 from ..metrics.paths import path_correlation, path_extent
-from ..metrics.trackers import track
-from ..presets import APPLICATION
-from ..sampling import sample
+from ..training.presets import APPLICATION
 from ..video.sheet import contact_sheet
 from .edit_trials import TRIALS, Bench, Trial
 

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..backbones.unet3d import UNet3DDenoiser
-from ..schedule import NoiseSchedule
+from ..backbones.unet3d.denoiser import UNet3DDenoiser
+from ..diffusion.schedule import NoiseSchedule
 
 # ModelScope and ZeroScope: 1.41 billion parameters, 17 temporal layers.
 FULL: dict[str, Any] = {

@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..presets import PRESETS, preset
+from ..training.presets import PRESETS, preset
 from .methods import METHODS, Method
 from .methods.motion_inversion import MotionInversion
 from .motion import add_case_arguments, add_run_arguments, execute
@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from ..atomic import replacing
+    from ..files.atomic import replacing
 
     chosen = preset(options.preset)
     lines = {

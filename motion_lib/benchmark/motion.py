@@ -27,7 +27,7 @@ from ..sprites.motions import MOTIONS, SEARCH_MOTIONS
 from .methods import METHODS, USUAL, Method
 
 if TYPE_CHECKING:
-    from ..models import SamplingDefaults
+    from ..bundled.models import SamplingDefaults
     from .cases import Case
     from .plan import Plan, Result
 
@@ -124,8 +124,8 @@ def execute(
 
 def plan_of(options: argparse.Namespace, methods: dict[str, Method]) -> Plan:
     from ..backbones import SamplingDefaults
+    from ..bundled.models import BUNDLED
     from ..cli.common import pick_device, pick_dtype
-    from ..models import BUNDLED
     from .plan import Plan
 
     device = pick_device(options.device)

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from .. import __version__
-from ..atomic import replacing
+from ..files.atomic import replacing
 from ..metrics.clip import frechet_distance
 from ..sprites.motions import CAMERA_MOTIONS, OBJECT_MOTIONS
 from .plan import Plan

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from ..errors import MotionError
-from ..metrics.frames import opencv
+from ..video.frames import opencv
 from .plan import Job, Plan, Result
 from .worker import Worker
 

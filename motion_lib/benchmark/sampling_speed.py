@@ -10,11 +10,11 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor
 
-from ..backbones.recorded import for_sampling
-from ..denoiser import Denoiser
-from ..inversion import invert
-from ..patch import MotionPatch
-from ..sampling import random_noise, sample
+from ..backbones.accelerate.recorded_sampling import for_sampling
+from ..diffusion.denoiser import Denoiser
+from ..diffusion.inversion import invert
+from ..diffusion.sampling import random_noise, sample
+from ..method.patch import MotionPatch
 from .training_speed import Bench, Shape
 
 GUIDANCE = 10.0

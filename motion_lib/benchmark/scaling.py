@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from ..atomic import replacing
+    from ..files.atomic import replacing
 
     if options.clips < 2 or min(options.processes) < 1:
         raise MotionError(
@@ -139,7 +139,7 @@ def _random_model(out: Path, small: bool) -> Path:
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
     from transformers import CLIPTextConfig, CLIPTextModel
 
-    from ..models import BUNDLED
+    from ..bundled.models import BUNDLED
     from .full_size import FULL, FULL_VAE, SCHEDULE, SMALL, random_denoiser
 
     folder = out / ("small_model" if small else "full_size_model")

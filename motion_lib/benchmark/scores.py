@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ..metrics.camera import CameraMotion, beside, camera_error, camera_of_tracks, true_camera
+from ..camera.measure import CameraMotion, beside, camera_error, camera_of_tracks, true_camera
+from ..camera.trackers import Tracker, track
 from ..metrics.captions import KINDS, caption_accuracy, object_path
 from ..metrics.clip import ClipModel, neighbour_similarity, text_similarity
 from ..metrics.consistency import warp_error
@@ -19,7 +20,6 @@ from ..metrics.fidelity import fidelity_of_tracks
 from ..metrics.leak import appearance_leak, sprite_regions, whole_frame
 from ..metrics.paths import deviation, path_correlation, speed_error
 from ..metrics.pose import object_size, object_turn
-from ..metrics.trackers import Tracker, track
 from ..sprites import parse_caption
 from .cases import Case
 

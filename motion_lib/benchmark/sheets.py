@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..atomic import replacing
+from ..files.atomic import replacing
 from ..video.sheet import contact_sheet
 
 FRAMES = 6  # of every video

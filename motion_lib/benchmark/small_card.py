@@ -8,16 +8,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..backbones.accelerate.recorded_sampling import for_sampling
+from ..backbones.accelerate.training_modes import accelerated, plan_training
 from ..backbones.model import VideoModel
-from ..backbones.modes import accelerated, plan_training
-from ..backbones.recorded import for_sampling
-from ..inversion import invert
-from ..models import SamplingDefaults
-from ..noise import mix
-from ..patch import MotionPatch
-from ..sampling import random_noise, sample
-from ..settings import TrainingSettings
-from ..training import TrainingState, train
+from ..bundled.models import SamplingDefaults
+from ..diffusion.inversion import invert
+from ..diffusion.noise import mix
+from ..diffusion.sampling import random_noise, sample
+from ..method.patch import MotionPatch
+from ..training.loop import TrainingState, train
+from ..training.settings import TrainingSettings
 from .full_size import FULL, FULL_VAE, TOKENS, random_denoiser
 from .training_speed import GIB, Bench, Shape, free
 

@@ -88,7 +88,7 @@ class _Book:
     def enter(self, kind: str, **numbers: object) -> None:
         self.entries.append({"kind": kind, **numbers})
         if self.path is not None:
-            from ..atomic import replacing
+            from ..files.atomic import replacing
 
             with replacing(self.path) as temporary:
                 temporary.write_text(json.dumps(self.entries, indent=1), encoding="utf-8")

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..backbones.modes import RUNGS, Plan, accelerated, plan_training
-from ..backbones.recorded import for_sampling
-from ..backbones.unet3d import UNet3DDenoiser
-from ..embedding import MotionEmbedding
-from ..patch import MotionPatch
-from ..settings import TrainingSettings
-from ..training import TrainingState, train
+from ..backbones.accelerate.recorded_sampling import for_sampling
+from ..backbones.accelerate.training_modes import RUNGS, Plan, accelerated, plan_training
+from ..backbones.unet3d.denoiser import UNet3DDenoiser
+from ..method.embedding import MotionEmbedding
+from ..method.patch import MotionPatch
+from ..training.loop import TrainingState, train
+from ..training.settings import TrainingSettings
 from .training_speed import GIB, Bench, Shape, Way, free, measure
 
 GRADIENT_TOLERANCE = 0.02  # ‖g − g₃₂‖ / ‖g₃₂‖ in half precision
@@ -125,7 +125,7 @@ def _estimates(bench: Bench, shape: Shape) -> Iterator[Check]:
 
 
 def _needed(denoiser: UNet3DDenoiser, bench: Bench, shape: Shape, embedding: MotionEmbedding, plan: Plan) -> float:
-    from ..backbones.modes import training_bytes
+    from ..backbones.accelerate.training_modes import training_bytes
 
     return training_bytes(denoiser, bench.latents(shape, bench.half).shape, embedding, plan) / GIB
 

@@ -16,12 +16,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from ..backbones.modes import Plan, accelerated, plan_training
-from ..backbones.unet3d import UNet3DDenoiser
-from ..embedding import MotionEmbedding
-from ..patch import PreparedPatch
-from ..settings import TrainingSettings
-from ..training import TrainingState, train
+from ..backbones.accelerate.training_modes import Plan, accelerated, plan_training
+from ..backbones.unet3d.denoiser import UNet3DDenoiser
+from ..method.embedding import MotionEmbedding
+from ..method.patch import PreparedPatch
+from ..training.loop import TrainingState, train
+from ..training.settings import TrainingSettings
 from .full_size import random_denoiser, random_latents, random_text
 
 GIB = 2**30

@@ -13,16 +13,16 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ..atomic import replacing
 from ..backbones import VideoModel, load_model
-from ..backbones.recorded import RecordedDenoiser
-from ..camera_path import CameraPath
+from ..backbones.accelerate.recorded_sampling import RecordedDenoiser
+from ..camera.measure import follow_camera
+from ..camera.path import CameraPath
+from ..diffusion.inversion import REFINEMENTS, invert
+from ..diffusion.sampling import random_noise
 from ..errors import MotionError
-from ..inversion import REFINEMENTS, invert
-from ..metrics.camera import follow_camera
+from ..files.atomic import replacing
 from ..metrics.clip import ClipModel, load_clip
 from ..metrics.diversity import appearance_spread, pixels, sprite_look
-from ..sampling import random_noise
 from ..sprites import parse_caption
 from .cases import Case
 from .methods import Reference, Request

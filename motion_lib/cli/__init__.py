@@ -8,9 +8,8 @@ import sys
 from collections.abc import Sequence
 
 from .. import __version__
-from ..errors import MotionError
-from ..interrupts import as_interrupts
-from ..shown import shown
+from ..errors import MotionError, shown
+from ..training.interrupts import as_interrupts
 from . import benchmark, convert, demo, edit, evaluate, generate, inspect, train
 from .memory import keep_freed_memory
 from .values import Parser

@@ -7,17 +7,17 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..alignment import CameraAlignment, apart_from_camera
+from ..camera.alignment import CameraAlignment, apart_from_camera
 from ..errors import MotionError
-from ..presets import PRESETS
+from ..training.presets import PRESETS
 from .common import clip_options
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from ..backbones import VideoModel
-    from ..camera_path import CameraPath
-    from ..embedding import MotionEmbedding
+    from ..camera.path import CameraPath
+    from ..method.embedding import MotionEmbedding
 
 MEASURED_AT = 256  # pixels of the shorter side, at least
 ALONE = PRESETS["camera"].camera_end  # where no embedding says otherwise
@@ -43,7 +43,7 @@ def add_camera_arguments(parser: argparse.ArgumentParser) -> None:
 
 def path_in(options: argparse.Namespace, video: str, model: VideoModel) -> CameraPath:
     """The camera's path in a video, measured in pictures of the shape that is generated, large enough to be tracked."""
-    from ..metrics.camera import follow_camera
+    from ..camera.measure import follow_camera
     from ..video import read_clip
 
     chosen = clip_options(options, model)

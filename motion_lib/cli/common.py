@@ -11,8 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import MotionError
-from ..shown import printable, shown
+from ..errors import MotionError, printable, shown
 from .values import seed
 
 if TYPE_CHECKING:

@@ -23,8 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from ..convert import convert
-    from ..files import save_embedding
+    from ..files.convert import convert
+    from ..files.embedding_file import save_embedding
     from .inspect import describe, lines_of
 
     embedding = convert(options.source, frames=options.frames, grid=options.grid)

@@ -23,8 +23,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..atomic import replacing
-from ..presets import APPLICATION
+from ..files.atomic import replacing
+from ..training.presets import APPLICATION
 from .common import add_json, add_model_arguments, add_seed, load, show, without_nan
 from .generate import add_application_arguments
 from .train import add_training_arguments, chosen_preset
@@ -61,9 +61,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     import torch
 
-    from ..noise import mix
-    from ..samples import SAMPLES
-    from ..sampling import random_noise
+    from ..bundled.samples import SAMPLES
+    from ..diffusion.noise import mix
+    from ..diffusion.sampling import random_noise
     from ..video import read_clip, side_by_side, write_video
     from .generate import invert_clip, make
 
@@ -137,8 +137,8 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _learn(options: argparse.Namespace, model: VideoModel, clip: Any, latents: Tensor, prompt: str):
-    from ..describe import details_of
-    from ..files import load_embedding
+    from ..files.embedding_file import load_embedding
+    from ..training.provenance import details_of
     from .learning import learn
 
     chosen = chosen_preset(options)

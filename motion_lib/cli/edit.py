@@ -18,13 +18,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from .. import algebra
-from ..compress import BITS
-from ..describe import usual_patch
-from ..embedding import MotionEmbedding
 from ..errors import MotionError
-from ..files import load_embedding, save_embedding
-from ..patch import DEBIAS
+from ..files.compress import BITS
+from ..files.embedding_file import load_embedding, save_embedding
+from ..method import algebra
+from ..method.embedding import MotionEmbedding
+from ..method.patch import DEBIAS
+from ..training.provenance import usual_patch
 from ..video.masks import read_mask
 from .common import add_json, say, show
 from .inspect import describe, lines_of

@@ -54,14 +54,14 @@ def compare(
     tracker: str = "lucas_kanade",
 ) -> dict[str, Any]:
     """Every score that these clips, uint8 `[f, h, w, 3]`, allow; NaN where there is nothing to compare."""
-    from ..metrics.camera import camera_error, camera_of_tracks
+    from ..camera.measure import camera_error, camera_of_tracks
+    from ..camera.trackers import track
     from ..metrics.captions import caption_accuracy, object_path
     from ..metrics.consistency import warp_error
     from ..metrics.fidelity import fidelity_of_tracks
     from ..metrics.leak import appearance_leak, sprite_regions, whole_frame
     from ..metrics.paths import path_correlation, speed_error
     from ..metrics.pose import object_size
-    from ..metrics.trackers import track
     from ..sprites import parse_caption
 
     if len(reference) != len(generated):

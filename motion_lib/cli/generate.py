@@ -14,23 +14,23 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..curves import parse_curve
-from ..describe import usual_patch
+from ..diffusion.noise import START_NOISES
 from ..errors import MotionError
-from ..follow import FOLLOWED, follow
-from ..limits import far_from_learned
-from ..noise import START_NOISES
-from ..patch import DEBIAS, MotionPatch
-from ..presets import APPLICATION
+from ..method.curves import parse_curve
+from ..method.latent_edits import FOLLOWED, follow
+from ..method.patch import DEBIAS, MotionPatch
+from ..method.stretch import far_from_learned
+from ..training.presets import APPLICATION
+from ..training.provenance import usual_patch
 from .camera import add_camera_arguments, advice, alignment_of, path_in, path_or_still
 from .common import add_clip_arguments, add_json, add_model_arguments, add_seed, bar, load, read_reference, say, show
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..alignment import CameraAlignment
     from ..backbones import VideoModel
-    from ..embedding import MotionEmbedding
+    from ..camera.alignment import CameraAlignment
+    from ..method.embedding import MotionEmbedding
     from ..video import Clip
 
 
@@ -83,10 +83,10 @@ def add_curve_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     import torch
 
-    from ..files import load_embedding
-    from ..noise import mix, statistics
-    from ..noise_warping import warped_noise
-    from ..sampling import random_noise
+    from ..camera.noise_warping import warped_noise
+    from ..diffusion.noise import mix, statistics
+    from ..diffusion.sampling import random_noise
+    from ..files.embedding_file import load_embedding
     from ..video import write_video
     from ..video.write import check_writable
 
@@ -185,8 +185,8 @@ def noise_weight(options: argparse.Namespace, embedding: MotionEmbedding | None)
 
 def invert_clip(model: VideoModel, latents: Tensor, steps: int | None = None) -> Tensor:
     """The noise of the clip: empty prompt, no guidance, no motion."""
-    from ..backbones.recorded import for_sampling
-    from ..inversion import REFINEMENTS, invert
+    from ..backbones.accelerate.recorded_sampling import for_sampling
+    from ..diffusion.inversion import REFINEMENTS, invert
 
     steps = steps or model.defaults.steps
     progress = bar(steps, "Inverting the clip")
@@ -216,8 +216,8 @@ def make(
     what: str = "Generating",
 ) -> list[Tensor]:
     """Videos uint8 `[f, h, w, 3]`, one per prompt, from start noise `[b, c, f, h, w]`."""
-    from ..backbones.recorded import for_sampling
-    from ..sampling import sample
+    from ..backbones.accelerate.recorded_sampling import for_sampling
+    from ..diffusion.sampling import sample
 
     steps = steps or model.defaults.steps
     progress = bar(steps, what)

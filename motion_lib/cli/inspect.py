@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..shown import shown
+from ..errors import shown
 from .common import add_json, show
 
 LONGEST_VALUE = 500  # characters
@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> None:
 def describe(path: str | Path) -> dict[str, Any]:
     """What a user wants to know of a file, in reading order; what it says of itself is apart, under `details`, and the
     preview picture is left out."""
-    from ..files import FORMAT, embedding_from, read
+    from ..files.embedding_file import FORMAT, embedding_from, read
 
     tensors, header = read(path, FORMAT)
     embedding = embedding_from(path, tensors, header, FORMAT)

@@ -9,22 +9,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..backbones.modes import accelerated, plan_training
-from ..checkpoints import load_checkpoint, save_checkpoint
-from ..embedding import MotionEmbedding
+from ..backbones.accelerate.training_modes import accelerated, plan_training
 from ..errors import MotionError
-from ..files import load_embedding, save_embedding
-from ..identity import difference
-from ..interrupts import stoppable
-from ..keeping import Candidate, Keeper
-from ..training import TrainingState, train
+from ..files.embedding_file import load_embedding, save_embedding
+from ..method.embedding import MotionEmbedding
+from ..training.checkpoints import load_checkpoint, save_checkpoint
+from ..training.identity import difference
+from ..training.interrupts import stoppable
+from ..training.loop import TrainingState, train
+from ..training.selection import Candidate, Keeper
 from .common import bar, say
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from ..backbones import VideoModel
-    from ..presets import Preset
+    from ..training.presets import Preset
 
 SAVE_EVERY = 100  # steps
 

@@ -12,12 +12,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..claims import Claimed, claimed
-from ..errors import MotionError
-from ..files import load_embedding
-from ..identity import difference
-from ..reading import regular_file
-from ..shown import shown, well_formed
+from ..errors import MotionError, shown, well_formed
+from ..files.claims import Claimed, claimed
+from ..files.embedding_file import load_embedding
+from ..files.reading import regular_file
+from ..training.identity import difference
 from .common import load, say, show
 
 if TYPE_CHECKING:

@@ -24,16 +24,16 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..atomic import check_writable
-from ..backbones.modes import MODES
-from ..claims import claimed
-from ..embedding import COMPONENTS, QK_AXES, V_AXES, MotionEmbedding
+from ..backbones.accelerate.training_modes import MODES
 from ..errors import MotionError
-from ..integration import INTEGRATIONS
-from ..losses import LOSSES
-from ..patch import DEBIAS
-from ..presets import LEARNED, PRESETS, Preset, preset
-from ..settings import LR_SCHEDULES, TrainingSettings
+from ..files.atomic import check_writable
+from ..files.claims import claimed
+from ..method.embedding import COMPONENTS, QK_AXES, V_AXES, MotionEmbedding
+from ..method.integration import INTEGRATIONS
+from ..method.patch import DEBIAS
+from ..training.losses import LOSSES
+from ..training.presets import LEARNED, PRESETS, Preset, preset
+from ..training.settings import LR_SCHEDULES, TrainingSettings
 from .common import (
     add_clip_arguments,
     add_json,
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ..backbones import VideoModel
-    from ..keeping import Keeper
+    from ..training.selection import Keeper
     from ..video import Clip
 
 EVERY = 50  # steps between two candidates
@@ -204,9 +204,9 @@ def task_of(options: argparse.Namespace, model: VideoModel, videos: list[str], p
     """One motion, of one or several videos. Raises MotionError for what a user can mend."""
     import torch
 
-    from ..describe import clip_hash, details_of
-    from ..identity import recorded
-    from ..models import BUNDLED
+    from ..bundled.models import BUNDLED
+    from ..training.identity import recorded
+    from ..training.provenance import clip_hash, details_of
 
     chosen = chosen_preset(options)
     clips = [read_reference(options, video, model) for video in videos]
@@ -241,7 +241,7 @@ def learn_one(
     """Returns what the file says and the steps that were trained. Raises MotionError for what a user can mend."""
     import torch
 
-    from ..region import region_of
+    from ..training.region import region_of
     from .inspect import describe
     from .learning import learn
 
@@ -280,9 +280,9 @@ def keeper_of(
 ) -> Keeper | None:
     """What takes and scores candidates, if any are asked for: videos of the --keep-best prompts with the motion as the
     preset applies it, start noise included. reference, latents: of the first clip."""
-    from ..keeping import FidelityMinusLeak, Keeper
+    from ..bundled.models import BUNDLED
     from ..metrics.leak import sprite_regions, whole_frame
-    from ..models import BUNDLED
+    from ..training.selection import FidelityMinusLeak, Keeper
     from .generate import invert_clip
 
     if not options.keep_best:

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ..shown import shown
+from ..errors import shown
 
 LARGEST_WHOLE = 2**31 - 1
 LARGEST_NUMBER = 1e6

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .. import sprites
-from .frames import check_clip_tensor, parts
+from ..video.frames import check_clip_tensor, parts
 
 KINDS = ("shape", "colour", "tone", "texture")
 

@@ -12,9 +12,8 @@ from torch import Tensor
 from ..backbones.folder import Part, plain_fields, read_config, weight_files
 from ..backbones.loading import META, clip_model, explained, quietly
 from ..backbones.tokens import check_words, load_tokenizer
-from ..errors import MotionError
-from ..shown import shown
-from .frames import check_clip_tensor, planes
+from ..errors import MotionError, shown
+from ..video.frames import check_clip_tensor, planes
 
 Colour = tuple[float, float, float]
 MEAN, DEVIATION = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from .frames import check_clip_tensor, opencv
+from ..video.frames import check_clip_tensor, opencv
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..sprites.checker import CHROMA_OF_OBJECTS
+from ..video.frames import check_clip_tensor, planes
 from .captions import object_path
-from .frames import check_clip_tensor, planes
 
 Look = Callable[[Tensor], Tensor]
 CROP = 32  # pixels a side, half a picture wide

@@ -25,9 +25,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..camera.trackers import Tracker, Tracks, track
 from ..errors import MotionError
-from .frames import check_pair
-from .trackers import Tracker, Tracks, track
+from ..video.frames import check_pair
 
 STILL_TRACK = 0.03  # of the shorter side: a track that stays this close to its own mean does not move
 STILL_STEP = 0.002  # of the shorter side, per frame

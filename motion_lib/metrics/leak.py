@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from ..sprites.checker import CHROMA_OF_OBJECTS
-from .frames import check_clip_tensor
+from ..video.frames import check_clip_tensor
 
 LEAST_CONTRAST = 0.1  # |r - o| below which the two colours look alike and a shift cannot be told
 LEAST_AREA = 0.004  # of all pixels, for a region to have a colour

@@ -18,9 +18,8 @@ import av.error
 import numpy as np
 from PIL import Image, ImageOps, ImageSequence
 
-from ..errors import MotionError
-from ..reading import regular_file
-from ..shown import shown
+from ..errors import MotionError, shown
+from ..files.reading import regular_file
 from .limits import FASTEST, LARGEST_FRAME, check_frame, is_rate
 
 FOLDER_RATE = 8.0  # frames per second where nothing says how long a frame lasts

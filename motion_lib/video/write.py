@@ -13,9 +13,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..atomic import replacing
-from ..errors import MotionError
-from ..shown import shown
+from ..errors import MotionError, shown
+from ..files.atomic import replacing
 from .limits import FASTEST, SLOWEST, is_rate
 
 # The matrix of swscale's default conversion, written down so that no player has to guess: values of ITU-T H.273.

@@ -12,10 +12,10 @@ from comfy.model_patcher import ModelPatcher, create_model_options_clone
 from einops import rearrange
 from torch import Tensor
 
-from ...motion_lib.embedding import Backbone
+from ...motion_lib.diffusion.schedule import NoiseSchedule
 from ...motion_lib.errors import MotionError
-from ...motion_lib.patch import PreparedPatch
-from ...motion_lib.schedule import NoiseSchedule
+from ...motion_lib.method.embedding import Backbone
+from ...motion_lib.method.patch import PreparedPatch
 from .model import MotionVideoModel
 from .patch import KEY, ReadyPatch
 
@@ -105,7 +105,7 @@ class ModelDenoiser:
 
     def spatial_linears(self) -> dict[str, torch.nn.Linear]:
         """Where a loss with a spatial term has its LoRA while training."""
-        from ...motion_lib.backbones.unet3d import spatial_linears  # needs diffusers
+        from ...motion_lib.backbones.unet3d.denoiser.denoiser import spatial_linears  # needs diffusers
 
         return spatial_linears(self.unet)
 

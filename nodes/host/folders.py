@@ -10,9 +10,8 @@ import folder_paths
 from ... import motion_lib
 from ...motion_lib.backbones import BACKBONES
 from ...motion_lib.backbones.folder import read_json
-from ...motion_lib.errors import MotionError
-from ...motion_lib.models import BUNDLED
-from ...motion_lib.shown import shown
+from ...motion_lib.bundled.models import BUNDLED
+from ...motion_lib.errors import MotionError, shown
 
 EMBEDDINGS = "motion_embeddings"  # the name of the folder in ComfyUI's models, and its key in extra_model_paths.yaml
 EMBEDDING_SUFFIX = ".safetensors"

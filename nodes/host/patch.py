@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...motion_lib.limits import far_from_learned
-from ...motion_lib.patch import MotionPatch, PreparedPatch
+from ...motion_lib.method.patch import MotionPatch, PreparedPatch
+from ...motion_lib.method.stretch import far_from_learned
 
 KEY = "motion_inversion"  # in transformer_options["patches"]
 

@@ -13,8 +13,8 @@ import torch
 from comfy.model_patcher import ModelPatcher
 from torch import nn
 
-from ...motion_lib.backbones.modes import USABLE, Plan, accelerated, faster, plan_training
-from ...motion_lib.embedding import MotionEmbedding
+from ...motion_lib.backbones.accelerate.training_modes import USABLE, Plan, accelerated, faster, plan_training
+from ...motion_lib.method.embedding import MotionEmbedding
 from .denoiser import ModelDenoiser
 from .session import loaded
 

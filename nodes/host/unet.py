@@ -12,11 +12,11 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from ...motion_lib.backbones.accelerate.training_modes import faster
 from ...motion_lib.backbones.folder import Part
 from ...motion_lib.backbones.loading import diffusers_model
-from ...motion_lib.backbones.modes import faster
-from ...motion_lib.backbones.unet3d import backbone_of, install_processors
-from ...motion_lib.backbones.unet3d_frozen import PARTS, FrozenPass
+from ...motion_lib.backbones.unet3d.denoiser.denoiser import backbone_of, install_processors
+from ...motion_lib.backbones.unet3d.denoiser.frozen_pass import PARTS, FrozenPass
 from .patch import Call, patches_for
 
 RECOMPUTED = ("resnets", "temp_convs", "attentions", "temp_attentions")  # of a block

@@ -11,7 +11,7 @@ import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTextConfig, CLIPTextModel
 
-from motion_lib.models import BUNDLED
+from motion_lib.bundled.models import BUNDLED
 from tests.tiny import tiny_unet
 
 VOCABULARY = 628

@@ -17,11 +17,11 @@ if importlib.util.find_spec("triton") is None:
 if not torch.cuda.is_available() and os.environ.get("TRITON_INTERPRET") != "1":
     pytest.skip("needs a GPU, or TRITON_INTERPRET=1", allow_module_level=True)
 
-from motion_lib.backbones.kernels.add import add_layer_norm, add_with_bias
-from motion_lib.backbones.kernels.attention import short_attention
-from motion_lib.backbones.kernels.gate import gated_gelu
-from motion_lib.backbones.kernels.group_norm import group_norm
-from motion_lib.backbones.kernels.shift import shifted
+from motion_lib.backbones.accelerate.kernels.add import add_layer_norm, add_with_bias
+from motion_lib.backbones.accelerate.kernels.attention import short_attention
+from motion_lib.backbones.accelerate.kernels.gate import gated_gelu
+from motion_lib.backbones.accelerate.kernels.group_norm import group_norm
+from motion_lib.backbones.accelerate.kernels.shift import shifted
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 

@@ -15,11 +15,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from motion_lib.backbones import BACKBONES, load_model
-from motion_lib.embedding import MotionEmbedding
+from motion_lib.diffusion.sampling import random_noise, sample
 from motion_lib.errors import MotionError
-from motion_lib.patch import MotionPatch
-from motion_lib.sampling import random_noise, sample
-from motion_lib.training import TrainingSettings, TrainingState, train
+from motion_lib.method.embedding import MotionEmbedding
+from motion_lib.method.patch import MotionPatch
+from motion_lib.training.loop import TrainingSettings, TrainingState, train
 from tests.backbones.folders import MODELS, PICKLES, WEIGHTS, build
 from tests.tiny import randn, random_embedding
 

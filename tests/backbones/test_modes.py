@@ -8,20 +8,30 @@ from dataclasses import replace
 import pytest
 import torch
 
-from motion_lib.backbones import modes, recorded
-from motion_lib.backbones.estimate import activation_bytes, without_data
-from motion_lib.backbones.frozen import kernels_run
-from motion_lib.backbones.modes import MODES, RUNGS, Plan, accelerated, faster, flat, plan_training, unflat
-from motion_lib.backbones.recorded import for_sampling, plan_sampling
-from motion_lib.backbones.unet3d_frozen import FrozenPass
-from motion_lib.denoiser import Denoiser
-from motion_lib.embedding import MotionEmbedding
+from motion_lib.backbones.accelerate import recorded_sampling as recorded
+from motion_lib.backbones.accelerate import training_modes as modes
+from motion_lib.backbones.accelerate.estimate import activation_bytes, without_data
+from motion_lib.backbones.accelerate.frozen_layers import kernels_run
+from motion_lib.backbones.accelerate.recorded_sampling import for_sampling, plan_sampling
+from motion_lib.backbones.accelerate.training_modes import (
+    MODES,
+    RUNGS,
+    Plan,
+    accelerated,
+    faster,
+    flat,
+    plan_training,
+    unflat,
+)
+from motion_lib.backbones.unet3d.frozen_pass import FrozenPass
+from motion_lib.diffusion.denoiser import Denoiser
+from motion_lib.diffusion.inversion import invert
+from motion_lib.diffusion.sampling import sample
 from motion_lib.errors import MotionError
-from motion_lib.inversion import invert
-from motion_lib.patch import MotionPatch
-from motion_lib.sampling import sample
-from motion_lib.settings import TrainingSettings
-from motion_lib.training import TrainingState, train
+from motion_lib.method.embedding import MotionEmbedding
+from motion_lib.method.patch import MotionPatch
+from motion_lib.training.loop import TrainingState, train
+from motion_lib.training.settings import TrainingSettings
 from tests.tiny import randn, random_embedding, text, tiny_backbone, tiny_denoiser, tiny_unet
 
 CLIP = randn(1, 4, 3, 5, 6)
@@ -84,9 +94,9 @@ def test_auto_leaves_other_devices_alone() -> None:
 def test_sampling_and_inversion_take_the_faster_pass_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     assert plan_sampling(tiny_denoiser()) == plan_sampling(object()) == Plan("plain")
     monkeypatch.setattr(modes, "device_of", lambda unet: torch.device("cuda"))
-    monkeypatch.setattr("motion_lib.backbones.frozen.kernels_run", lambda device: False)
+    monkeypatch.setattr("motion_lib.backbones.accelerate.frozen_layers.kernels_run", lambda device: False)
     assert plan_sampling(tiny_denoiser()) == Plan("plain")
-    monkeypatch.setattr("motion_lib.backbones.frozen.kernels_run", lambda device: True)
+    monkeypatch.setattr("motion_lib.backbones.accelerate.frozen_layers.kernels_run", lambda device: True)
     weights = sum(weight.nbytes for weight in tiny_denoiser().unet.parameters())
     for free, graphs in ((3 * weights, False), (5 * weights, True)):  # recordings keep their memory
         monkeypatch.setattr(recorded, "free_memory", lambda device, free=free: free)
@@ -100,8 +110,8 @@ def test_kernels_that_cannot_be_compiled_are_not_used(
     def gated_gelu(both: torch.Tensor) -> torch.Tensor:
         raise RuntimeError("Failed to find C compiler.\nPlease specify via CC environment variable.")
 
-    monkeypatch.setattr("motion_lib.backbones.frozen.TRITON", True)
-    monkeypatch.setattr("motion_lib.backbones.frozen.gated_gelu", gated_gelu, raising=False)
+    monkeypatch.setattr("motion_lib.backbones.accelerate.frozen_layers.TRITON", True)
+    monkeypatch.setattr("motion_lib.backbones.accelerate.frozen_layers.gated_gelu", gated_gelu, raising=False)
     monkeypatch.setattr(torch, "zeros", lambda *size, **named: torch.empty(*size))
     monkeypatch.setattr(torch.cuda, "device", lambda device: nullcontext())
     kernels_run.cache_clear()
@@ -120,8 +130,8 @@ def test_a_gpu_without_room_says_nothing_of_kernels(
     def full(*size: int, **named: object) -> torch.Tensor:
         raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
 
-    monkeypatch.setattr("motion_lib.backbones.frozen.TRITON", True)
-    monkeypatch.setattr("motion_lib.backbones.frozen.gated_gelu", None, raising=False)
+    monkeypatch.setattr("motion_lib.backbones.accelerate.frozen_layers.TRITON", True)
+    monkeypatch.setattr("motion_lib.backbones.accelerate.frozen_layers.gated_gelu", None, raising=False)
     monkeypatch.setattr(torch, "zeros", full)
     monkeypatch.setattr(torch.cuda, "device", lambda device: nullcontext())
     kernels_run.cache_clear()
@@ -151,7 +161,7 @@ def test_samples_and_noise_are_those_of_plain() -> None:
 @pytest.mark.parametrize("recompute", RUNGS)
 def test_bytes_without_data_are_those_with_data(recompute: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     """Counted on tensors of the CPU and on tensors without data, by the same operations."""
-    monkeypatch.setattr("motion_lib.backbones.frozen.TRITON", False)
+    monkeypatch.setattr("motion_lib.backbones.accelerate.frozen_layers.TRITON", False)
     denoiser, peaks = tiny_denoiser(), []
     for device, unet in (("cpu", denoiser.unet), ("meta", without_data(denoiser.unet))):
         patch = MotionPatch(random_embedding(tiny_backbone(), frames=4, size=(8, 8))).prepare(
@@ -187,6 +197,6 @@ def test_unknown_mode_and_unsuitable_model() -> None:
 
 
 def replace_unet(**changes):
-    from motion_lib.backbones.unet3d import UNet3DDenoiser
+    from motion_lib.backbones.unet3d.denoiser import UNet3DDenoiser
 
     return UNet3DDenoiser(tiny_unet(**changes), tiny_denoiser().schedule)

@@ -21,9 +21,9 @@ from transformers import CLIPTokenizerFast
 from motion_lib import backbones
 from motion_lib.backbones import load_model, open_model
 from motion_lib.backbones.tokens import load_tokenizer
+from motion_lib.bundled.models import BUNDLED
 from motion_lib.errors import MotionError
 from motion_lib.metrics.clip import load_clip
-from motion_lib.models import BUNDLED
 from tests.backbones.folders import PICKLES, WEIGHTS, build, build_clip
 
 ROOT = Path(__file__).parents[2]

@@ -6,7 +6,7 @@ import pytest
 import torch
 from diffusers.models.resnet import TemporalConvLayer
 
-from motion_lib.backbones.temporal_conv import FlatTemporalConv, flatten_temporal_convs
+from motion_lib.backbones.unet3d.temporal_conv import FlatTemporalConv, flatten_temporal_convs
 from tests.tiny import randn, tiny_unet
 
 

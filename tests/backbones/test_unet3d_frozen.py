@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from motion_lib.backbones.unet3d import UNet3DDenoiser
-from motion_lib.backbones.unet3d_frozen import PARTS, FrozenPass
-from motion_lib.patch import MotionPatch, PreparedPatch
+from motion_lib.backbones.unet3d.denoiser import UNet3DDenoiser
+from motion_lib.backbones.unet3d.frozen_pass import PARTS, FrozenPass
+from motion_lib.method.patch import MotionPatch, PreparedPatch
 from tests.tiny import randn, random_embedding, text, tiny_denoiser, tiny_unet
 
 

@@ -10,7 +10,7 @@ import torch
 from motion_lib.backbones import VideoModel, load_model
 from motion_lib.benchmark.cases import Case, rendered_case
 from motion_lib.benchmark.methods import Reference, Request
-from motion_lib.models import BUNDLED, SamplingDefaults
+from motion_lib.bundled.models import BUNDLED, SamplingDefaults
 from tests.backbones.folders import build
 
 

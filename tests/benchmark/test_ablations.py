@@ -10,11 +10,11 @@ from motion_lib.benchmark.ablations import SWITCHES, ablations
 from motion_lib.benchmark.methods import OBJECT, Reference, Request
 from motion_lib.benchmark.methods.spec import changed, settings_of
 from motion_lib.cli import main
-from motion_lib.embedding import COMPONENTS, QK_AXES, V_AXES
-from motion_lib.integration import INTEGRATIONS
-from motion_lib.losses import LOSSES
-from motion_lib.noise import START_NOISES
-from motion_lib.patch import DEBIAS
+from motion_lib.diffusion.noise import START_NOISES
+from motion_lib.method.embedding import COMPONENTS, QK_AXES, V_AXES
+from motion_lib.method.integration import INTEGRATIONS
+from motion_lib.method.patch import DEBIAS
+from motion_lib.training.losses import LOSSES
 
 ONE = ["--motions", "figure_eight", "--prompts", "1", "--seeds", "1"]
 

@@ -17,7 +17,7 @@ from motion_lib.benchmark.methods.spec import chosen_methods, settings_of
 from motion_lib.benchmark.methods.temporal_finetuning import TemporalFinetuning
 from motion_lib.benchmark.methods.temporal_lora import TEMPORAL, TemporalLoRA
 from motion_lib.errors import MotionError
-from motion_lib.training import TrainingSettings
+from motion_lib.training.loop import TrainingSettings
 
 BASELINES = ("temporal_lora", "temporal_finetuning", "feature_guidance")
 

@@ -10,7 +10,7 @@ import pytest
 
 from motion_lib.benchmark import scaling
 from motion_lib.errors import MotionError
-from motion_lib.files import load_embedding
+from motion_lib.files.embedding_file import load_embedding
 
 
 def measured(*options: str) -> None:

@@ -25,7 +25,7 @@ def bench() -> Bench:
 def test_the_full_size_has_the_layers_of_modelscope() -> None:
     from diffusers.models.unets.unet_3d_condition import UNet3DConditionModel
 
-    from motion_lib.backbones.unet3d import backbone_of
+    from motion_lib.backbones.unet3d.denoiser import backbone_of
 
     with torch.device("meta"):
         unet = UNet3DConditionModel(**FULL)
@@ -74,7 +74,7 @@ def test_checks_pass_and_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     found = list(speed_checks.checks(bench(), SHAPE, 2))
     assert len(found) == 9 and all(check.passed for check in found), found
     monkeypatch.setattr(speed_checks, "GRADIENT_TOLERANCE", 0.0)
-    monkeypatch.setattr("motion_lib.backbones.unet3d_frozen.feed_forward", lambda layer, x: 0.9 * x)
+    monkeypatch.setattr("motion_lib.backbones.unet3d.frozen_pass.feed_forward", lambda layer, x: 0.9 * x)
     assert not all(check.passed for check in speed_checks.checks(bench(), SHAPE, 0))
 
 

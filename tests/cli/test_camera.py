@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from motion_lib.cli import camera, main
-from motion_lib.files import load_embedding, save_embedding
+from motion_lib.files.embedding_file import load_embedding, save_embedding
 from motion_lib.sprites import Words, render
 from motion_lib.sprites.motions import reference
 from motion_lib.video import read_clip, write_video

@@ -13,9 +13,9 @@ import torch
 
 from motion_lib import load_embedding
 from motion_lib.cli import COMMANDS, main
-from motion_lib.files import save_embedding
-from motion_lib.noise import START_NOISES
-from motion_lib.presets import PRESETS
+from motion_lib.diffusion.noise import START_NOISES
+from motion_lib.files.embedding_file import save_embedding
+from motion_lib.training.presets import PRESETS
 from motion_lib.video import read_clip
 from tests.cli.conftest import SMALL
 from tests.tiny import random_embedding, tiny_backbone
@@ -124,7 +124,7 @@ def test_every_start_noise_says_how_white_it_is(
 
 
 def test_evaluate_compares_two_videos(tmp_path: Path, capsys) -> None:
-    from motion_lib.samples import SAMPLES
+    from motion_lib.bundled.samples import SAMPLES
 
     sample = SAMPLES["figure_eight"]
     assert main(["evaluate", str(sample.path), str(sample.path), "--prompt", sample.prompt, "--json"]) == 0
@@ -168,7 +168,7 @@ def test_demo_writes_everything_it_promises(tmp_path: Path, capsys, all_cores) -
 
 
 def test_evaluate_with_a_clip_model(tmp_path: Path, capsys) -> None:
-    from motion_lib.samples import SAMPLES
+    from motion_lib.bundled.samples import SAMPLES
     from tests.backbones.folders import build_clip
 
     sample = SAMPLES["figure_eight"]

@@ -10,13 +10,14 @@ import pytest
 import torch
 from PIL import Image
 
-from motion_lib import algebra, load_embedding, save_embedding
+from motion_lib import load_embedding, save_embedding
 from motion_lib.cli import build_parser, main
 from motion_lib.cli import generate as generate_command
 from motion_lib.cli.generate import patch_of
-from motion_lib.describe import usual_patch
-from motion_lib.embedding import MotionEmbedding
 from motion_lib.errors import MotionError
+from motion_lib.method import algebra
+from motion_lib.method.embedding import MotionEmbedding
+from motion_lib.training.provenance import usual_patch
 from motion_lib.video import read_clip
 from tests.cli.conftest import SMALL
 

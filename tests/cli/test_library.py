@@ -15,10 +15,10 @@ import torch
 from PIL import Image
 
 from motion_lib import load_embedding
-from motion_lib.claims import claimed
 from motion_lib.cli import learning, main
 from motion_lib.cli.library import clips_in, files_of, process_of, prompts_of, read_table
 from motion_lib.errors import MotionError
+from motion_lib.files.claims import claimed
 from motion_lib.video import write_video
 from tests.cli.conftest import SMALL
 

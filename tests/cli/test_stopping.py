@@ -14,12 +14,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from motion_lib import files, load_embedding
-from motion_lib.claims import claimed
+from motion_lib import load_embedding
 from motion_lib.cli import learning
 from motion_lib.cli import train as command
 from motion_lib.errors import MotionError
-from motion_lib.identity import SINCE
+from motion_lib.files import embedding_file as files
+from motion_lib.files.claims import claimed
+from motion_lib.training.identity import SINCE
 from tests.cli.conftest import SMALL
 from tests.test_checkpoints import rewrite
 

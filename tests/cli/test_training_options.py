@@ -11,12 +11,14 @@ import pytest
 import torch
 from PIL import Image
 
-from motion_lib import files, keeping, load_embedding
+from motion_lib import load_embedding
 from motion_lib.cli import generate, learning, main
 from motion_lib.cli import train as command
-from motion_lib.losses import LOSSES
-from motion_lib.presets import PRESETS
-from motion_lib.settings import LR_SCHEDULES
+from motion_lib.files import embedding_file as files
+from motion_lib.training import selection as keeping
+from motion_lib.training.losses import LOSSES
+from motion_lib.training.presets import PRESETS
+from motion_lib.training.settings import LR_SCHEDULES
 from motion_lib.video import write_video
 from tests.cli.conftest import SMALL
 

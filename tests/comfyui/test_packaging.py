@@ -59,9 +59,9 @@ def test_the_archive_holds_what_is_needed_and_nothing_else(comfy, clone):
         "nodes/web/moved_inputs.js",
         "subgraphs/Learn a Motion.json",
         "subgraphs/Video with this Motion.json",
-        "motion_lib/models/sprite_t2v/unet/diffusion_pytorch_model.safetensors",
-        "motion_lib/samples/figure_eight.mp4",
-        "motion_lib/samples/figure_eight.safetensors",
+        "motion_lib/bundled/models/sprite_t2v/unet/diffusion_pytorch_model.safetensors",
+        "motion_lib/bundled/samples/figure_eight.mp4",
+        "motion_lib/bundled/samples/figure_eight.safetensors",
         "workflows/1_quickstart.json",
         "workflows/1_quickstart.jpg",
     }

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from motion_lib.files import load_embedding
+from motion_lib.files.embedding_file import load_embedding
 from motion_lib.metrics.paths import path_correlation
 from motion_lib.sprites import object_path
 from motion_lib.video import read_clip

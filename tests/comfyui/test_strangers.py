@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from motion_lib.embedding import MotionEmbedding
-from motion_lib.files import save_embedding
+from motion_lib.files.embedding_file import save_embedding
+from motion_lib.method.embedding import MotionEmbedding
 from tests.tiny import tiny_backbone
 
 from .host import Server

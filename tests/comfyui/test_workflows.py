@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from motion_lib.describe import usual_patch
-from motion_lib.files import load_embedding
-from motion_lib.presets import PRESETS
+from motion_lib.files.embedding_file import load_embedding
+from motion_lib.training.presets import PRESETS
+from motion_lib.training.provenance import usual_patch
 
 WORKFLOWS = Path(__file__).resolve().parents[2] / "workflows"
 API = sorted((WORKFLOWS / "api").glob("*.json"))

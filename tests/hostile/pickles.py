@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from motion_lib.convert import MODELSCOPE
+from motion_lib.files.convert import MODELSCOPE
 
 from .assets import Assets
 from .judge import Case

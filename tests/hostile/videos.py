@@ -11,7 +11,7 @@ from functools import cache
 from io import BytesIO
 from pathlib import Path
 
-from motion_lib.samples import SAMPLES
+from motion_lib.bundled.samples import SAMPLES
 
 from .assets import SMALL, Assets
 from .judge import Case

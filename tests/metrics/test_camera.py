@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
+from motion_lib.camera.measure import CameraMotion, camera_error, camera_motion, true_camera
 from motion_lib.errors import MotionError
-from motion_lib.metrics.camera import CameraMotion, camera_error, camera_motion, true_camera
 from motion_lib.sprites import TEXTURES, Scenes
 
 from .clips import clips, scenes

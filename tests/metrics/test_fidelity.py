@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from motion_lib.camera.trackers import Tracks, track
 from motion_lib.errors import MotionError
 from motion_lib.metrics.fidelity import fidelity_of_tracks, motion_fidelity
-from motion_lib.metrics.trackers import Tracks, track
 
 from .clips import clips, scenes
 

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from motion_lib.camera.trackers import TRACKERS, Tracks, track
 from motion_lib.errors import MotionError
-from motion_lib.metrics.trackers import TRACKERS, Tracks, track
 
 from .clips import clips, noise, scenes
 

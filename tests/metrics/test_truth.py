@@ -11,13 +11,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from motion_lib.metrics.camera import beside, camera_error, camera_motion, camera_of_tracks, true_camera
+from motion_lib.camera.measure import beside, camera_error, camera_motion, camera_of_tracks, true_camera
+from motion_lib.camera.trackers import track
 from motion_lib.metrics.captions import object_path
 from motion_lib.metrics.fidelity import fidelity_of_tracks
 from motion_lib.metrics.leak import sprite_regions
 from motion_lib.metrics.paths import path_correlation
 from motion_lib.metrics.pose import object_size, object_turn
-from motion_lib.metrics.trackers import track
 from motion_lib.sprites import Scenes, Words
 from motion_lib.sprites.motions import CAMERA_MOTIONS, MOTIONS, SEARCH_MOTIONS, reference
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ...noise import START_NOISES
-from ...patch import DEBIAS
-from ...presets import PRESETS, Preset
-from ...training import TrainingSettings
+from ...diffusion.noise import START_NOISES
+from ...method.patch import DEBIAS
+from ...training.loop import TrainingSettings
+from ...training.presets import PRESETS, Preset
 from .base import Method, Reference, Request
 from .feature_guidance import FeatureGuidance
 from .motion_inversion import MotionInversion

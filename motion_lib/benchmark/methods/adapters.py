@@ -16,11 +16,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...backbones import VideoModel
-from ...backbones.graphs import Graphed
+from ...backbones.accelerate.graphs import Graphed
 from ...errors import MotionError
-from ...losses import LOSSES, mse
-from ...patch import PreparedPatch
-from ...training import TrainingSettings
+from ...method.patch import PreparedPatch
+from ...training.loop import TrainingSettings
+from ...training.losses import LOSSES, mse
 
 Change = tuple[Tensor, ...]  # ΔW `[out, in]`, or up `[out, rank]` and down `[rank, in]` of a LoRA
 

@@ -9,12 +9,12 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from ...alignment import CameraAlignment, apart_from_camera
 from ...backbones import VideoModel
-from ...camera_path import CameraPath
-from ...noise_warping import warped_noise
-from ...patch import MotionPatch
-from ...sampling import sample
+from ...camera.alignment import CameraAlignment, apart_from_camera
+from ...camera.noise_warping import warped_noise
+from ...camera.path import CameraPath
+from ...diffusion.sampling import sample
+from ...method.patch import MotionPatch
 from ..cases import Case
 
 

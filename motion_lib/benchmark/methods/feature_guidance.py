@@ -13,9 +13,9 @@ from einops import reduce
 from torch import Tensor
 
 from ...backbones import VideoModel
+from ...diffusion.noise import mix
+from ...diffusion.schedule import CLEAN
 from ...errors import MotionError
-from ...noise import mix
-from ...schedule import CLEAN
 from .adapters import PlainDenoiser
 from .base import Reference, Request, Untrained
 

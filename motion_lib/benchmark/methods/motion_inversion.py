@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 from ...backbones import VideoModel
-from ...backbones.modes import accelerated, plan_training
-from ...denoiser import Denoiser
-from ...embedding import MotionEmbedding
-from ...losses import SPATIAL
-from ...noise import mix
-from ...presets import APPLICATION, SAMPLING, Preset
-from ...together import Lesson, train_together
-from ...training import TrainingSettings, TrainingState, train
+from ...backbones.accelerate.training_modes import accelerated, plan_training
+from ...diffusion.denoiser import Denoiser
+from ...diffusion.noise import mix
+from ...method.embedding import MotionEmbedding
+from ...training.batch import Lesson, train_together
+from ...training.loop import TrainingSettings, TrainingState, train
+from ...training.losses import SPATIAL
+from ...training.presets import APPLICATION, SAMPLING, Preset
 from .base import Reference, Request, generate
 
 _PLAIN = Preset(about="", settings=TrainingSettings())

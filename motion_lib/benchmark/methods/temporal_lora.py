@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from ...backbones import VideoModel
-from ...noise import mix
-from ...training import TrainingSettings
+from ...diffusion.noise import mix
+from ...training.loop import TrainingSettings
 from .adapters import Adapter, PlainDenoiser, fit
 from .base import Reference, Request, generate
 

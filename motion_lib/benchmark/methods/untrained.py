@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from ...backbones import VideoModel
+from ...diffusion.noise import mix
 from ...errors import MotionError
-from ...noise import mix
 from ...sprites import concatenate, parse_caption, render
 from ...sprites.motions import reference as scene_of
 from ..cases import as_frames

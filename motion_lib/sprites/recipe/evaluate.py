@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from ...backbones import load_model
-from ...sampling import random_noise, sample
+from ...diffusion.sampling import random_noise, sample
 from ..scene import random_scenes
 from ..vocabulary import TEMPLATES, caption
 from .judge import judge, summary

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from ...backbones.temporal_conv import flatten_temporal_convs
+from ...backbones.unet3d.temporal_conv import flatten_temporal_convs
 
 
 class _WrittenOutAttention:

@@ -6,7 +6,7 @@ import itertools
 import json
 from pathlib import Path
 
-from ...atomic import replacing
+from ...files.atomic import replacing
 from ..vocabulary import COLOURS, SHAPES, TEMPLATES, TEXTURES, TONES, Words, caption
 from .design import TEXT_ENCODER, TEXT_LENGTH
 

@@ -32,7 +32,7 @@ def white(frames: int = FRAMES) -> torch.Tensor:
 
 def camera_is_followed() -> dict:
     frames, path, report = pan()
-    expected = pack("motion_lib.metrics.camera").follow_camera(frames)
+    expected = pack("motion_lib.camera.measure").follow_camera(frames)
     rows = torch.tensor(path.rows())
     return {
         "difference": largest(rows, torch.tensor(expected.rows())),
@@ -49,14 +49,14 @@ def camera_in_sampling() -> dict:
     reference, path = library(), pan()[1]
     reference.denoiser.schedule = pack("nodes.host.denoiser").schedule_of(plain)
     wanted, empty = reference.encode_prompt(["a red star on a grey plain background", ""]).split(1)
-    expected = pack("motion_lib.sampling").sample(
+    expected = pack("motion_lib.diffusion.sampling").sample(
         reference.denoiser,
         noise.movedim(0, 1)[None],
         wanted,
         unconditional=empty,
         guidance=4.0,
         steps=4,
-        camera=pack("motion_lib.alignment").CameraAlignment(path, end=0.9),
+        camera=pack("motion_lib.camera.alignment").CameraAlignment(path, end=0.9),
     )
     one = white(1)
     return {
@@ -114,7 +114,7 @@ def camera_on_any_latents() -> dict:
     """Videos in a dimension of their own, half precision, several schedules, and gradients."""
     path = pan()[1]
     videos = torch.randn(2, 4, FRAMES, 12, 20, generator=torch.Generator().manual_seed(2))
-    expected = pack("motion_lib.alignment").CameraAlignment(path)(videos)
+    expected = pack("motion_lib.camera.alignment").CameraAlignment(path)(videos)
     patcher, whole = applied(1.0, 1.0), applied(1.0, 1.0, 0.0, 1.0)
     late = applied(1.0, 1.0, 0.5, 1.0)
     found = held(patcher, videos, 0.5)
@@ -129,7 +129,7 @@ def camera_on_any_latents() -> dict:
         for percent in (0.0, 0.4, 0.6, 0.95, 1.0)
         for kind, sampling in (("eps", None), ("flow", flow()))
     }
-    centres = pack("motion_lib.camera_path").pixel_centres((12, 20))
+    centres = pack("motion_lib.camera.path").pixel_centres((12, 20))
 
     def before(moving) -> torch.Tensor:
         """A LATENT: something in the middle of the picture, before a background that this camera sees."""
@@ -169,7 +169,7 @@ def camera_noise() -> dict:
     noise, latent, report = noise_of(5)
     start = noise.generate_noise(empty)
     shape = (1, 4, FRAMES, 16, 16)
-    expected = pack("motion_lib.noise_warping").warped_noise(path.resample(FRAMES), shape, 5)
+    expected = pack("motion_lib.camera.noise_warping").warped_noise(path.resample(FRAMES), shape, 5)
     several = noise.generate_noise({"samples": torch.zeros(2, 4, 6, 12, 20)})
     still = noise_of(5, 0.0)[0].generate_noise(empty)
     many = noise_of(5, frames=64)[0].generate_noise({"samples": torch.zeros(64, 16, 24, 24)})

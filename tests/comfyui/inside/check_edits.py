@@ -13,7 +13,7 @@ def apart(first, second) -> float:
 
 
 def edits_equal_library() -> dict:
-    algebra, edit = pack("motion_lib.algebra"), pack("nodes.edit").EditMotionEmbedding
+    algebra, edit = pack("motion_lib.method.algebra"), pack("nodes.edit").EditMotionEmbedding
     motion, region = embedding(8), torch.zeros(1, 32, 32)
     region[:, :, 16:] = 1
     changed = algebra.retime(algebra.reverse(algebra.mirror(motion, "horizontal")), 0.5)
@@ -33,7 +33,7 @@ def edits_equal_library() -> dict:
 
 
 def combinations_equal_library() -> dict:
-    algebra, combine = pack("motion_lib.algebra"), pack("nodes.edit").CombineMotionEmbeddings
+    algebra, combine = pack("motion_lib.method.algebra"), pack("nodes.edit").CombineMotionEmbeddings
     first, second = embedding(8), embedding(12, 0.2)
     expected = {
         "blend": algebra.blend(first, second, 0.3),
@@ -46,7 +46,7 @@ def combinations_equal_library() -> dict:
 
 
 def curves_equal_library() -> dict:
-    node, kind = pack("nodes.apply"), pack("motion_lib.patch").MotionPatch
+    node, kind = pack("nodes.apply"), pack("motion_lib.method.patch").MotionPatch
     x, context = inputs()
     given = (model()[0], embedding(), 1.0, 1.0, "vanilla", 0.0, 1.0)
     curved = node.ApplyMotionEmbeddingAdvanced.execute(*given, "", "0:1, 1:0", "0:0, 1:2")[0]
@@ -58,7 +58,7 @@ def curves_equal_library() -> dict:
 
 
 def noises_equal_library() -> dict:
-    node, library = pack("nodes.noise").MixInversionNoise, pack("motion_lib.noise")
+    node, library = pack("nodes.noise").MixInversionNoise, pack("motion_lib.diffusion.noise")
     inverted = torch.randn(8, 4, 16, 16, generator=torch.Generator().manual_seed(2))
     video = inverted.movedim(0, 1)[None]
     import comfy.sample

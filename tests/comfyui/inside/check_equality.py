@@ -19,7 +19,7 @@ def prediction_equals_library() -> dict:
 
 def patched_equals_library() -> dict:
     x, context = inputs()
-    patch = pack("motion_lib.patch").MotionPatch(embedding(), 0.7, 1.3, debias="difference")
+    patch = pack("motion_lib.method.patch").MotionPatch(embedding(), 0.7, 1.3, debias="difference")
     ready = patch.prepare(8, (16, 16), "cpu", torch.float32)
     with torch.no_grad():
         expected = library().denoiser(x, torch.tensor([500]), context, [ready])
@@ -33,13 +33,13 @@ def patched_equals_library() -> dict:
 
 def sampling_equals_library() -> dict:
     """The whole way of KSampler with guidance and a patch, against motion_lib's own sampling."""
-    reference, patch = library(), pack("motion_lib.patch").MotionPatch(embedding(), 0.5, 0.5, start=0.0, end=0.7)
+    reference, patch = library(), pack("motion_lib.method.patch").MotionPatch(embedding(), 0.5, 0.5, start=0.0, end=0.7)
     # ComfyUI's samplers end at sigma = 0, and it stands in a very large sigma for a last one that is infinite.
     schedule = pack("nodes.host.denoiser").schedule_of(model()[0])
     reference.denoiser.schedule = schedule
     noise = torch.randn(1, 4, 8, 16, 16, generator=torch.Generator().manual_seed(7))
     wanted, empty = reference.encode_prompt(["a red star on a grey plain background", ""]).split(1)
-    expected = pack("motion_lib.sampling").sample(
+    expected = pack("motion_lib.diffusion.sampling").sample(
         reference.denoiser, noise, wanted, unconditional=empty, guidance=4.0, steps=4, patches=[patch]
     )
     found = sampled(pack("nodes.apply").patched(model()[0], patch), noise[0].movedim(0, 1))

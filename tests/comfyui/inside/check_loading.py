@@ -18,7 +18,7 @@ def import_time() -> dict:
 
 def _of_other_widths():
     """An embedding for a model like the bundled one, twice as wide."""
-    lib, ours = pack("motion_lib.embedding"), model()[0].model.diffusion_model.backbone
+    lib, ours = pack("motion_lib.method.embedding"), model()[0].model.diffusion_model.backbone
     layers = tuple(lib.TemporalLayer(layer.name, 2 * layer.channels, layer.depth, layer.block) for layer in ours.layers)
     return lib.MotionEmbedding.zeros(lib.Backbone(ours.family, layers), "deep", 4, (16, 16))
 
@@ -28,7 +28,8 @@ def errors() -> dict:
     found = {}
     SECRET.write_bytes((pack("nodes.host.folders").SAMPLES / "camera_pan.mp4").read_bytes())
     load, embed = pack("nodes.host.model"), pack("nodes.embedding")
-    folders, host, kind = pack("nodes.host.folders"), pack("nodes.host.denoiser"), pack("motion_lib.patch").MotionPatch
+    folders, host = pack("nodes.host.folders"), pack("nodes.host.denoiser")
+    kind = pack("motion_lib.method.patch").MotionPatch
     attempts = {
         "no folder": lambda: load.load_model(Path(BASE) / "nowhere"),
         "wrong shape": lambda: host.video_latents(

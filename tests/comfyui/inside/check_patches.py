@@ -9,7 +9,7 @@ from comfy_process import embedding, inputs, largest, library, model, pack, pred
 def unpatched_stays_identical() -> dict:
     noise = torch.randn(4, 4, 16, 16, generator=torch.Generator().manual_seed(7))
     before = sampled(model()[0], noise, 2)
-    patch = pack("motion_lib.patch").MotionPatch(embedding(), 1.0, 1.0)
+    patch = pack("motion_lib.method.patch").MotionPatch(embedding(), 1.0, 1.0)
     applied = pack("nodes.apply").patched(model()[0], patch)
     effect = largest(sampled(applied, noise, 2), before)
 
@@ -25,7 +25,7 @@ def unpatched_stays_identical() -> dict:
         sampled(broken, noise, 2)
     except Stop:
         pass
-    zero = pack("motion_lib.patch").MotionPatch(embedding(), 0.0, 0.0)
+    zero = pack("motion_lib.method.patch").MotionPatch(embedding(), 0.0, 0.0)
     nothing = pack("nodes.apply").patched(model()[0], zero)
     return {
         "after": largest(sampled(model()[0], noise, 2), before),
@@ -37,7 +37,7 @@ def unpatched_stays_identical() -> dict:
 
 def patches_compose() -> dict:
     x, context = inputs()
-    kind = pack("motion_lib.patch").MotionPatch
+    kind = pack("motion_lib.method.patch").MotionPatch
     first, second = kind(embedding(), 0.7, 1.0), kind(embedding(8, 0.2), 1.0, 0.4, debias="normalize")
     ready = [patch.prepare(8, (16, 16), "cpu", torch.float32) for patch in (first, second)]
     with torch.no_grad():
@@ -51,7 +51,7 @@ def hooks_equal_model_patch() -> dict:
     import comfy.hooks
 
     host = pack("nodes.host.patch")
-    patch = pack("motion_lib.patch").MotionPatch(embedding(), 1.0, 1.0)
+    patch = pack("motion_lib.method.patch").MotionPatch(embedding(), 1.0, 1.0)
     noise = torch.randn(4, 4, 16, 16, generator=torch.Generator().manual_seed(7))
     hooks = comfy.hooks.HookGroup()
     hooks.add(comfy.hooks.TransformerOptionsHook({"patches": {host.KEY: [host.AppliedPatch(patch)]}}))
@@ -71,7 +71,7 @@ def lora_and_patch() -> dict:
     import comfy.model_management
 
     comfy.model_management.load_models_gpu([tuned])
-    patch = pack("motion_lib.patch").MotionPatch(embedding(), 1.0, 1.0)
+    patch = pack("motion_lib.method.patch").MotionPatch(embedding(), 1.0, 1.0)
     with_both = prediction(pack("nodes.apply").patched(tuned, patch), x, 500, context)
     with_lora = prediction(tuned, x, 500, context)
     comfy.model_management.load_models_gpu([model()[0]])
@@ -85,7 +85,7 @@ def lora_and_patch() -> dict:
 
 def context_windows() -> dict:
     """A window takes the rows of its own frames out of the motion of the whole video."""
-    host, kind = pack("nodes.host.patch"), pack("motion_lib.patch").MotionPatch
+    host, kind = pack("nodes.host.patch"), pack("motion_lib.method.patch").MotionPatch
     x, context = inputs(8)
     rows = [4, 5, 6, 7, 8, 9, 10, 11]
     whole = embedding(16)
@@ -106,7 +106,7 @@ def context_windows() -> dict:
 def compiled() -> dict:
     from comfy_api.torch_helpers import set_torch_compile_wrapper
 
-    patch = pack("motion_lib.patch").MotionPatch(embedding(4), 1.0, 1.0)
+    patch = pack("motion_lib.method.patch").MotionPatch(embedding(4), 1.0, 1.0)
     noise = torch.randn(4, 4, 16, 16, generator=torch.Generator().manual_seed(7))
     plain = model()[0].clone()
     set_torch_compile_wrapper(plain, backend="eager")

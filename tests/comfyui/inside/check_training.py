@@ -11,7 +11,7 @@ from comfy_process import clip_pixels, embedding, inputs, largest, latents, libr
 
 def gradients(patcher, recompute: bool = False, fast: bool = False) -> torch.Tensor:
     """Of the first training step, all of them in a row."""
-    training = pack("motion_lib.training")
+    training = pack("motion_lib.training.loop")
     start = embedding(4).with_tensors({k: torch.zeros_like(t) for k, t in embedding(4).tensors.items()})
     session, denoisers = pack("nodes.host.session"), pack("nodes.host.denoiser")
     with torch.inference_mode():  # as the executor does
@@ -39,7 +39,7 @@ def computing_in(dtype: torch.dtype):
 
 def planning() -> dict:
     """How training would run on a GPU with this much room, which needs none to be found out."""
-    training, frozen = pack("nodes.host.training"), pack("motion_lib.backbones.frozen")
+    training, frozen = pack("nodes.host.training"), pack("motion_lib.backbones.accelerate.frozen_layers")
     frozen.kernels_run = lambda device: frozen.TRITON  # as on a GPU that they can be compiled for
     patcher = model()[0].clone()
     patcher.load_device = torch.device("cuda")
@@ -80,7 +80,7 @@ def training_gradients() -> dict:
     expected = gradients(patcher)
     again = gradients(patcher, recompute=True)
     faster = [gradients(patcher, recompute, fast=True) for recompute in (False, True)]
-    layers = pack("motion_lib.backbones.frozen").plain
+    layers = pack("motion_lib.backbones.accelerate.frozen_layers").plain
     linears = [m for m in patcher.model.diffusion_model.modules() if isinstance(m, torch.nn.Linear)]
     used_as_plain = sum(layers(m, torch.nn.Linear) for m in linears) / len(linears)
     args.fp16_unet = True
@@ -139,8 +139,8 @@ def inversion_returns() -> dict:
     whole, empty_text = library(), library().encode_prompt([""])
     whole.denoiser.schedule = pack("nodes.host.denoiser").schedule_of(loader[0])
     video = (reference * whole.vae.config.scaling_factor).clone().movedim(0, 1)[None]
-    noise = pack("motion_lib.inversion").invert(whole.denoiser, video, empty_text, steps=8, refinements=1)
-    expected = pack("motion_lib.sampling").sample(whole.denoiser, noise, empty_text, steps=8)
+    noise = pack("motion_lib.diffusion.inversion").invert(whole.denoiser, video, empty_text, steps=8, refinements=1)
+    expected = pack("motion_lib.diffusion.sampling").sample(whole.denoiser, noise, empty_text, steps=8)
     return {
         "error": float((back - reference).square().mean().sqrt() / reference.std()),
         "library_error": float((expected - video).square().mean().sqrt() / video.std()),
@@ -161,7 +161,7 @@ def core_training_finds_the_model() -> dict:
 
 def training_choices() -> dict:
     """The node's inputs change what they name and nothing else."""
-    choices, presets = pack("nodes.choices"), pack("motion_lib.presets")
+    choices, presets = pack("nodes.choices"), pack("motion_lib.training.presets")
     from dataclasses import asdict, replace
 
     untouched = {name: choices.AS_PRESET for name in choices.LISTS}

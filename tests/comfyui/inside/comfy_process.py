@@ -83,7 +83,7 @@ def latents(frames: int = 8) -> torch.Tensor:
 def embedding(frames: int = 8, scale: float = 0.5):
     """Random values at every layer."""
     backbone = model()[0].model.diffusion_model.backbone
-    zeros = pack("motion_lib.embedding").MotionEmbedding.zeros(backbone, "all", frames, (16, 16))
+    zeros = pack("motion_lib.method.embedding").MotionEmbedding.zeros(backbone, "all", frames, (16, 16))
     generator = torch.Generator().manual_seed(5)
     tensors = {k: scale * torch.randn(t.shape, generator=generator) for k, t in zeros.tensors.items()}
     return zeros.with_tensors(tensors)

@@ -105,13 +105,13 @@ def as_before(patcher: Any, shape: tuple[int, ...], start: Any, fast: bool) -> I
 
 def training(patcher: Any, opened: Callable[..., Any], steps: int) -> dict[str, Any]:
     """Train from zeros as the node does."""
-    trainer, hosted = pack("motion_lib.training"), pack("nodes.host.denoiser")
+    trainer, hosted = pack("motion_lib.training.loop"), pack("nodes.host.denoiser")
     if ON_GPU:
         management.soft_empty_cache()
         torch.cuda.reset_peak_memory_stats()
     backbone = hosted.backbone_of(patcher)
     size = HEIGHT // 8, WIDTH // 8
-    start = pack("motion_lib.embedding").MotionEmbedding.zeros(backbone, SITES, FRAMES, size)
+    start = pack("motion_lib.method.embedding").MotionEmbedding.zeros(backbone, SITES, FRAMES, size)
     with torch.inference_mode():  # as the executor does
         given = torch.randn(FRAMES, 4, *size, generator=torch.Generator().manual_seed(2)) / 0.18
         with opened(patcher, (FRAMES, 4, *size), start) as (denoiser, device, plan):
@@ -133,10 +133,11 @@ def training(patcher: Any, opened: Callable[..., Any], steps: int) -> dict[str, 
 def sampling(patcher: Any) -> dict[str, float]:
     """Median seconds of the host's sampler with guidance, unpatched and patched, taking turns."""
     backbone = pack("nodes.host.denoiser").backbone_of(patcher)
-    zeros = pack("motion_lib.embedding").MotionEmbedding.zeros(backbone, SITES, FRAMES, (HEIGHT // 8, WIDTH // 8))
+    kind = pack("motion_lib.method.embedding").MotionEmbedding
+    zeros = kind.zeros(backbone, SITES, FRAMES, (HEIGHT // 8, WIDTH // 8))
     generator = torch.Generator().manual_seed(3)
     drawn = {k: 0.1 * torch.randn(t.shape, generator=generator) for k, t in zeros.tensors.items()}
-    patch = pack("motion_lib.patch").MotionPatch(zeros.with_tensors(drawn), debias="difference")
+    patch = pack("motion_lib.method.patch").MotionPatch(zeros.with_tensors(drawn), debias="difference")
     ways = {"unpatched": patcher, "patched": pack("nodes.apply").patched(patcher, patch)}
     noise = torch.randn(FRAMES, 4, HEIGHT // 8, WIDTH // 8, generator=generator)
     seconds: dict[str, list[float]] = {name: [] for name in ways}

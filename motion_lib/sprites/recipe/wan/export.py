@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from ....atomic import replacing
+from ....files.atomic import replacing
 from . import autoencoder, transformer
 from .design import LATENTS_MEAN, LATENTS_STD, TRANSFORMER
 

@@ -1,0 +1,101 @@
+"""The `unet3d` family: diffusers' UNet3DConditionModel, as in ModelScope, ZeroScope and VideoCrafter2 in diffusers
+layout.
+
+Every block holds TransformerTemporalModels whose attn1 and attn2 are both self-attention over frames. Motion Inversion
+uses those of the down and up blocks: 6 + 9 in ModelScope.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from diffusers.models.transformers.transformer_2d import Transformer2DModel
+from diffusers.models.transformers.transformer_temporal import TransformerTemporalModel
+from torch import Tensor, nn
+
+from ...diffusion.schedule import NoiseSchedule
+from ...method.embedding import ATTENTIONS, Backbone, TemporalLayer
+from ...method.patch import PreparedPatch
+from ..folder import Part
+from ..loading import diffusers_model
+from .attention import TemporalAttention, unaware
+from .temporal_conv import flatten_temporal_convs
+
+FAMILY = "unet3d"
+UNET_CLASS = "UNet3DConditionModel"
+
+
+def backbone_of(unet: Any) -> Backbone:
+    """Name, width and depth of every temporal transformer of the UNet, in the order in which they run."""
+    levels = len(unet.config.block_out_channels)
+    layers = []
+    for name, module in unet.named_modules():
+        if not isinstance(module, TransformerTemporalModel):
+            continue
+        part, *index = name.split(".")[:2]
+        if part == "transformer_in":
+            place = ("in", 0)
+        elif part == "mid_block":
+            place = ("mid", levels - 1)
+        elif part == "down_blocks":
+            place = ("down", int(index[0]))
+        else:
+            place = ("up", levels - 1 - int(index[0]))
+        width = module.proj_in.out_features
+        layers.append(TemporalLayer(name, width, place[1], place[0]))
+    order = ("in", "down", "mid", "up")
+    return Backbone(FAMILY, tuple(sorted(layers, key=lambda layer: order.index(layer.block))))
+
+
+class UNet3DDenoiser:
+    """A Denoiser over a frozen UNet3DConditionModel; conditioning is text embeddings `[b, tokens, width]`."""
+
+    def __init__(self, unet: Any, schedule: NoiseSchedule):
+        unet.requires_grad_(False).eval()
+        self.unet, self.schedule, self.backbone = unet, schedule, backbone_of(unet)
+        flatten_temporal_convs(unet)
+        install_processors(unet, self.backbone)
+
+    def __call__(
+        self, latents: Tensor, timesteps: Tensor, conditioning: Tensor, patches: Sequence[PreparedPatch] = ()
+    ) -> Tensor:
+        return self.unet(
+            latents, timesteps, conditioning, cross_attention_kwargs={"motion": tuple(patches)}, return_dict=False
+        )[0]
+
+    def spatial_linears(self) -> dict[str, nn.Linear]:
+        return spatial_linears(self.unet)
+
+
+def spatial_linears(unet: Any) -> dict[str, nn.Linear]:
+    """See Denoiser."""
+    transformers = {name: m for name, m in unet.named_modules() if isinstance(m, Transformer2DModel)}
+    return {
+        f"{name}.transformer_blocks.{part}": module
+        for name, transformer in transformers.items()
+        for part, module in transformer.transformer_blocks.named_modules()
+        if isinstance(module, nn.Linear)
+    }
+
+
+def install_processors(unet: Any, backbone: Backbone) -> None:
+    """Give every temporal attention the processor that consults patches, and teach the others to let patches pass."""
+    temporal = {}
+    for layer in backbone.layers:
+        for attention in ATTENTIONS:
+            temporal[f"{layer.name}.transformer_blocks.0.{attention}.processor"] = TemporalAttention(
+                layer.name, attention
+            )
+    spatial = {type(p): unaware(type(p)) for name, p in unet.attn_processors.items() if name not in temporal}
+    unet.set_attn_processor(
+        {name: temporal.get(name) or spatial[type(p)]() for name, p in unet.attn_processors.items()}
+    )
+
+
+def load(part: Part, schedule: NoiseSchedule, device: torch.device, dtype: torch.dtype) -> UNet3DDenoiser:
+    """On the meta device without weights; raises ValueError when they do not suit the configuration."""
+    from diffusers.models.unets.unet_3d_condition import UNet3DConditionModel
+
+    return UNet3DDenoiser(diffusers_model(UNet3DConditionModel, part, dtype, device), schedule)

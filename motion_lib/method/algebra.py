@@ -1,0 +1,315 @@
+"""Motions made of motions. Every function takes embeddings and returns a new one, which says in its details, under
+`made_from`, what was done; where two meet, the second is resampled to the frames and grids of the first.
+
+What acts on time and grid is exact on the tensors. What a video makes of it is measured in docs/edits.md.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..errors import MotionError, shown
+from ..training.provenance import usual_patch
+from .details import LOOPS, MIRRORS
+from .embedding import MAP, PARTS, QK_AXES, V_AXES, MotionEmbedding
+from .integration import EXTRA_CHANNELS
+from .patch import DEBIAS
+from .resample import resize_grid, rows_at
+
+LARGEST = 1 << 28  # values that an edit may make of less, 1 GiB: more than what is usually learned
+GROWTH = 4  # times as many as there are, which it may make in any case
+
+
+def mirror(embedding: MotionEmbedding, axis: str = "horizontal") -> MotionEmbedding:
+    """Left and right exchanged, or top and bottom (`vertical`).
+
+    Acts on the grid: a tensor without spatial axes stays as it is, and raises MotionError when no other is there.
+    """
+    if axis not in MIRRORS:
+        raise MotionError(f"The axis to mirror is '{axis}', but it must be one of {', '.join(MIRRORS)}.")
+    if all(len(tensor) == 1 for key, tensor in embedding.tensors.items() if not key.endswith(MAP)):
+        raise MotionError(f"{_title(embedding)} has no spatial axes ({embedding.holds()}): it cannot be mirrored.")
+
+    def flip(key: str, m: Tensor) -> Tensor:
+        return m.unflatten(0, embedding.grid_of(key)).flip(MIRRORS[axis]).flatten(0, 1)
+
+    return _made(_each(embedding, flip), "mirror", axis=axis)
+
+
+def reverse(embedding: MotionEmbedding) -> MotionEmbedding:
+    """The last frame first.
+
+    Debiasing by differences comes after, when the embedding is applied, and sees the reversed order: its steps then
+    point backwards in time, as they should. Reversing what was `baked` keeps the forward steps: the two differ.
+    """
+    return _made(_each(embedding, lambda key, m: m.flip(1)), "reverse")
+
+
+def retime(embedding: MotionEmbedding, speed: float = 1.0, frames: int | None = None) -> MotionEmbedding:
+    """Faster or slower: in a video of any length the motion then has run its course after 1/speed of it, and holds its
+    last frame; below 1 only its first part is seen. frames: how many rows the result has, as many as before by default.
+
+    Raises MotionError for a speed that is not positive, or fewer than one frame.
+    """
+    count = embedding.frames if frames is None else frames
+    if not (math.isfinite(speed) and speed > 0) or count < 1:
+        raise MotionError(f"The speed is {speed} and frames {count}, but both must be positive; see also reverse.")
+    _check_growth(embedding, replace(embedding, frames=count))
+    positions = retimed(count, speed)
+    changed = replace(_each(embedding, lambda key, m: rows_at(m, positions)), frames=count)
+    return _made(changed, "retime", speed=speed, frames=count)
+
+
+def loop(embedding: MotionEmbedding, how: str = "there_and_back") -> MotionEmbedding:
+    """First and last frame become equal: by running forwards and then backwards at double speed, or (`close`) by taking
+    out the drift, m(t) − t·(m(1) − m(0)), which suits motions that nearly come back."""
+    if how not in LOOPS:
+        raise MotionError(f"The way to loop is '{how}', but it must be one of {', '.join(LOOPS)}.")
+
+    def close(key: str, m: Tensor) -> Tensor:
+        times = torch.linspace(0, 1, m.shape[1]).to(m)[:, None]
+        body = m - times * (m[:, -1:] - m[:, :1])
+        return torch.cat([body[:, :-1], m[:, :1]], dim=1)  # equal bit for bit
+
+    positions = there_and_back(embedding.frames)
+    turned = _each(embedding, close if how == "close" else lambda key, m: rows_at(m, positions))
+    return _made(turned, "loop", how=how)
+
+
+def scale(embedding: MotionEmbedding, factor: float = 1.0, *, qk: float = 1.0, v: float = 1.0) -> MotionEmbedding:
+    """Every tensor times factor, and each kind times its own; negative ones turn the motion around. What is scaled by 0
+    is left out. Raises MotionError for factors that are not finite."""
+    factors = {"qk": factor * qk, "v": factor * v}
+    if not all(math.isfinite(value) for value in factors.values()):
+        raise MotionError(f"The factors to scale by are {factors}, but they must be finite numbers.")
+    scaled = {}
+    for key, tensor in embedding.tensors.items():
+        wanted = factors[key.removesuffix(MAP).rpartition(".")[2]]
+        if wanted:  # of a concatenated pair one factor is enough
+            scaled[key] = tensor if embedding.integration == "concatenate" and key.endswith(MAP) else wanted * tensor
+    return _made(embedding.with_tensors(scaled), "scale", **factors)
+
+
+def masked(embedding: MotionEmbedding, mask: Tensor) -> MotionEmbedding:
+    """Only where the mask is: `[h, w]` from 0 to 1, of any size, laid over the picture. Every position is multiplied by
+    the mean of the mask over its cell; tensors without spatial axes get them, so that outside nothing acts.
+
+    Raises MotionError for anything but such a mask.
+    """
+    if mask.ndim != 2 or 0 in mask.shape or not bool(((mask >= 0) & (mask <= 1)).all()):
+        raise MotionError(f"The mask of shape {list(mask.shape)} should be [h, w] with values from 0 to 1.")
+    spread = on_axes(embedding, "full", "2d")
+
+    def cut(key: str, m: Tensor) -> Tensor:
+        return F.adaptive_avg_pool2d(mask[None].to(m), spread.grid_of(key)).reshape(-1, 1, 1) * m
+
+    return _made(_each(spread, cut), "masked", size=list(mask.shape), share=round(float(mask.mean()), 4))
+
+
+def baked(embedding: MotionEmbedding, debias: str | None = None) -> MotionEmbedding:
+    """Debias and strengths, which otherwise act when the embedding is applied, written into the tensors; the result is
+    applied at strength 1 without debias. debias: another one than its file advises.
+
+    For embeddings that are applied in different ways, before they are joined. Differences belong to the number of
+    frames they were taken at: retime before, since resampled in time they keep the size of the steps that they had.
+    """
+    usual = usual_patch(embedding)
+    name = usual.debias if debias is None else debias
+    if name not in DEBIAS:
+        raise MotionError(f"debias is '{name}', but it must be one of {', '.join(DEBIAS)}.")
+    changed = _each(embedding, lambda key, m: DEBIAS[name](m) if key.endswith(".v") else m)
+    changed = scale(changed, qk=usual.strength_qk, v=usual.strength_v)
+    result = replace(changed, details=dict(embedding.details))
+    result = _made(result, "baked", debias=name, strength_qk=usual.strength_qk, strength_v=usual.strength_v)
+    return _applied(result, debias="vanilla", strength_qk=1.0, strength_v=1.0)
+
+
+def blend(a: MotionEmbedding, b: MotionEmbedding, weight: float = 0.5) -> MotionEmbedding:
+    """(1 − weight)·A + weight·B: A at 0, B at 1. Raises MotionError for a weight that is not finite, or when the two do
+    not fit each other."""
+    if not math.isfinite(weight):
+        raise MotionError(f"The weight to blend with is {weight}, but it must be a finite number.")
+    return _joined(a, b, lambda x, y: torch.lerp(x, y, weight), "blend", weight=weight)
+
+
+def add(a: MotionEmbedding, b: MotionEmbedding) -> MotionEmbedding:
+    """A + B, both motions at once. Raises MotionError when the two do not fit each other."""
+    return _joined(a, b, torch.add, "add")
+
+
+def subtract(a: MotionEmbedding, b: MotionEmbedding) -> MotionEmbedding:
+    """A − B, the motion of A without that of B. Raises MotionError when the two do not fit each other."""
+    return _joined(a, b, torch.sub, "subtract")
+
+
+def combine(qk_of: MotionEmbedding, v_of: MotionEmbedding) -> MotionEmbedding:
+    """The query-key embedding of one and the value embedding of the other: "camera of A, object of B". It is applied as
+    the first advises for the query-key and the second for the value embedding.
+
+    Raises MotionError when one lacks its part, or the two do not fit each other.
+    """
+    first, second = _alike(qk_of, v_of)
+    tensors = {key: m for key, m in first.tensors.items() if key.removesuffix(MAP).endswith(".qk")}
+    values = {key: m for key, m in second.tensors.items() if key.removesuffix(MAP).endswith(".v")}
+    for kind, found, owner in (("query-key", tensors, qk_of), ("value", values, v_of)):
+        if not found:
+            raise MotionError(f"{_title(owner)} holds no {kind} embeddings, only {owner.holds()}.")
+    grids = second.grids | first.grids
+    joined = _completed(replace(first, tensors=tensors | values, grids=grids, v_axes=second.v_axes))
+    usual, other = usual_patch(qk_of), usual_patch(v_of)
+    return _applied(
+        _made(joined, "combine", v_of=_about(v_of)),
+        strength_qk=usual.strength_qk,
+        strength_v=other.strength_v,
+        debias=other.debias,
+        start=other.start,
+        end=other.end,
+    )
+
+
+def region(left: float, top: float, right: float, bottom: float, size: int = 256) -> Tensor:
+    """A mask `[size, size]` that is 1 inside a box; all in 0..1 of the picture, from its upper left corner.
+
+    Raises MotionError for a box without an inside.
+    """
+    if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
+        raise MotionError(
+            f"The region {left},{top},{right},{bottom} is no box: left < right and top < bottom in 0 to 1 are needed."
+        )
+    edges = torch.arange(size, dtype=torch.float64) / size
+    across, down = (
+        ((high - edges).clamp(0, 1 / size) - (low - edges).clamp(0, 1 / size)) * size
+        for low, high in ((left, right), (top, bottom))
+    )
+    return (down[:, None] * across).float()
+
+
+def retimed(frames: int, speed: float) -> Tensor:
+    """Where in the motion, from 0 to 1, each frame is."""
+    return (torch.arange(frames, dtype=torch.float64) / max(1, frames - 1) * speed).clamp(max=1)
+
+
+def there_and_back(frames: int) -> Tensor:
+    """The same for forwards and backwards again; symmetric bit for bit."""
+    steps = torch.arange(frames, dtype=torch.float64)
+    return 2 * torch.minimum(steps, steps.flip(0)) / max(1, frames - 1)
+
+
+def on_axes(embedding: MotionEmbedding, qk_axes: str, v_axes: str) -> MotionEmbedding:
+    """The same embedding with these spatial axes, which must be those it has or richer ones."""
+    target = replace(embedding, qk_axes=qk_axes, v_axes=v_axes)
+    _check_growth(embedding, target)
+
+    def spread(key: str, m: Tensor) -> Tensor:
+        h, w = target.grid_of(key)
+        return m.expand(h * w, -1, -1) if len(m) == 1 else resize_grid(m, embedding.grid_of(key), (h, w))
+
+    return target.with_tensors(_each(embedding, spread).tensors)
+
+
+def formed(embedding: MotionEmbedding) -> MotionEmbedding:
+    """A concatenated embedding as the added one that it equals, n·W; others as they are."""
+    if embedding.integration != "concatenate":
+        return embedding
+    tensors = {k: m @ embedding.tensors[k + MAP] for k, m in embedding.tensors.items() if not k.endswith(MAP)}
+    return replace(embedding, tensors=tensors, integration="add")
+
+
+def _each(embedding: MotionEmbedding, change: Callable[[str, Tensor], Tensor]) -> MotionEmbedding:
+    """All tensors changed except maps, which have neither frames nor grid."""
+    return embedding.with_tensors({k: m if k.endswith(MAP) else change(k, m) for k, m in embedding.tensors.items()})
+
+
+def _alike(a: MotionEmbedding, b: MotionEmbedding) -> tuple[MotionEmbedding, MotionEmbedding]:
+    """Both of one integration, the second on the frames and grids of the first."""
+    try:
+        b.check_fits(a.backbone)
+    except MotionError as error:
+        raise MotionError(
+            f"{_title(a)} and {_title(b)} were trained for different models ({a.backbone.describe()} and "
+            f"{b.backbone.describe()}): join embeddings of one model."
+        ) from error
+    if a.integration != b.integration:
+        a, b = formed(a), formed(b)
+    if a.integration != b.integration:
+        raise MotionError(
+            f"{_title(a)} has the integration {a.integration}, {_title(b)} {b.integration}: "
+            f"they cannot be joined into one; apply both instead."
+        )
+    grids = {layer: a.grids.get(layer, grid) for layer, grid in b.grids.items()}
+    _check_growth(b, replace(b, frames=a.frames, grids=grids))
+    return a, b.regrid(a.frames, grids)
+
+
+def _joined(
+    a: MotionEmbedding, b: MotionEmbedding, join: Callable[[Tensor, Tensor], Tensor], edit: str, **arguments: Any
+) -> MotionEmbedding:
+    """`join` on every pair of tensors; what one of the two lacks is zero, which changes nothing."""
+    first, second = (formed(e) for e in _alike(a, b))
+    axes = [
+        max(getattr(first, name), getattr(second, name), key=order.index)
+        for name, order in (("qk_axes", list(QK_AXES)), ("v_axes", list(V_AXES)[::-1]))
+    ]
+    first, second = on_axes(first, *axes), on_axes(second, *axes)
+    result = replace(first, tensors={}, grids=second.grids | first.grids)
+    for key in (f"{layer}.{part}" for layer in result.layers for part in PARTS):
+        present = [e.tensors[key] for e in (first, second) if key in e.tensors]
+        if present:
+            zero = torch.zeros_like(present[0])
+            result.tensors[key] = join(first.tensors.get(key, zero), second.tensors.get(key, zero))
+    return _made(_completed(result), edit, **arguments, other=_about(b))
+
+
+def _completed(embedding: MotionEmbedding) -> MotionEmbedding:
+    """With zeros, which change nothing, at the layers that one of two motions was not learned at: a file has each kind
+    of tensor at all of its layers or at none."""
+    maps = [len(tensor) for key, tensor in embedding.tensors.items() if key.endswith(MAP)]
+    shapes = embedding.shapes(maps[0] if maps else EXTRA_CHANNELS)
+    kinds = tuple(kind for kind in ("qk", "v") if any(key.endswith(f".{kind}") for key in embedding.tensors))
+    whole = {key: shape for key, shape in shapes.items() if key.removesuffix(MAP).endswith(kinds)}
+    like = next(iter(embedding.tensors.values()), torch.zeros(()))
+    tensors = {
+        key: embedding.tensors[key] if key in embedding.tensors else like.new_zeros(shape)
+        for key, shape in whole.items()
+    }
+    return embedding.with_tensors(tensors)
+
+
+def _check_growth(embedding: MotionEmbedding, target: MotionEmbedding) -> None:
+    """Raise MotionError if the tensors would become far too large on the frames and grids of `target`: a small file
+    can name a grid of any size."""
+    sizes = ((math.prod(target.grid_of(k)), m.shape[2]) for k, m in embedding.tensors.items() if not k.endswith(MAP))
+    count = sum(positions * target.frames * channels for positions, channels in sizes)
+    if count > max(LARGEST, GROWTH * embedding.numel()):
+        raise MotionError(
+            f"{_title(embedding)} would grow from {embedding.numel():,} to {count:,} values, on {target.frames} frames "
+            f"and its grids: more than {LARGEST:,} are not made."
+        )
+
+
+def _title(embedding: MotionEmbedding) -> str:
+    return shown(embedding.details.get("title") or "The embedding")
+
+
+def _about(embedding: MotionEmbedding) -> dict[str, Any]:
+    known = embedding.details
+    return {name: known[name] for name in ("title", "source", "prompt", "made_from") if known.get(name)}
+
+
+def _made(embedding: MotionEmbedding, edit: str, **arguments: Any) -> MotionEmbedding:
+    details = {name: value for name, value in embedding.details.items() if name != "thumbnail"}  # it would show another
+    details["made_from"] = [*details.get("made_from", ()), {"edit": edit, **arguments}]
+    return replace(embedding, details=details)
+
+
+def _applied(embedding: MotionEmbedding, **advice: Any) -> MotionEmbedding:
+    """With other advice on how to apply it."""
+    apply = {**embedding.details.get("apply", {}), **advice}
+    return replace(embedding, details={**embedding.details, "apply": apply})

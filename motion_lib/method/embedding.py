@@ -1,0 +1,272 @@
+"""MotionEmbedding: the learned tensors of one motion, per temporal transformer of a backbone.
+
+Motion Inversion (Wang et al., arXiv 2403.20193) learns for every temporal transformer a query-key embedding `[1, f,
+c]`, which has no spatial axes and so cannot carry appearance, and one value embedding `[h·w, f, c]` for each of its
+two temporal attentions. Which of them there are, on which spatial axes and how they join the layer's input can be
+chosen (COMPONENTS, QK_AXES, V_AXES, INTEGRATIONS); every tensor keeps to its own grid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatch
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from ..errors import MotionError, shown
+from .integration import EXTRA_CHANNELS, INTEGRATIONS
+from .resample import resize_grid, resize_time
+
+ATTENTIONS = ("attn1", "attn2")
+PARTS = ("qk", *(f"{attention}.v" for attention in ATTENTIONS))
+# What is learned, by the kinds of tensors; `none` stands for the unmodified model in comparisons.
+COMPONENTS: dict[str, tuple[str, ...]] = {"both": ("qk", "v"), "qk": ("qk",), "v": ("v",), "none": ()}
+# The grid that a tensor lives on, where None is the layer's own.
+QK_AXES: dict[str, tuple[int, int] | None] = {"none": (1, 1), "partial": (4, 4), "full": None}
+V_AXES: dict[str, tuple[int, int] | None] = {"2d": None, "1d": (1, 1)}
+MAP = ".map"  # ends the name of the linear map `[k, c]` of a concatenated tensor `[n, f, k]`
+COARSE = 200  # positions of a feature grid
+COARSE_SITES = ("coarse", "coarse_up")
+
+
+@dataclass(frozen=True)
+class TemporalLayer:
+    """One temporal transformer: its module name, width in channels, and how many halvings below the latent it works."""
+
+    name: str
+    channels: int
+    depth: int
+    block: Literal["in", "down", "mid", "up"]
+
+    def grid(self, latent_size: tuple[int, int]) -> tuple[int, int]:
+        """(h, w) of the features of this layer: every halving rounds up."""
+        height, width = latent_size
+        for _ in range(self.depth):
+            height, width = (height + 1) // 2, (width + 1) // 2
+        return height, width
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """The temporal layers of a model family; two models with equal layers can share embeddings."""
+
+    family: str
+    layers: tuple[TemporalLayer, ...]
+
+    def __getitem__(self, name: str) -> TemporalLayer:
+        return next(layer for layer in self.layers if layer.name == name)
+
+    def signature(self) -> dict[str, int]:
+        return {layer.name: layer.channels for layer in self.layers}
+
+    def describe(self) -> str:
+        """For error messages: the family and its widths, as in 'unet3d (320-640-1280 channels, 17 temporal layers)'."""
+        widths = shown("-".join(str(c) for c in sorted({layer.channels for layer in self.layers})), 60)
+        return f"{self.family} ({widths} channels, {len(self.layers)} temporal layers)"
+
+    def select(self, sites: str, latent_size: tuple[int, int] | None = None) -> tuple[TemporalLayer, ...]:
+        """The layers that `sites` names.
+
+        `all`: every down and up block (15 in ModelScope). `deep`: the widest of those (5 in ModelScope, 1280 channels).
+        `coarse`: those with at most 200 positions at this latent size (height, width), where motion is coarse and files
+        stay small: in ModelScope at 512×320 the same 5, in a smaller model or picture more. `coarse_up`: those of them
+        in up blocks.
+        Otherwise a comma-separated list of names or patterns such as `up_blocks.1.*`.
+        Raises MotionError when nothing matches.
+        """
+        usual = tuple(layer for layer in self.layers if layer.block in ("down", "up"))
+        if not usual:
+            raise MotionError(f"{self.describe()} has no temporal layers in its down and up blocks.")
+        if sites == "all":
+            return usual
+        if sites in COARSE_SITES and latent_size is not None:
+            return coarse({layer: layer.grid(latent_size) for layer in usual}, sites)
+        if sites == "deep":
+            widest = max(layer.channels for layer in usual)
+            return tuple(layer for layer in usual if layer.channels == widest)
+        patterns = [pattern.strip() for pattern in sites.split(",")]
+        chosen = tuple(layer for layer in self.layers if any(fnmatch(layer.name, p) for p in patterns))
+        if not chosen:
+            names = ", ".join(layer.name for layer in usual)
+            raise MotionError(
+                f"sites is '{sites}', which matches no temporal layer: "
+                f"use all, deep, coarse, coarse_up or names such as {names}."
+            )
+        return chosen
+
+
+def coarse(grids: Mapping[TemporalLayer, tuple[int, int]], sites: str) -> tuple[TemporalLayer, ...]:
+    """The layers with at most COARSE positions, or those with the fewest if all have more; for the sites `coarse_up`
+    only those in up blocks.
+
+    Raises MotionError when none is left.
+    """
+    limit = max(COARSE, min(h * w for h, w in grids.values()))
+    chosen = tuple(
+        layer for layer, (h, w) in grids.items() if h * w <= limit and (sites == "coarse" or layer.block == "up")
+    )
+    if not chosen:
+        raise MotionError(f"sites is '{sites}', but there is no such layer in an up block: use coarse.")
+    return chosen
+
+
+def layer_of(key: str) -> str:
+    """The layer that a tensor belongs to, by its name."""
+    name = key.removesuffix(MAP)
+    return next(name.removesuffix(f".{part}") for part in PARTS if name.endswith(f".{part}"))
+
+
+@dataclass(frozen=True)
+class MotionEmbedding:
+    """tensors: `<layer>.qk`, `<layer>.attn1.v` and `<layer>.attn2.v`, each `[positions, f, c]` on its own grid (see
+    `grid_of`): by default one position for qk and h·w for v; either kind may be absent. Concatenated ones are
+    `[positions, f, k]` and have a map `[k, c]` beside them, `<tensor>.map`. grids: (h, w) per layer. frames: f.
+    details: how it was made, for the file's header."""
+
+    tensors: dict[str, Tensor]
+    grids: dict[str, tuple[int, int]]
+    frames: int
+    backbone: Backbone
+    details: dict[str, Any] = field(default_factory=dict)
+    integration: str = "add"
+    qk_axes: str = "none"
+    v_axes: str = "2d"
+
+    def __post_init__(self) -> None:
+        for name, value, known in (
+            ("integration", self.integration, INTEGRATIONS),
+            ("qk_axes", self.qk_axes, QK_AXES),
+            ("v_axes", self.v_axes, V_AXES),
+        ):
+            if value not in known:
+                raise MotionError(f"{name} is '{shown(value, 60)}', but it must be one of {', '.join(known)}.")
+
+    @classmethod
+    def zeros(
+        cls,
+        backbone: Backbone,
+        sites: str,
+        frames: int,
+        latent_size: tuple[int, int],
+        components: str = "both",
+        *,
+        integration: str = "add",
+        qk_axes: str = "none",
+        v_axes: str = "2d",
+        seed: int = 0,
+    ) -> MotionEmbedding:
+        """The embedding that changes nothing, where training begins.
+
+        Of a concatenated one only the maps are zero: its extra channels are Gaussian of variance 1/k, drawn from
+        `seed`, since two zero factors would have no gradient.
+        Raises MotionError for an unknown choice, or fewer than one frame.
+        """
+        if frames < 1:
+            raise MotionError(f"frames is {frames}, but an embedding needs at least 1.")
+        if components not in COMPONENTS:
+            raise MotionError(f"components is '{components}', but it must be one of {', '.join(COMPONENTS)}.")
+        grids = {layer.name: layer.grid(latent_size) for layer in backbone.select(sites, latent_size)}
+        empty = cls({}, grids, frames, backbone, {}, integration, qk_axes, v_axes)
+        shapes = {k: s for k, s in empty.shapes().items() if k.removesuffix(MAP).endswith(COMPONENTS[components])}
+        tensors = {key: torch.zeros(shape) for key, shape in shapes.items()}
+        if integration == "concatenate":
+            generator = torch.Generator().manual_seed(seed)
+            for key, tensor in tensors.items():
+                if not key.endswith(MAP):
+                    tensor.normal_(std=tensor.shape[2] ** -0.5, generator=generator)
+        return empty.with_tensors(tensors)
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        return tuple(self.grids)
+
+    def grid_of(self, key: str) -> tuple[int, int]:
+        """(h, w) of the grid that a tensor of this name lives on."""
+        fixed = QK_AXES[self.qk_axes] if key.endswith("qk") else V_AXES[self.v_axes]
+        return fixed or self.grids[layer_of(key)]
+
+    def shapes(self, extra_channels: int = EXTRA_CHANNELS) -> dict[str, tuple[int, ...]]:
+        """The shape of every tensor there can be, by name."""
+        found: dict[str, tuple[int, ...]] = {}
+        widths = self.backbone.signature()
+        for key in (f"{layer}.{part}" for layer in self.layers for part in PARTS):
+            (h, w), width = self.grid_of(key), widths[layer_of(key)]
+            found[key] = (h * w, self.frames, width)
+            if self.integration == "concatenate":
+                found |= {key: (h * w, self.frames, extra_channels), key + MAP: (extra_channels, width)}
+        return found
+
+    def holds(self) -> str:
+        """In words: 'query-key and value embeddings', with what is unusual about them."""
+        names = {"qk": "query-key", "v": "value"}
+        kinds = [text for kind, text in names.items() if any(key.endswith(f".{kind}") for key in self.tensors)]
+        words = [f"{' and '.join(kinds) or 'no'} embeddings"]
+        words += [] if self.integration == "add" else [f"integration {self.integration}"]
+        words += [] if self.qk_axes == "none" else [f"spatial axes of the query-key embeddings: {self.qk_axes}"]
+        words += [] if self.v_axes == "2d" else ["value embeddings without spatial axes"]
+        return ", ".join(words)
+
+    def numel(self) -> int:
+        return sum(t.numel() for t in self.tensors.values())
+
+    def with_tensors(self, tensors: dict[str, Tensor], **changes: Any) -> MotionEmbedding:
+        return replace(self, tensors=tensors, **changes)
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> MotionEmbedding:
+        return self.with_tensors({k: t.to(device=device, dtype=dtype) for k, t in self.tensors.items()})
+
+    def detached(self) -> MotionEmbedding:
+        """A copy outside the graph, which further training does not change."""
+        return self.with_tensors({k: t.detach().clone() for k, t in self.tensors.items()})
+
+    def only(self, sites: str) -> MotionEmbedding:
+        """The part of it at those of its layers that `sites` names (see `Backbone.select`).
+
+        Raises MotionError when none of its layers is among them.
+        """
+        trained = Backbone(self.backbone.family, tuple(self.backbone[name] for name in self.layers))
+        if sites in COARSE_SITES:
+            chosen = coarse({layer: self.grids[layer.name] for layer in trained.layers}, sites)
+        else:
+            chosen = trained.select(sites)
+        names = {layer.name for layer in chosen}
+        kept = {key: tensor for key, tensor in self.tensors.items() if layer_of(key) in names}
+        return self.with_tensors(kept, grids={name: grid for name, grid in self.grids.items() if name in names})
+
+    def check_fits(self, backbone: Backbone, what: str = "The motion embedding") -> None:
+        """Raise MotionError unless every layer exists in `backbone` with the same width."""
+        widths = backbone.signature()
+        for name in self.layers:
+            if widths.get(name) != self.backbone.signature()[name]:
+                has = f"there it has {widths[name]}" if name in widths else "there is no such layer there"
+                raise MotionError(
+                    f"{what} was trained for {self.backbone.describe()} and does not fit {backbone.describe()}: "
+                    f"layer {name} has {self.backbone.signature()[name]} channels, {has}; "
+                    f"load a model of the kind it was trained on."
+                )
+
+    def resample(self, frames: int, latent_size: tuple[int, int]) -> MotionEmbedding:
+        """The same motion for another number of frames or another latent size (height, width).
+
+        Linear in time with first and last frame kept, bilinear on the grid; only trained rows are read.
+        Raises MotionError for fewer than one frame.
+        """
+        if frames < 1:
+            raise MotionError(f"frames is {frames}, but an embedding needs at least 1.")
+        return self.regrid(frames, {name: self.backbone[name].grid(latent_size) for name in self.layers})
+
+    def regrid(self, frames: int, grids: Mapping[str, tuple[int, int]]) -> MotionEmbedding:
+        """The same with the grid (h, w) of every layer given."""
+        if frames == self.frames and grids == self.grids:
+            return self
+        empty = replace(self, tensors={}, grids=dict(grids), frames=frames)
+        tensors = {
+            key: tensor
+            if key.endswith(MAP)
+            else resize_time(resize_grid(tensor, self.grid_of(key), empty.grid_of(key)), frames)
+            for key, tensor in self.tensors.items()
+        }
+        return empty.with_tensors(tensors)
