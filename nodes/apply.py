@@ -7,8 +7,8 @@ from comfy_api.latest import io
 from ..motion_lib.method.curves import parse_curve
 from ..motion_lib.method.embedding import MotionEmbedding
 from ..motion_lib.method.patch import DEBIAS, MotionPatch
-from ..motion_lib.training.loop.presets import PRESETS
-from ..motion_lib.training.loop.provenance import usual_patch
+from ..motion_lib.training.presets import PRESETS
+from ..motion_lib.training.provenance import usual_patch
 from .host.denoiser import backbone_of
 from .host.patch import AppliedPatch, with_patch
 from .schema import MotionEmbeddingType, advanced, in_order, schema

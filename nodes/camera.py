@@ -18,7 +18,7 @@ from ..motion_lib.camera.noise_warping import warped_noise
 from ..motion_lib.camera.path import CameraPath
 from ..motion_lib.diffusion.noise import statistics
 from ..motion_lib.errors import MotionError
-from ..motion_lib.training.loop.presets import PRESETS
+from ..motion_lib.training.presets import PRESETS
 from .host.images import frames_of
 from .host.shown import NODE_ID, say
 from .noise import noise_outputs, noisy_latent

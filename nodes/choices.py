@@ -10,9 +10,9 @@ from comfy_api.latest import io
 from ..motion_lib.method.embedding import COMPONENTS, QK_AXES, V_AXES
 from ..motion_lib.method.integration import INTEGRATIONS
 from ..motion_lib.method.patch import DEBIAS
-from ..motion_lib.training.loop.losses import LOSSES
-from ..motion_lib.training.loop.presets import Preset, preset
-from ..motion_lib.training.loop.settings import LR_SCHEDULES, TrainingSettings
+from ..motion_lib.training.losses import LOSSES
+from ..motion_lib.training.presets import Preset, preset
+from ..motion_lib.training.settings import LR_SCHEDULES, TrainingSettings
 from .host.training import SAVE_MEMORY
 
 AS_PRESET = "as preset"

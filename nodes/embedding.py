@@ -12,10 +12,10 @@ from dataclasses import replace
 from comfy_api.latest import io
 
 from ..motion_lib.errors import MotionError, shown
-from ..motion_lib.files.embedding_file.compress import BITS
-from ..motion_lib.files.embedding_file.embedding_file import load_embedding, save_embedding
+from ..motion_lib.files.compress import BITS
+from ..motion_lib.files.embedding_file import load_embedding, save_embedding
 from ..motion_lib.method.embedding import MotionEmbedding
-from ..motion_lib.training.loop.provenance import thumbnail, usual_patch
+from ..motion_lib.training.provenance import thumbnail, usual_patch
 from .host.denoiser import backbone_of
 from .host.folders import EMBEDDINGS, embedding_names, embedding_path, new_embedding_path, temporary_path
 from .host.images import frames_of

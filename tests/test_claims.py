@@ -113,7 +113,7 @@ def test_work_touches_its_claim(out: Path, monkeypatch: pytest.MonkeyPatch) -> N
 RACER = """
 import sys
 from pathlib import Path
-from motion_lib.claims import Claimed, claimed
+from motion_lib.files.claims import Claimed, claimed
 print("ready", flush=True)
 sys.stdin.readline()
 try:

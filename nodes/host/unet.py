@@ -15,7 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from ...motion_lib.backbones.accelerate.training_modes import faster
 from ...motion_lib.backbones.folder import Part
 from ...motion_lib.backbones.loading import diffusers_model
-from ...motion_lib.backbones.unet3d.denoiser.denoiser import backbone_of, install_processors
+from ...motion_lib.backbones.unet3d.denoiser import backbone_of, install_processors
 from ...motion_lib.backbones.unet3d.denoiser.frozen_pass import PARTS, FrozenPass
 from .patch import Call, patches_for
 
