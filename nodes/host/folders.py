@@ -7,15 +7,15 @@ from pathlib import Path
 
 import folder_paths
 
-from ... import motion_lib
 from ...motion_lib.backbones import BACKBONES
 from ...motion_lib.backbones.folder import read_json
+from ...motion_lib.bundled import samples
 from ...motion_lib.bundled.models import BUNDLED
 from ...motion_lib.errors import MotionError, shown
 
 EMBEDDINGS = "motion_embeddings"  # the name of the folder in ComfyUI's models, and its key in extra_model_paths.yaml
 EMBEDDING_SUFFIX = ".safetensors"
-SAMPLES = Path(motion_lib.__file__).parent / "samples"  # clips and embeddings that come with the pack
+SAMPLES = Path(samples.__file__).parent  # clips and embeddings that come with the pack
 TRAINED, INVERTED = "trained", "inverted"  # sub-folders of results, by a hash of what they were made from
 
 
