@@ -235,7 +235,7 @@ def holding(alignment: CameraAlignment) -> Callable[[dict[str, Any]], Tensor]:
         if early and args.get("uncond") is not None:  # without it there is no guidance, as at cfg 1
             towards = as_videos(args["cond_denoised"] - args["uncond_denoised"])
             videos = videos + (alignment.emphasis - 1) * args["cond_scale"] * towards
-        return formed(alignment(videos, 0.0 if early else 1.0), clean)
+        return formed(alignment.held(videos, early), clean)
 
     return hold
 

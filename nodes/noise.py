@@ -80,7 +80,7 @@ class InvertVideoToNoise(io.ComfyNode):
                     text.to(device),
                     steps=steps,
                     refinements=refinements,
-                    on_step=lambda done, _: progress.update(done),
+                    on_step=lambda step: progress.update(step.number + 1, step.clean),
                 )
                 progress.update(steps)
             frames = rearrange(noise.cpu(), "1 c f h w -> f c h w").contiguous()

@@ -101,10 +101,10 @@ def test_sampling_is_held_for_as_long_as_asked() -> None:
     path = CameraPath.from_rows([[0.4 * i, 0, 0, 0] for i in range(3)])
     noise, words, denoiser = randn(1, 4, 3, 5, 6), text(), tiny_denoiser()
     free = sample(denoiser, noise, words, steps=4)
-    assert torch.equal(sample(denoiser, noise, words, steps=4, camera=CameraAlignment(path, strength=0)), free)
-    held = sample(denoiser, noise, words, steps=4, camera=CameraAlignment(path))
+    assert torch.equal(sample(denoiser, noise, words, steps=4, guide=CameraAlignment(path, strength=0)), free)
+    held = sample(denoiser, noise, words, steps=4, guide=CameraAlignment(path))
     torch.testing.assert_close(CameraAlignment(path)(held), held, atol=1e-4, rtol=0)
-    early = sample(denoiser, noise, words, steps=4, camera=CameraAlignment(path, end=0.3))
+    early = sample(denoiser, noise, words, steps=4, guide=CameraAlignment(path, end=0.3))
     assert not torch.allclose(early, free, atol=1e-4) and not torch.allclose(early, held, atol=1e-4)
 
 
@@ -115,15 +115,16 @@ def test_the_prompt_has_more_weight_early(monkeypatch: pytest.MonkeyPatch) -> No
 
     def made(guidance: float, camera: CameraAlignment) -> Tensor:
         words = {"conditioning": text(), "unconditional": text(seed=8)}
-        return sample(denoiser, randn(1, 4, 3, 5, 6), **words, guidance=guidance, steps=4, camera=camera)
+        words |= {"guidance": camera.guidance(guidance), "guide": camera}
+        return sample(denoiser, randn(1, 4, 3, 5, 6), **words, steps=4)
 
     assert not torch.allclose(made(3, strong), made(3, plain))
     assert not torch.allclose(made(3, strong), made(6, plain))
     with monkeypatch.context() as patched:
         patched.setattr("motion_lib.camera.alignment.EARLY", 1.0)
         torch.testing.assert_close(made(3, strong), made(6, plain))
-    assert [strong.guidance_at(progress) for progress in (0, 0.4, 0.5, 1)] == [2, 2, 1, 1]
-    assert CameraAlignment(path, start=0.2, end=0.3, emphasis=2.0).guidance_at(0.1) == 1
+    assert [strong.guidance(3)(progress) for progress in (0, 0.4, 0.5, 1)] == [6, 6, 3, 3]
+    assert CameraAlignment(path, start=0.2, end=0.3, emphasis=2.0).guidance(1)(0.1) == 1
 
 
 @pytest.mark.parametrize(

@@ -51,9 +51,10 @@ def test_one_step_by_the_formula() -> None:
 @pytest.mark.parametrize("refinements", [0, 2])
 def test_steps_go_up_the_timesteps_of_sampling(config: dict, refinements: int) -> None:
     oracle, seen = Straight(config, CLIP, randn(*CLIP.shape, seed=1, dtype=torch.float64)), []
-    invert(oracle, CLIP, None, steps=4, refinements=refinements, on_step=lambda *x: seen.append(x))
+    invert(oracle, CLIP, None, steps=4, refinements=refinements, on_step=seen.append)
     assert oracle.timesteps == [t for t in oracle.schedule.timesteps(4)[::-1] for _ in range(1 + refinements)]
-    assert seen == [(0, 4), (1, 4), (2, 4), (3, 4)]
+    assert [(step.number, step.steps) for step in seen] == [(0, 4), (1, 4), (2, 4), (3, 4)]
+    assert [step.time for step in seen] == oracle.schedule.timesteps(4)[::-1]
 
 
 @pytest.mark.parametrize("refinements", [0, 3])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 
@@ -82,11 +84,12 @@ def test_sampling_is_reproducible_reports_steps_and_builds_no_graph() -> None:
     live = random_embedding(tiny_backbone())
     for tensor in live.tensors.values():
         tensor.requires_grad_()
-    first = sample(
-        tiny_denoiser(), NOISE, text(), steps=3, patches=[MotionPatch(live)], on_step=lambda *x: seen.append(x)
-    )
+    first = sample(tiny_denoiser(), NOISE, text(), steps=3, patches=[MotionPatch(live)], on_step=seen.append)
     assert torch.equal(first, sample(tiny_denoiser(), NOISE, text(), steps=3, patches=[MotionPatch(live)]))
-    assert seen == [(0, 3), (1, 3), (2, 3)] and not first.requires_grad
+    assert [(step.number, step.steps) for step in seen] == [(0, 3), (1, 3), (2, 3)] and not first.requires_grad
+    assert [step.time for step in seen] == tiny_denoiser().schedule.timesteps(3)
+    assert torch.equal(seen[-1].latents, first)
+    assert all(a.level > b.level for a, b in pairwise(seen)) and seen[0].clean.shape == NOISE.shape
 
 
 def test_an_embedding_of_another_backbone_is_refused() -> None:

@@ -10,8 +10,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from motion_lib.diffusion.flow import FlowMatching
+from motion_lib.diffusion.schedule import NoiseSchedule
 from motion_lib.errors import MotionError
 from motion_lib.training.settings import LR_SCHEDULES, TrainingSettings
+
+PROCESS = NoiseSchedule.from_config({})
 
 
 def rates(**options) -> list[float]:
@@ -44,7 +48,7 @@ def test_every_schedule_begins_at_the_learning_rate_and_never_rises(name: str, s
 def test_timesteps_have_the_density_that_the_bias_says(bias: float) -> None:
     """Of the four timesteps 10 to 13 against ((k + 1)/4)^(1 + bias) − (k/4)^(1 + bias), within four deviations."""
     settings, count = TrainingSettings(timesteps=(10, 13), timestep_bias=bias), 20000
-    drawn = settings.draw_timesteps(count, 999, torch.Generator().manual_seed(0))
+    drawn = settings.draw_timesteps(count, PROCESS, torch.Generator().manual_seed(0))
     for k in range(4):
         expected = ((k + 1) / 4) ** (1 + bias) - (k / 4) ** (1 + bias)
         share = float((drawn == 10 + k).double().mean())
@@ -59,12 +63,12 @@ def test_timesteps_have_the_density_that_the_bias_says(bias: float) -> None:
 )
 def test_timesteps_stay_in_their_range(bias: float, low: int, span: int, seed: int) -> None:
     settings = TrainingSettings(timesteps=(low, low + span), timestep_bias=bias)
-    drawn = settings.draw_timesteps(64, 999, torch.Generator().manual_seed(seed))
+    drawn = settings.draw_timesteps(64, PROCESS, torch.Generator().manual_seed(seed))
     assert drawn.dtype == torch.int64 and low <= int(drawn.min()) and int(drawn.max()) <= min(low + span, 999)
 
 
 def test_no_bias_draws_what_it_always_drew() -> None:
-    drawn = TrainingSettings(timesteps=(200, 800)).draw_timesteps(5, 999, torch.Generator().manual_seed(3))
+    drawn = TrainingSettings(timesteps=(200, 800)).draw_timesteps(5, PROCESS, torch.Generator().manual_seed(3))
     assert torch.equal(drawn, torch.randint(200, 801, (5,), generator=torch.Generator().manual_seed(3)))
 
 
@@ -88,3 +92,10 @@ def test_no_bias_draws_what_it_always_drew() -> None:
 def test_bad_settings(options: dict, message: str) -> None:
     with pytest.raises(MotionError, match=message):
         TrainingSettings(**options)
+
+
+def test_flow_models_are_trained_between_timesteps_too() -> None:
+    settings = TrainingSettings(timesteps=(600, 999))
+    drawn = settings.draw_timesteps(2000, FlowMatching(), torch.Generator().manual_seed(0))
+    assert drawn.dtype == torch.float32 and drawn.unique().numel() > 1900
+    assert 600 <= drawn.min() < 605 and 995 < drawn.max() <= 1000

@@ -9,6 +9,7 @@ from diffusers.models.unets.unet_3d_condition import UNet3DConditionModel
 from torch import Tensor
 
 from motion_lib.backbones.unet3d.denoiser import UNet3DDenoiser
+from motion_lib.diffusion.flow import FlowMatching
 from motion_lib.diffusion.schedule import NoiseSchedule
 from motion_lib.method.embedding import Backbone, MotionEmbedding
 
@@ -49,6 +50,12 @@ def tiny_denoiser(prediction: str = "epsilon", dtype: torch.dtype = torch.float3
     """One model for all tests: calling it changes nothing, as tests/test_attention.py shows."""
     config = SCHEDULE if prediction == "epsilon" else ZERO_SNR
     return UNet3DDenoiser(tiny_unet().to(dtype), NoiseSchedule.from_config(config))
+
+
+@lru_cache(maxsize=1)
+def tiny_flow_denoiser() -> UNet3DDenoiser:
+    """The same network taken for one of flow matching."""
+    return UNet3DDenoiser(tiny_unet(), FlowMatching(shift=3.0))
 
 
 def tiny_backbone() -> Backbone:

@@ -11,14 +11,15 @@ import torch
 
 from ..bundled.models import BUNDLED
 from ..diffusion.denoiser import Denoiser
-from ..diffusion.schedule import NoiseSchedule
+from ..diffusion.process import Process, process_of
 from ..errors import MotionError, shown
+from .codec import Codec, PictureCodec
 from .folder import STEMS, Part, read_config, weight_files
 from .loading import META, diffusers_model, explained, quietly, text_encoder
 from .model import SamplingDefaults, VideoModel
 from .tokens import check_words, load_tokenizer, missing_words
 
-Loader = Callable[[Part, NoiseSchedule, torch.device, torch.dtype], Denoiser]
+Loader = Callable[[Part, Process, torch.device, torch.dtype], Denoiser]
 
 
 def _unet3d(*arguments) -> Denoiser:
@@ -44,7 +45,7 @@ class ModelFolder:
     text_encoder: Part
     tokenizer: Any
     scheduler: dict[str, Any]
-    schedule: NoiseSchedule
+    process: Process
 
     def load(self, name: str, defaults: SamplingDefaults, device: torch.device, dtype: torch.dtype) -> VideoModel:
         """Its parts on a device; on the meta device without reading any weights.
@@ -55,15 +56,13 @@ class ModelFolder:
 
         with quietly():
             with explained(self.folder, "unet"):
-                denoiser = BACKBONES[self.unet.config["_class_name"]](self.unet, self.schedule, device, dtype)
+                denoiser = BACKBONES[self.unet.config["_class_name"]](self.unet, self.process, device, dtype)
             with explained(self.folder, "vae"):
-                vae = diffusers_model(AutoencoderKL, self.vae, dtype, device)
-                if not 0 < vae.config.scaling_factor < 1e6:
-                    raise ValueError(f"scaling_factor is {vae.config.scaling_factor}, but it must be above 0")
+                codec = PictureCodec(diffusers_model(AutoencoderKL, self.vae, dtype, device))
             with explained(self.folder, "text_encoder"):
                 encoder = text_encoder(self.text_encoder, dtype, device)
                 check_words(self.tokenizer, encoder.config.vocab_size)
-        return VideoModel(name, denoiser, vae, self.tokenizer, encoder, defaults, device, dtype)
+        return VideoModel(name, denoiser, codec, self.tokenizer, encoder, defaults, device, dtype)
 
 
 def open_model(folder: Path) -> ModelFolder:
@@ -82,10 +81,10 @@ def open_model(folder: Path) -> ModelFolder:
                 f"{', '.join(BACKBONES)}."
             )
         scheduler = read_config(folder / SCHEDULER)
-        schedule = NoiseSchedule.from_config(scheduler, str(folder / SCHEDULER))
+        process = process_of(scheduler, str(folder / SCHEDULER))
     with quietly(), explained(folder, "tokenizer"):
         tokenizer = load_tokenizer(folder / "tokenizer")
-    opened = ModelFolder(folder, unet, vae, encoder, tokenizer, scheduler, schedule)
+    opened = ModelFolder(folder, unet, vae, encoder, tokenizer, scheduler, process)
     _run_without_data(opened.load(folder.name, SamplingDefaults(), META, torch.float32), folder)
     return opened
 
@@ -121,15 +120,14 @@ def _run_without_data(model: VideoModel, folder: Path) -> None:
 
     Raises MotionError, naming the part, for one that cannot run or gives another shape than the next part takes.
     """
-    shape = model.latent_shape(2, 8 * model.pixels_per_latent, 8 * model.pixels_per_latent)
-    flat = (1, shape[1], *shape[3:])
+    shape = model.latent_shape(2, 8 * model.codec.pixels_per_latent, 8 * model.codec.pixels_per_latent)
     with torch.no_grad():
         with explained(folder, "text_encoder"):
             words = model.encode_prompt(["a"])
         with explained(folder, "vae"):
-            pixels = torch.empty(1, 3, *(side * model.pixels_per_latent for side in shape[3:]), device=META)
-            _same_shape(model.vae.encode(pixels).latent_dist.mean, flat)
-            _same_shape(model.vae.decode(torch.empty(flat, device=META)).sample, pixels.shape)
+            pixels = torch.empty(2, 3, *(side * model.codec.pixels_per_latent for side in shape[3:]), device=META)
+            _same_shape(model.codec.encode(pixels), shape)
+            _same_shape(model.codec.decode(torch.empty(shape, device=META)), pixels.shape)
         with explained(folder, "unet"):
             at = torch.zeros(1, dtype=torch.long, device=META)
             _same_shape(model.denoiser(torch.empty(shape, device=META), at, words), shape)
@@ -140,4 +138,4 @@ def _same_shape(found: torch.Tensor, expected: tuple[int, ...]) -> None:
         raise ValueError(f"it makes {list(found.shape)} where {list(expected)} was expected")
 
 
-__all__ = ["BACKBONES", "ModelFolder", "SamplingDefaults", "VideoModel", "load_model", "open_model"]
+__all__ = ["BACKBONES", "Codec", "ModelFolder", "SamplingDefaults", "VideoModel", "load_model", "open_model"]

@@ -1,9 +1,11 @@
-"""A loaded text-to-video model: what the command line and the benchmark work with."""
+"""A loaded text-to-video model: text in, frames out, and a motion in between."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from einops import rearrange
@@ -11,42 +13,46 @@ from torch import Tensor
 
 from ..bundled.models import SamplingDefaults
 from ..diffusion.denoiser import Denoiser
+from ..diffusion.inversion import REFINEMENTS, invert
+from ..diffusion.process import Step
+from ..diffusion.sampling import random_noise, sample
 from ..errors import MotionError
+from ..method.patch import MotionPatch
 from ..video.limits import KEPT
+from .codec import Codec
+
+if TYPE_CHECKING:
+    from ..camera.alignment import CameraAlignment
 
 
 @dataclass
 class VideoModel:
-    """Text encoder, autoencoder and denoiser of one model folder, on one device and in one dtype."""
+    """Text encoder, codec and denoiser of one model folder, on one device and in one dtype."""
 
     name: str
     denoiser: Denoiser
-    vae: Any
+    codec: Codec
     tokenizer: Any
     text_encoder: Any
     defaults: SamplingDefaults
     device: torch.device
     dtype: torch.dtype
 
-    @property
-    def pixels_per_latent(self) -> int:
-        return 2 ** (len(self.vae.config.block_out_channels) - 1)
-
     def latent_shape(self, frames: int, width: int, height: int, batch: int = 1) -> tuple[int, int, int, int, int]:
-        """`[b, c, f, h, w]` of a video of this many frames and pixels.
+        """`[b, c, f, h, w]` of the latents of a video of this many frames and pixels.
 
-        Raises MotionError for sizes that the autoencoder cannot divide, for no frames, and for more than a video of any
-        model has.
+        Raises MotionError for sizes that the codec cannot divide, for no frames, and for more than a video of any model
+        has.
         """
         if frames < 1:
             raise MotionError(f"{frames} frames are asked for, but a video has at least 1.")
         KEPT.check("What is asked for", frames, width, height)
-        unit = self.pixels_per_latent
+        unit = self.codec.pixels_per_latent
         if width % unit or height % unit or width < unit or height < unit:
             raise MotionError(
                 f"The size {width}x{height} does not suit {self.name}: width and height must be multiples of {unit}."
             )
-        return batch, self.vae.config.latent_channels, frames, height // unit, width // unit
+        return batch, self.codec.channels, self.codec.latent_frames(frames), height // unit, width // unit
 
     @torch.no_grad()
     def encode_prompt(self, prompts: list[str]) -> Tensor:
@@ -60,17 +66,93 @@ class VideoModel:
         ).input_ids
         return self.text_encoder(ids.to(self.device))[0].to(self.dtype)
 
-    @torch.no_grad()
-    def encode_video(self, frames: Tensor, chunk: int = 8) -> Tensor:
+    def encode_video(self, frames: Tensor) -> Tensor:
         """Latents `[1, c, f, h, w]` of frames: uint8 `[f, height, width, 3]`."""
-        pixels = rearrange(frames, "f h w c -> f c h w").to(self.device, self.dtype) / 127.5 - 1
-        means = [self.vae.encode(part).latent_dist.mean for part in pixels.split(chunk)]
-        return rearrange(torch.cat(means), "f c h w -> 1 c f h w") * self.vae.config.scaling_factor
+        return self.codec.encode(rearrange(frames, "f h w c -> f c h w").to(self.device, self.dtype) / 127.5 - 1)
 
-    @torch.no_grad()
-    def decode_video(self, latents: Tensor, chunk: int = 8) -> Tensor:
+    def decode_video(self, latents: Tensor) -> Tensor:
         """Frames uint8 `[f, height, width, 3]` on the CPU, of latents `[1, c, f, h, w]`."""
-        planes = rearrange(latents, "1 c f h w -> f c h w") / self.vae.config.scaling_factor
-        parts = [self.vae.decode(part).sample.float().cpu() for part in planes.split(chunk)]
-        pixels = ((torch.cat(parts) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+        pixels = ((self.codec.decode(latents) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
         return rearrange(pixels, "f c h w -> f h w c").contiguous()
+
+    def noise(
+        self, frames: int | None = None, width: int | None = None, height: int | None = None, seed: int = 0
+    ) -> Tensor:
+        """Gaussian start noise `[1, c, f, h, w]` for a video of the model's usual length and size, or of these.
+
+        Raises MotionError as `latent_shape` does.
+        """
+        usual = self.defaults
+        shape = self.latent_shape(frames or usual.frames, width or usual.width, height or usual.height)
+        return random_noise(shape, seed).to(self.device, self.dtype)
+
+    def generate(self, prompts: str | Sequence[str], noise: Tensor | None = None, **options: Any) -> list[Tensor]:
+        """Videos uint8 `[f, height, width, 3]` on the CPU, one per prompt; options are those of `sample`."""
+        return [self.decode_video(part) for part in self.sample(prompts, noise, **options).split(1)]
+
+    def sample(
+        self,
+        prompts: str | Sequence[str],
+        noise: Tensor | None = None,
+        *,
+        patches: Sequence[MotionPatch] = (),
+        camera: CameraAlignment | None = None,
+        steps: int | None = None,
+        guidance: float | None = None,
+        on_step: Callable[[Step], object] | None = None,
+        fast: bool = True,
+    ) -> Tensor:
+        """Latents `[b, c, f, h, w]`, a video per prompt.
+
+        noise: `[b, c, f, h, w]`, where one serves all prompts; fresh noise of seed 0 without it. camera: what holds the
+        videos to a camera's path. steps, guidance: the model's usual ones without them. fast: run the model in the
+        fastest way there is, which on a GPU takes memory for recordings.
+        Raises MotionError for no prompt, for noise that does not suit the prompts, and as `sampling.sample` does.
+        """
+        texts = [prompts] if isinstance(prompts, str) else list(prompts)
+        start = self.noise() if noise is None else noise
+        if not texts:
+            raise MotionError("A video needs a prompt: give at least one.")
+        if len(start) not in (1, len(texts)):
+            raise MotionError(f"The noise is for {len(start)} videos, but {len(texts)} prompts are given.")
+        usual = self.defaults.guidance if guidance is None else guidance
+        with self._running(fast) as denoiser:
+            return sample(
+                denoiser,
+                start.expand(len(texts), -1, -1, -1, -1),
+                self.encode_prompt(texts),
+                unconditional=self.encode_prompt([""] * len(texts)),
+                guidance=usual if camera is None else camera.guidance(usual),
+                guide=camera,
+                steps=steps or self.defaults.steps,
+                patches=patches,
+                on_step=on_step,
+            )
+
+    def invert(
+        self,
+        video: Tensor,
+        prompt: str = "",
+        *,
+        steps: int | None = None,
+        refinements: int = REFINEMENTS,
+        on_step: Callable[[Step], object] | None = None,
+        fast: bool = True,
+    ) -> Tensor:
+        """The noise `[b, c, f, h, w]` that sampling without guidance turns back into a video: frames uint8 `[f, height,
+        width, 3]`, or the latents `[b, c, f, h, w]` of some. See `inversion.invert`."""
+        latents = self.encode_video(video) if video.dtype == torch.uint8 else video
+        with self._running(fast) as denoiser:
+            return invert(
+                denoiser,
+                latents,
+                self.encode_prompt([prompt] * len(latents)),
+                steps=steps or self.defaults.steps,
+                refinements=refinements,
+                on_step=on_step,
+            )
+
+    def _running(self, fast: bool) -> AbstractContextManager[Denoiser]:
+        from .accelerate.recorded_sampling import for_sampling
+
+        return for_sampling(self.denoiser) if fast else nullcontext(self.denoiser)

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from ..backbones import VideoModel
 from ..camera.measure import CameraMotion, true_camera
-from ..diffusion.inversion import REFINEMENTS, invert
 from ..diffusion.noise import mix
 from ..diffusion.sampling import random_noise
 from ..method import algebra
@@ -107,8 +106,7 @@ class Bench:
 
     def inverted(self, latents: Tensor) -> Tensor:
         """Noise of clips `[b, c, f, h, w]`, all at once."""
-        empty = self.model.encode_prompt([""] * len(latents))
-        return invert(self.model.denoiser, latents, empty, steps=self.steps, refinements=REFINEMENTS)
+        return self.model.invert(latents, steps=self.steps, fast=False)
 
     def mixed(self, inverted: Tensor, fresh: Tensor) -> Tensor:
         return mix(inverted, fresh, self.preset.noise_weight, self.noise, self.renormalise)

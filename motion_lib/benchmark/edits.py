@@ -29,7 +29,6 @@ from ..camera.trackers import track
 from ..cli.common import add_model_arguments, add_seed, load, say, without_nan
 from ..cli.generate import add_application_arguments
 from ..cli.train import add_training_arguments, chosen_preset
-from ..diffusion.sampling import sample
 from ..files.atomic import replacing
 from ..metrics.captions import caption_accuracy, object_path
 from ..metrics.leak import sprite_regions
@@ -97,16 +96,7 @@ def run(options: argparse.Namespace) -> None:
 
 def made(model: VideoModel, trial: Trial, steps: int) -> list[Tensor]:
     """The videos of a row, uint8 `[f, h, w, 3]`."""
-    latents = sample(
-        model.denoiser,
-        trial.noise,
-        model.encode_prompt(list(trial.prompts)),
-        unconditional=model.encode_prompt([""] * len(trial.prompts)),
-        guidance=model.defaults.guidance,
-        steps=steps,
-        patches=trial.patches,
-    )
-    return [model.decode_video(part) for part in latents.split(1)]
+    return model.generate(trial.prompts, trial.noise, steps=steps, patches=trial.patches, fast=False)
 
 
 def scores(trial: Trial, videos: Sequence[Tensor]) -> dict[str, float]:

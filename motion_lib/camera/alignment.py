@@ -12,7 +12,7 @@ further they are from the middle of the video, and the prompt is given more weig
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -51,15 +51,20 @@ class CameraAlignment:
     def acts_at(self, progress: float) -> bool:
         return self.strength > 0 and self.start <= progress <= self.end
 
-    def guidance_at(self, progress: float) -> float:
-        """The factor on the guidance at this point of sampling."""
-        return self.emphasis if self.acts_at(progress) and progress <= EARLY else 1.0
+    def guidance(self, usual: float) -> Callable[[float], float]:
+        """Classifier-free guidance by progress: the usual one, and more of it while it is early."""
+        return lambda progress: usual * (self.emphasis if self.acts_at(progress) and progress <= EARLY else 1.0)
 
     def __call__(self, clean: Tensor, progress: float = 1.0) -> Tensor:
-        """Clean latents `[b, c, f, h, w]` held to the path, as at this point of sampling."""
+        """A guide for `sample`: clean latents `[b, c, f, h, w]` held to the path, as at this point of sampling; the
+        same tensor where it does not act."""
+        return self.held(clean, progress <= EARLY) if self.acts_at(progress) else clean
+
+    def held(self, clean: Tensor, early: bool) -> Tensor:
+        """Clean latents `[b, c, f, h, w]` held to the path, early in sampling or later."""
         apart, exact = self._apart(clean), clean.float()
         world = _World(self.path.resample(clean.shape[2]), apart, exact)
-        if progress <= EARLY:
+        if early:
             mean = world.mean(exact, FARTHEST)
         else:
             mean = world.mean(exact)

@@ -185,21 +185,10 @@ def noise_weight(options: argparse.Namespace, embedding: MotionEmbedding | None)
 
 def invert_clip(model: VideoModel, latents: Tensor, steps: int | None = None) -> Tensor:
     """The noise of the clip: empty prompt, no guidance, no motion."""
-    from ..backbones.accelerate.recorded_sampling import for_sampling
-    from ..diffusion.inversion import REFINEMENTS, invert
-
     steps = steps or model.defaults.steps
     progress = bar(steps, "Inverting the clip")
     try:
-        with for_sampling(model.denoiser) as denoiser:
-            return invert(
-                denoiser,
-                latents,
-                model.encode_prompt([""]),
-                steps=steps,
-                refinements=REFINEMENTS,
-                on_step=lambda *_: progress.update(1),
-            )
+        return model.invert(latents, steps=steps, on_step=lambda _: progress.update(1))
     finally:
         progress.close()
 
@@ -216,24 +205,10 @@ def make(
     what: str = "Generating",
 ) -> list[Tensor]:
     """Videos uint8 `[f, h, w, 3]`, one per prompt, from start noise `[b, c, f, h, w]`."""
-    from ..backbones.accelerate.recorded_sampling import for_sampling
-    from ..diffusion.sampling import sample
-
     steps = steps or model.defaults.steps
     progress = bar(steps, what)
+    chosen = {"patches": patches, "camera": camera, "steps": steps, "guidance": guidance}
     try:
-        with for_sampling(model.denoiser) as denoiser:
-            latents = sample(
-                denoiser,
-                noise,
-                model.encode_prompt(prompts),
-                unconditional=model.encode_prompt([""] * len(prompts)),
-                guidance=model.defaults.guidance if guidance is None else guidance,
-                steps=steps,
-                patches=patches,
-                camera=camera,
-                on_step=lambda *_: progress.update(1),
-            )
+        return model.generate(prompts, noise, **chosen, on_step=lambda _: progress.update(1))
     finally:
         progress.close()
-    return [model.decode_video(part) for part in latents.split(1)]

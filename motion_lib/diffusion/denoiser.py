@@ -1,4 +1,4 @@
-"""What training, inversion and sampling ask of a host: one function that predicts, and its noise schedule."""
+"""What training, inversion and sampling ask of a host: one function that predicts, and its noise process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..method.embedding import Backbone
 from ..method.patch import PreparedPatch
-from .schedule import NoiseSchedule
+from .process import Process
 
 
 class Denoiser(Protocol):
@@ -20,7 +20,7 @@ class Denoiser(Protocol):
     the patches; the model's own weights are frozen.
     """
 
-    schedule: NoiseSchedule
+    schedule: Process
     backbone: Backbone
 
     def __call__(

@@ -1,68 +1,78 @@
-"""DDIM sampling with classifier-free guidance and motion patches."""
+"""Deterministic sampling with classifier-free guidance, motion patches and guides."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..camera.alignment import CameraAlignment
 from ..errors import MotionError
 from ..method.patch import MotionPatch
+from .conditioning import joined
 from .denoiser import Denoiser
-from .schedule import CLEAN
+from .process import Step
+
+Guide = Callable[[Tensor, float], Tensor]
+"""`(clean, progress) → clean`: what holds a video to something while it is sampled. It is given what the model takes
+for the clean latents, `[b, c, f, h, w]`, and returns what the step goes on with; the same tensor where it changes
+nothing."""
+
+Guidance = float | Callable[[float], float]
+"""The strength of classifier-free guidance, or a function that gives it at every progress from 0 to 1."""
 
 
 @torch.no_grad()
 def sample(
     denoiser: Denoiser,
     noise: Tensor,
-    conditioning: Tensor,
+    conditioning: Any,
     *,
-    unconditional: Tensor | None = None,
-    guidance: float = 1.0,
+    unconditional: Any = None,
+    guidance: Guidance = 1.0,
     steps: int = 50,
     patches: Sequence[MotionPatch] = (),
-    camera: CameraAlignment | None = None,
-    on_step: Callable[[int, int], object] | None = None,
+    guide: Guide | None = None,
+    on_step: Callable[[Step], object] | None = None,
 ) -> Tensor:
-    """Latents `[b, c, f, h, w]` from start noise of that shape, by deterministic DDIM (Song et al. 2021).
+    """Latents `[b, c, f, h, w]` from start noise of that shape, by the process's deterministic step: DDIM (Song et al.
+    2021) or Euler.
 
-    conditioning, unconditional: text embeddings `[b, tokens, width]`; guidance 1 needs no unconditional ones.
-    Patches act on both (as in Motion Inversion), each in its own part of the run. camera: what holds the estimates of
-    the clean video to a camera's path, and strengthens the guidance early.
-    Raises MotionError for guidance without unconditional embeddings, or a motion embedding made for another backbone.
+    conditioning, unconditional: what the denoiser takes, such as text embeddings `[b, tokens, width]`; guidance 1 needs
+    no unconditional one. Patches act on both (as in Motion Inversion), each in its own part of the run. on_step is
+    called after every step.
+    Raises MotionError for guidance without an unconditional conditioning, or a motion embedding made for another
+    backbone.
     """
     for patch in patches:
         patch.embedding.check_fits(denoiser.backbone)
-    if guidance != 1.0 and unconditional is None:
-        raise MotionError(f"guidance is {guidance}, which needs unconditional text embeddings: give them, or use 1.")
-    schedule, frames, size = denoiser.schedule, noise.shape[2], (noise.shape[3], noise.shape[4])
+    guided = callable(guidance) or guidance != 1.0
+    if guided and unconditional is None:
+        strength = "a function" if callable(guidance) else guidance
+        raise MotionError(f"guidance is {strength}, which needs unconditional text embeddings: give them, or use 1.")
+    process, frames, size = denoiser.schedule, noise.shape[2], (noise.shape[3], noise.shape[4])
     prepared = [(patch, patch.prepare(frames, size, noise.device, noise.dtype)) for patch in patches]
-    guided = guidance != 1.0
     if guided:
-        assert unconditional is not None
-        conditioning = torch.cat([unconditional, conditioning])
+        conditioning = joined([unconditional, conditioning])
     x = noise
-    timesteps = schedule.timesteps(steps)
-    for i, (t, below) in enumerate(zip(timesteps, [*timesteps[1:], CLEAN], strict=True)):
-        progress = schedule.progress(t)
-        if on_step is not None:
-            on_step(i, steps)
+    times = process.timesteps(steps)
+    for i, (time, below) in enumerate(zip(times, [*times[1:], process.clean_end], strict=True)):
+        progress = process.progress(time)
         acting = (patch.at(ready, progress) for patch, ready in prepared)
         active = [patch for patch in acting if patch is not None]
         batch = torch.cat([x, x]) if guided else x
-        prediction = denoiser(batch, torch.full((len(batch),), t, device=x.device), conditioning, active)
+        prediction = denoiser(batch, torch.full((len(batch),), time, device=x.device), conditioning, active)
         if guided:
             without, towards = prediction.chunk(2)
-            scale = guidance if camera is None else guidance * camera.guidance_at(progress)
+            scale = guidance(progress) if callable(guidance) else guidance
             prediction = without + scale * (towards - without)
-        if camera is not None and camera.acts_at(progress):
-            clean = camera(schedule.clean_and_noise(x, prediction, t)[0], progress)
-            x = schedule.noisy(clean, schedule.noise(x, clean, t), below)
-        else:
-            x = schedule.move(x, prediction, t, below)
+        clean, ends_in = process.clean_and_noise(x, prediction, time)
+        if guide is not None and (held := guide(clean, progress)) is not clean:
+            clean, ends_in = held, process.noise(x, held, time)
+        x = process.noisy(clean, ends_in, below)
+        if on_step is not None:
+            on_step(Step(i, steps, time, 1 - progress, x, clean))
     return x
 
 

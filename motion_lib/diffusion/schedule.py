@@ -1,4 +1,4 @@
-"""The noise schedule: how clean latents, noise and predictions relate at every timestep, and the DDIM step between two.
+"""Variance-preserving noise, of models that predict ε or v at discrete timesteps.
 
 With ᾱ_t the cumulative product of 1 − β: x_t = √ᾱ_t·x_0 + √(1−ᾱ_t)·ε and v_t = √ᾱ_t·ε − √(1−ᾱ_t)·x_0.
 A timestep of -1 stands for the clean end of the schedule.
@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor
 
 from ..errors import MotionError, shown
+from .process import Process, Time, number, scalar, whole
 
 Prediction = Literal["epsilon", "v_prediction"]
 Spacing = Literal["leading", "trailing", "linspace"]
@@ -31,7 +32,7 @@ DISCRETE = tuple(
 
 
 @dataclass(frozen=True)
-class NoiseSchedule:
+class NoiseSchedule(Process):
     """alphas_cumprod: float64 `[T]`; final_alpha: ᾱ of the clean end; spacing and steps_offset as in diffusers.
 
     Sampling always moves to the next timestep of the run. diffusers' DDIMScheduler moves T // steps down instead, which
@@ -39,33 +40,27 @@ class NoiseSchedule:
     """
 
     alphas_cumprod: Tensor
-    prediction: Prediction = "epsilon"
+    prediction: Prediction = "epsilon"  # type: ignore[assignment]
     spacing: Spacing = "leading"
     steps_offset: int = 1
     final_alpha: float = 1.0
+    clean_end: ClassVar[Time] = CLEAN
+    continuous: ClassVar[bool] = False
     _tables: dict[torch.device, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], where: str = "scheduler_config.json") -> NoiseSchedule:
         """Read the configuration of any diffusers scheduler that was trained with discrete timesteps.
 
-        Raises MotionError for a scheduler of another kind, such as flow matching, and for a field with an unknown or
-        impossible value.
+        Raises MotionError for a field with an unknown or impossible value.
         """
-        named = config.get("_class_name", DISCRETE[0])
-        if named not in DISCRETE or config.get("use_flow_sigmas"):
-            raise MotionError(
-                f"{where} describes {shown(named, 80)}{' with use_flow_sigmas' * (named in DISCRETE)}, but supported "
-                f"are models that were trained with discrete timesteps of noise, as for {DISCRETE[0]}, and not those "
-                f"of flow matching: use a model of that kind."
-            )
-        count, offset = _whole(config, "num_train_timesteps", 1000, where), _whole(config, "steps_offset", 0, where)
-        first, last = _number(config, "beta_start", 0.0001, where), _number(config, "beta_end", 0.02, where)
+        count, offset = whole(config, "num_train_timesteps", 1000, where), whole(config, "steps_offset", 0, where)
+        first, last = number(config, "beta_start", 0.0001, where), number(config, "beta_end", 0.02, where)
         trained, betas = config.get("trained_betas"), None
         if trained is not None:
             if not isinstance(trained, list | tuple) or not 0 < len(trained) <= LONGEST:
                 raise MotionError(f"{where}: trained_betas must be a list of 1 to {LONGEST} numbers.")
-            numbers = [_number({"trained_betas": beta}, "trained_betas", 0, where) for beta in trained]
+            numbers = [number({"trained_betas": beta}, "trained_betas", 0, where) for beta in trained]
             betas = torch.tensor(numbers, dtype=torch.float64)
         if not 0 <= offset <= LONGEST:
             raise MotionError(f"{where}: steps_offset is {offset}, but it must lie from 0 to {LONGEST}.")
@@ -117,84 +112,47 @@ class NoiseSchedule:
         return len(self.alphas_cumprod)
 
     def timesteps(self, steps: int) -> list[int]:
-        """The timesteps of a sampling run, from noisy to clean.
-
-        Raises MotionError unless 1 ≤ steps ≤ T.
-        """
         total = len(self)
-        if not 1 <= steps <= total:
-            raise MotionError(
-                f"steps is {steps}, but this model was trained with {total} timesteps: choose 1 to {total}."
-            )
+        self.check_steps(steps)
         if self.spacing == "trailing":
             return [round(total - i * total / steps) - 1 for i in range(steps)]
         if self.spacing == "linspace":
             return torch.linspace(total - 1, 0, steps, dtype=torch.float64).round().long().tolist()
         return [min(i * (total // steps) + self.steps_offset, total - 1) for i in reversed(range(steps))]
 
-    def progress(self, timestep: int) -> float:
-        """How far sampling has come at a timestep: 0 at pure noise, 1 at the clean end."""
+    def progress(self, timestep: Time) -> float:
         return 1 - timestep / (len(self) - 1)
 
-    def alpha(self, timesteps: Tensor | int, like: Tensor) -> Tensor:
-        """ᾱ of one or of `[b]` timesteps, in the dtype of `like` and shaped to multiply it."""
-        if isinstance(timesteps, int):
-            value = self.final_alpha if timesteps == CLEAN else float(self.alphas_cumprod[timesteps])
-            return torch.tensor(value, dtype=torch.float64)
+    def alpha(self, timesteps: Tensor | Time, like: Tensor) -> Tensor:
+        """ᾱ of one or of `[b]` timesteps, in float64 where the device has it, and shaped to multiply `like`."""
+        if not isinstance(timesteps, Tensor):
+            return scalar(self.final_alpha if timesteps == CLEAN else float(self.alphas_cumprod[int(timesteps)]))
         if like.device not in self._tables:  # sent to a GPU once: it would be waited for in every step
             kind = torch.float32 if like.device.type == "mps" else torch.float64  # Apple's GPUs have no float64
             self._tables[like.device] = self.alphas_cumprod.to(like.device, kind)
         return self._tables[like.device][timesteps].reshape(-1, *[1] * (like.ndim - 1))
 
-    def noisy(self, clean: Tensor, noise: Tensor, timesteps: Tensor | int) -> Tensor:
-        """x_t from x_0 and ε, all `[b, c, f, h, w]`."""
-        alpha = self.alpha(timesteps, clean)
-        return alpha.sqrt().to(clean) * clean + (1 - alpha).sqrt().to(clean) * noise
+    def coefficients(self, timesteps: Tensor | Time, like: Tensor) -> tuple[Tensor, Tensor]:
+        alpha = self.alpha(timesteps, like)
+        return alpha.sqrt().to(like), (1 - alpha).sqrt().to(like)
 
-    def clean(self, noisy: Tensor, noise: Tensor, timesteps: Tensor | int) -> Tensor:
-        """x_0 from x_t and ε."""
-        alpha = self.alpha(timesteps, noisy)
-        return (noisy - (1 - alpha).sqrt().to(noisy) * noise) / alpha.sqrt().to(noisy)
+    def velocity_weight(self, timesteps: Tensor, like: Tensor) -> Tensor:
+        """1/ᾱ for ε."""
+        plain = self.prediction == "v_prediction"
+        return super().velocity_weight(timesteps, like) if plain else 1 / self.alpha(timesteps, like)
 
-    def noise(self, noisy: Tensor, clean: Tensor, timesteps: Tensor | int) -> Tensor:
-        """ε from x_t and x_0."""
-        alpha = self.alpha(timesteps, noisy)
-        return (noisy - alpha.sqrt().to(noisy) * clean) / (1 - alpha).sqrt().to(noisy)
-
-    def target(self, clean: Tensor, noise: Tensor, timesteps: Tensor | int) -> Tensor:
-        """What the model should predict: ε or v, `[b, c, f, h, w]`."""
+    def target(self, clean: Tensor, noise: Tensor, timesteps: Tensor | Time) -> Tensor:
+        """ε or v."""
         if self.prediction == "epsilon":
             return noise
-        alpha = self.alpha(timesteps, clean)
-        return alpha.sqrt().to(clean) * noise - (1 - alpha).sqrt().to(clean) * clean
+        signal, spread = self.coefficients(timesteps, clean)
+        return signal * noise - spread * clean
 
-    def clean_and_noise(self, noisy: Tensor, prediction: Tensor, timesteps: Tensor | int) -> tuple[Tensor, Tensor]:
-        """The x_0 and ε that a prediction at x_t implies."""
+    def clean_and_noise(self, noisy: Tensor, prediction: Tensor, timesteps: Tensor | Time) -> tuple[Tensor, Tensor]:
         if self.prediction == "epsilon":
             return self.clean(noisy, prediction, timesteps), prediction
-        alpha = self.alpha(timesteps, noisy)
-        signal, spread = alpha.sqrt().to(noisy), (1 - alpha).sqrt().to(noisy)
+        signal, spread = self.coefficients(timesteps, noisy)
         return signal * noisy - spread * prediction, signal * prediction + spread * noisy
-
-    def move(self, noisy: Tensor, prediction: Tensor, start: int, end: int) -> Tensor:
-        """The deterministic DDIM step (Song et al. 2021, arXiv 2010.02502, eq. 12 with σ = 0) from timestep `start` to
-        `end`, in either direction."""
-        clean, noise = self.clean_and_noise(noisy, prediction, start)
-        return self.noisy(clean, noise, end)
-
-
-def _number(config: Mapping[str, Any], name: str, default: float, where: str) -> float:
-    value = config.get(name, default)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= 1e9:
-        raise MotionError(f"{where}: {name} is {shown(value, 80)}, which is not a number that it could be.")
-    return value
-
-
-def _whole(config: Mapping[str, Any], name: str, default: int, where: str) -> int:
-    value = _number(config, name, default, where)
-    if not isinstance(value, int):
-        raise MotionError(f"{where}: {name} is {value}, but it must be a whole number.")
-    return value
 
 
 def _zero_terminal_snr(alphas: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from ..diffusion.noise import mix
-from ..diffusion.sampling import random_noise, sample
+from ..diffusion.sampling import random_noise
 from ..errors import MotionError
 from ..method.embedding import MotionEmbedding
 from ..method.patch import MotionPatch
@@ -149,16 +149,8 @@ class FidelityMinusLeak:
         noise = self.fresh[i]
         if patches and self.inverted is not None:
             noise = mix(self.inverted, noise, self.noise_weight)
-        latents = sample(
-            self.model.denoiser,
-            noise,
-            self.model.encode_prompt([self.prompts[i]]),
-            unconditional=self.model.encode_prompt([""]),
-            guidance=self.guidance,
-            steps=self.steps,
-            patches=patches,
-        )
-        return self.model.decode_video(latents)
+        chosen = {"steps": self.steps, "guidance": self.guidance, "patches": patches, "fast": False}
+        return self.model.generate(self.prompts[i], noise, **chosen)[0]
 
 
 def _or_zero(value: float) -> float:

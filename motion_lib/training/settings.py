@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..diffusion.process import Process
 from ..errors import MotionError
 from ..method.patch import DEBIAS
 from .losses import LOSSES
@@ -86,11 +87,13 @@ class TrainingSettings:
             fused=all(tensor.is_cuda for tensor in tensors),
         )
 
-    def draw_timesteps(self, count: int, last: int, generator: torch.Generator) -> Tensor:
-        """Timesteps `[count]` within the range, none beyond the model's last."""
-        low, high = self.timesteps[0], min(self.timesteps[1], last)
-        if not self.timestep_bias:
+    def draw_timesteps(self, count: int, process: Process, generator: torch.Generator) -> Tensor:
+        """Timesteps `[count]` within the range, none beyond the model's last; whole ones, or where the process is
+        continuous any up to one beyond the highest."""
+        low, high = self.timesteps[0], min(self.timesteps[1], len(process) - 1)
+        if not self.timestep_bias and not process.continuous:
             return torch.randint(low, high + 1, (count,), generator=generator)
         # The inverse of the distribution function, ((t − low) / n)^(1 + bias) over n timesteps.
         place = torch.rand(count, generator=generator, dtype=torch.float64) ** (1 / (1 + self.timestep_bias))
-        return (low + (high - low + 1) * place).long().clamp(max=high)
+        times = low + (high - low + 1) * place
+        return times.float() if process.continuous else times.long().clamp(max=high)

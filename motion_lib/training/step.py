@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..diffusion.denoiser import Denoiser
-from ..diffusion.schedule import NoiseSchedule
+from ..diffusion.process import Process
 from ..errors import MotionError
 from ..method.embedding import MotionEmbedding
 from ..method.patch import PreparedPatch
@@ -39,8 +39,8 @@ class Draws:
     ahead: the next step's is drawn and sent while a GPU is at work on this one, which otherwise waits for it.
     """
 
-    def __init__(self, latents: Tensor, schedule: NoiseSchedule, settings: TrainingSettings, ahead: bool = False):
-        self.latents, self.last, self.settings, self.ahead = latents, len(schedule) - 1, settings, ahead
+    def __init__(self, latents: Tensor, schedule: Process, settings: TrainingSettings, ahead: bool = False):
+        self.latents, self.process, self.settings, self.ahead = latents, schedule, settings, ahead
         self.found: tuple[Tensor, Drawn, Tensor] | None = None  # between the generator's states before and after it
 
     def prepare(self, generator: torch.Generator) -> None:
@@ -59,7 +59,7 @@ class Draws:
 
     def _draw(self, generator: torch.Generator) -> Drawn:
         clip = int(torch.randint(len(self.latents), (), generator=generator)) if len(self.latents) > 1 else 0
-        timesteps = self.settings.draw_timesteps(1, self.last, generator)
+        timesteps = self.settings.draw_timesteps(1, self.process, generator)
         noise = torch.randn(1, *self.latents.shape[1:], generator=generator)
         device, dtype = self.latents.device, self.latents.dtype
         return Drawn(clip, _sent(timesteps, device), _sent(noise, device).to(dtype))
@@ -166,15 +166,14 @@ def advance(state: TrainingState, loss: float, generator: torch.Generator, lora:
         state.losses.append(loss)
 
 
-def _root_weight(schedule: NoiseSchedule, settings: TrainingSettings, at: Tensor, like: Tensor) -> Tensor:
+def _root_weight(schedule: Process, settings: TrainingSettings, at: Tensor, like: Tensor) -> Tensor:
     """√w so that weighting prediction and target weighs their squared difference by w, whatever the loss."""
-    if schedule.prediction == "v_prediction" or not settings.velocity_weight:
+    if not settings.velocity_weight:
         return torch.ones((), device=like.device)
-    weight = (1 / schedule.alpha(at, like)).clamp(max=settings.velocity_cap)
-    return weight.sqrt().float()
+    return schedule.velocity_weight(at, like).clamp(max=settings.velocity_cap).sqrt().float()
 
 
-def check(latents: Tensor, embedding: MotionEmbedding, schedule: NoiseSchedule, settings: TrainingSettings) -> None:
+def check(latents: Tensor, embedding: MotionEmbedding, schedule: Process, settings: TrainingSettings) -> None:
     if latents.ndim != 5:
         raise MotionError(f"Training needs latents [b, c, f, h, w], not of shape {list(latents.shape)}.")
     if not torch.isfinite(latents).all():

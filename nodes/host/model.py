@@ -15,6 +15,7 @@ import torch
 
 from ...motion_lib.backbones import ModelFolder, open_model
 from ...motion_lib.backbones.loading import explained
+from ...motion_lib.diffusion.schedule import NoiseSchedule
 from ...motion_lib.errors import MotionError
 from .text import load_text_encoder
 from .vae import fit_previews, load_vae
@@ -46,7 +47,9 @@ class MotionVideoModel(comfy.model_base.BaseModel):
     timesteps its own scheduler takes."""
 
     def __init__(self, config: VideoModelConfig, unet: Any, opened: ModelFolder):
-        schedule = opened.schedule
+        schedule = opened.process
+        if not isinstance(schedule, NoiseSchedule):
+            raise MotionError("Video models of flow matching in diffusers layout are not for this node: use ComfyUI's.")
         kinds = {"epsilon": comfy.model_base.ModelType.EPS, "v_prediction": comfy.model_base.ModelType.V_PREDICTION}
         super().__init__(config, kinds[schedule.prediction])
         self.diffusion_model = unet
@@ -103,11 +106,11 @@ def _patcher(opened: ModelFolder) -> comfy.model_patcher.ModelPatcher:
     load_device, offload_device = management.get_torch_device(), management.unet_offload_device()
     dtype = management.unet_dtype(model_params=_parameters(opened), supported_dtypes=DTYPES, weight_dtype=torch.float16)
     compute = management.unet_manual_cast(dtype, load_device, DTYPES) or dtype
-    config = VideoModelConfig(sampling_settings(opened.scheduler), opened.vae.config.get("scaling_factor", 0.18215))
+    config = VideoModelConfig(sampling_settings(opened.processr), opened.vae.config.get("scaling_factor", 0.18215))
     config.set_inference_dtype(dtype, compute if compute != dtype else None)
     with torch.inference_mode(False), explained(opened.folder, "unet"):
         unet = load_unet(opened.unet, dtype, compute)
-        unet.last_timestep = len(opened.schedule) - 1
+        unet.last_timestep = len(opened.process) - 1
         model = MotionVideoModel(config, unet, opened).to(offload_device)
     patcher = comfy.model_patcher.ModelPatcher(model, load_device=load_device, offload_device=offload_device)
     patcher.cached_patcher_init = (load_patcher, (opened.folder,))

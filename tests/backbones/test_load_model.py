@@ -95,7 +95,7 @@ STORED = [
 
 
 def weights_of(model, part: str) -> dict[str, torch.Tensor]:
-    module = {"unet": model.denoiser.unet, "vae": model.vae, "text_encoder": model.text_encoder}[part]
+    module = {"unet": model.denoiser.unet, "vae": model.codec.vae, "text_encoder": model.text_encoder}[part]
     return module.state_dict()
 
 
@@ -123,7 +123,7 @@ def test_every_part_stored_differently(folder: Path) -> None:
 
 def test_one_training_step_and_two_of_sampling(original: Path) -> None:
     model = load_model(original)
-    assert model.name == "zeroscope" and model.pixels_per_latent == 2
+    assert model.name == "zeroscope" and model.codec.pixels_per_latent == 2
     assert len(model.denoiser.backbone.select("all")) == 15 and len(model.denoiser.backbone.select("deep")) == 5
     frames = (torch.rand(3, 20, 28, 3) * 255).to(torch.uint8)
     latents, words = model.encode_video(frames), model.encode_prompt(["a red star"])
@@ -141,11 +141,14 @@ def test_one_training_step_and_two_of_sampling(original: Path) -> None:
     assert video.shape == (3, 20, 28, 3) and video.dtype == torch.uint8
 
 
-def test_video_in_parts_is_the_same_as_whole(original: Path) -> None:
+def test_video_in_parts_is_the_same_as_whole(original: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model, frames = load_model(original), (torch.rand(5, 8, 8, 3) * 255).to(torch.uint8)
-    whole = model.encode_video(frames, chunk=5)
-    torch.testing.assert_close(model.encode_video(frames, chunk=2), whole)
-    difference = model.decode_video(whole, chunk=2).int() - model.decode_video(whole, chunk=5).int()
+    monkeypatch.setattr("motion_lib.backbones.codec.CHUNK", 5)
+    whole = model.encode_video(frames)
+    pictures = model.decode_video(whole).int()
+    monkeypatch.setattr("motion_lib.backbones.codec.CHUNK", 2)
+    torch.testing.assert_close(model.encode_video(frames), whole)
+    difference = model.decode_video(whole).int() - pictures
     assert difference.abs().max() <= 1
     with pytest.raises(MotionError, match=r"size 9x8 does not suit zeroscope: .* multiples of 2"):
         model.latent_shape(5, 9, 8)

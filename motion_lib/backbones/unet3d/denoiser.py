@@ -15,7 +15,7 @@ from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from diffusers.models.transformers.transformer_temporal import TransformerTemporalModel
 from torch import Tensor, nn
 
-from ...diffusion.schedule import NoiseSchedule
+from ...diffusion.process import Process
 from ...method.embedding import ATTENTIONS, Backbone, TemporalLayer
 from ...method.patch import PreparedPatch
 from ..folder import Part
@@ -52,7 +52,7 @@ def backbone_of(unet: Any) -> Backbone:
 class UNet3DDenoiser:
     """A Denoiser over a frozen UNet3DConditionModel; conditioning is text embeddings `[b, tokens, width]`."""
 
-    def __init__(self, unet: Any, schedule: NoiseSchedule):
+    def __init__(self, unet: Any, schedule: Process):
         unet.requires_grad_(False).eval()
         self.unet, self.schedule, self.backbone = unet, schedule, backbone_of(unet)
         flatten_temporal_convs(unet)
@@ -94,7 +94,7 @@ def install_processors(unet: Any, backbone: Backbone) -> None:
     )
 
 
-def load(part: Part, schedule: NoiseSchedule, device: torch.device, dtype: torch.dtype) -> UNet3DDenoiser:
+def load(part: Part, schedule: Process, device: torch.device, dtype: torch.dtype) -> UNet3DDenoiser:
     """On the meta device without weights; raises ValueError when they do not suit the configuration."""
     from diffusers.models.unets.unet_3d_condition import UNet3DConditionModel
 

@@ -128,7 +128,7 @@ def fit(
     for step in range(settings.steps):
         for group in optimizer.param_groups:
             group["lr"] = settings.rate(step)
-        at = settings.draw_timesteps(1, len(schedule) - 1, generator).to(latents.device)
+        at = settings.draw_timesteps(1, schedule, generator).to(latents.device)
         noise = torch.randn(latents.shape, generator=generator).to(latents)
         noisy, target = schedule.noisy(latents, noise, at), schedule.target(latents, noise, at).float()
         optimizer.zero_grad(set_to_none=True)

@@ -13,7 +13,6 @@ from ...backbones import VideoModel
 from ...camera.alignment import CameraAlignment, apart_from_camera
 from ...camera.noise_warping import warped_noise
 from ...camera.path import CameraPath
-from ...diffusion.sampling import sample
 from ...method.patch import MotionPatch
 from ..cases import Case
 
@@ -98,13 +97,5 @@ def generate(
     camera: CameraAlignment | None = None,
 ) -> Tensor:
     """Latents of the requested videos by the library's own sampler."""
-    return sample(
-        model.denoiser,
-        noise,
-        model.encode_prompt(list(request.prompts)),
-        unconditional=model.encode_prompt([""] * len(request.prompts)),
-        guidance=request.guidance,
-        steps=request.steps,
-        patches=patches,
-        camera=camera,
-    )
+    chosen = {"patches": patches, "camera": camera, "steps": request.steps, "guidance": request.guidance}
+    return model.sample(request.prompts, noise, **chosen, fast=False)

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from ...backbones import VideoModel
 from ...diffusion.noise import mix
-from ...diffusion.schedule import CLEAN
 from ...errors import MotionError
 from .adapters import PlainDenoiser
 from .base import Reference, Request, Untrained
@@ -44,7 +43,7 @@ class FeatureGuidance(Untrained):
         timesteps = schedule.timesteps(request.steps)
         wanted = self._features(denoiser, reference.inverted, empty, timesteps)
         x = mix(reference.inverted, request.fresh, self.noise_weight, self.noise)
-        for t, below in zip(timesteps, [*timesteps[1:], CLEAN], strict=True):
+        for t, below in zip(timesteps, [*timesteps[1:], schedule.clean_end], strict=True):
             if t in wanted:
                 x = self._guided(denoiser, x, t, text, wanted[t])
             with torch.no_grad():
@@ -57,7 +56,7 @@ class FeatureGuidance(Untrained):
     def _features(self, denoiser: PlainDenoiser, x: Tensor, text: Tensor, timesteps: list[int]) -> dict[int, Tensor]:
         """Of the reference on its way from its noise, `[1, f, c]` per guided timestep."""
         schedule, found = denoiser.schedule, {}
-        for t, below in zip(timesteps, [*timesteps[1:], CLEAN], strict=True):
+        for t, below in zip(timesteps, [*timesteps[1:], schedule.clean_end], strict=True):
             if schedule.progress(t) > self.end:
                 break
             with _watching(denoiser, self.site) as seen:

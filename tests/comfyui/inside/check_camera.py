@@ -49,14 +49,15 @@ def camera_in_sampling() -> dict:
     reference, path = library(), pan()[1]
     reference.denoiser.schedule = pack("nodes.host.denoiser").schedule_of(plain)
     wanted, empty = reference.encode_prompt(["a red star on a grey plain background", ""]).split(1)
+    alignment = pack("motion_lib.camera.alignment").CameraAlignment(path, end=0.9)
     expected = pack("motion_lib.diffusion.sampling").sample(
         reference.denoiser,
         noise.movedim(0, 1)[None],
         wanted,
         unconditional=empty,
-        guidance=4.0,
+        guidance=alignment.guidance(4.0),
         steps=4,
-        camera=pack("motion_lib.camera.alignment").CameraAlignment(path, end=0.9),
+        guide=alignment,
     )
     one = white(1)
     return {

@@ -58,7 +58,7 @@ def images_equal_library() -> dict:
     vae, reference = model()[2], library()
     generator = torch.Generator().manual_seed(2)
     frames = torch.randint(0, 256, (2, 128, 128, 3), generator=generator, dtype=torch.uint8)
-    scale = reference.vae.config.scaling_factor
+    scale = reference.codec.vae.config.scaling_factor
     expected = reference.encode_video(frames)[0].movedim(0, 1) / scale
     encoded = vae.encode(frames.float() / 255)
     decoded = vae.decode(encoded)

@@ -138,7 +138,7 @@ def inversion_returns() -> dict:
         )
     whole, empty_text = library(), library().encode_prompt([""])
     whole.denoiser.schedule = pack("nodes.host.denoiser").schedule_of(loader[0])
-    video = (reference * whole.vae.config.scaling_factor).clone().movedim(0, 1)[None]
+    video = (reference * whole.codec.vae.config.scaling_factor).clone().movedim(0, 1)[None]
     noise = pack("motion_lib.diffusion.inversion").invert(whole.denoiser, video, empty_text, steps=8, refinements=1)
     expected = pack("motion_lib.diffusion.sampling").sample(whole.denoiser, noise, empty_text, steps=8)
     return {
