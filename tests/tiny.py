@@ -5,15 +5,14 @@ from __future__ import annotations
 from functools import lru_cache
 
 import torch
-from diffusers.models.unets.unet_3d_condition import UNet3DConditionModel
 from torch import Tensor
 
 from motion_lib.backbones.unet3d.denoiser import UNet3DDenoiser
+from motion_lib.backbones.unet3d.tiny import TEXT_WIDTH, tiny_unet
 from motion_lib.diffusion.flow import FlowMatching
 from motion_lib.diffusion.schedule import NoiseSchedule
 from motion_lib.method.embedding import Backbone, MotionEmbedding
 
-TEXT_WIDTH = 8
 SCHEDULE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1}
 ZERO_SNR = {
     **SCHEDULE,
@@ -22,27 +21,6 @@ ZERO_SNR = {
     "timestep_spacing": "trailing",
     "set_alpha_to_one": False,
 }
-
-
-def tiny_unet(seed: int = 0, **changes) -> UNet3DConditionModel:
-    """Two levels of ModelScope's blocks, every weight random: what the constructor leaves at zero would hide bugs."""
-    config = {
-        "block_out_channels": (8, 16),
-        "down_block_types": ("CrossAttnDownBlock3D", "CrossAttnDownBlock3D"),
-        "up_block_types": ("CrossAttnUpBlock3D", "CrossAttnUpBlock3D"),
-        "layers_per_block": 1,
-        "attention_head_dim": 4,
-        "norm_num_groups": 4,
-        "cross_attention_dim": TEXT_WIDTH,
-    }
-    unet = UNet3DConditionModel(**{**config, **changes})
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for name, parameter in sorted(unet.named_parameters()):
-            centre = 1.0 if "norm" in name and name.endswith("weight") else 0.0
-            spread = 0.6 * parameter[0].numel() ** -0.5 if parameter.ndim > 1 else 0.1
-            parameter.copy_(centre + spread * torch.randn(parameter.shape, generator=generator))
-    return unet
 
 
 @lru_cache(maxsize=8)

@@ -1,8 +1,7 @@
-"""Model families. A family is one file here with `load` and one line in BACKBONES."""
+"""Video models in folders: what family they are of, whether they are whole, and loading them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,28 +9,15 @@ from typing import Any
 import torch
 
 from ..bundled.models import BUNDLED
-from ..diffusion.denoiser import Denoiser
 from ..diffusion.process import Process, process_of
 from ..errors import MotionError, shown
 from .codec import Codec, PictureCodec
+from .family import FAMILIES, Family, family_of
 from .folder import STEMS, Part, read_config, weight_files
 from .loading import META, diffusers_model, explained, quietly, text_encoder
 from .model import SamplingDefaults, VideoModel
 from .tokens import check_words, load_tokenizer, missing_words
 
-Loader = Callable[[Part, Process, torch.device, torch.dtype], Denoiser]
-
-
-def _unet3d(*arguments) -> Denoiser:
-    from .unet3d import denoiser as unet3d  # diffusers is imported only when a model of the family is loaded
-
-    return unet3d.load(*arguments)
-
-
-# By the class name in unet/config.json.
-BACKBONES: dict[str, Loader] = {
-    "UNet3DConditionModel": _unet3d,
-}
 SCHEDULER = "scheduler/scheduler_config.json"
 
 
@@ -56,7 +42,8 @@ class ModelFolder:
 
         with quietly():
             with explained(self.folder, "unet"):
-                denoiser = BACKBONES[self.unet.config["_class_name"]](self.unet, self.process, device, dtype)
+                family = family_of(self.unet.config["_class_name"])
+                denoiser = family.load(self.unet, self.process, device, dtype)
             with explained(self.folder, "vae"):
                 codec = PictureCodec(diffusers_model(AutoencoderKL, self.vae, dtype, device))
             with explained(self.folder, "text_encoder"):
@@ -75,10 +62,10 @@ def open_model(folder: Path) -> ModelFolder:
         _check_files(folder)
         unet, vae, encoder = (Part.open(folder / part, stems) for part, stems in STEMS.items())
         family = unet.config.get("_class_name")
-        if family not in tuple(BACKBONES):
+        if family not in tuple(FAMILIES):
             raise MotionError(
                 f"{folder / 'unet' / 'config.json'} describes a {shown(family, 80)}, but supported are: "
-                f"{', '.join(BACKBONES)}."
+                f"{', '.join(FAMILIES)}."
             )
         scheduler = read_config(folder / SCHEDULER)
         process = process_of(scheduler, str(folder / SCHEDULER))
@@ -138,4 +125,14 @@ def _same_shape(found: torch.Tensor, expected: tuple[int, ...]) -> None:
         raise ValueError(f"it makes {list(found.shape)} where {list(expected)} was expected")
 
 
-__all__ = ["BACKBONES", "Codec", "ModelFolder", "SamplingDefaults", "VideoModel", "load_model", "open_model"]
+__all__ = [
+    "FAMILIES",
+    "Codec",
+    "Family",
+    "ModelFolder",
+    "SamplingDefaults",
+    "VideoModel",
+    "family_of",
+    "load_model",
+    "open_model",
+]

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import folder_paths
 
-from ...motion_lib.backbones import BACKBONES
 from ...motion_lib.backbones.folder import read_json
 from ...motion_lib.bundled import samples
 from ...motion_lib.bundled.models import BUNDLED
@@ -16,6 +15,7 @@ from ...motion_lib.errors import MotionError, shown
 EMBEDDINGS = "motion_embeddings"  # the name of the folder in ComfyUI's models, and its key in extra_model_paths.yaml
 EMBEDDING_SUFFIX = ".safetensors"
 SAMPLES = Path(samples.__file__).parent  # clips and embeddings that come with the pack
+HOSTED = ("UNet3DConditionModel",)  # families, by class, that have a form inside ComfyUI
 TRAINED, INVERTED = "trained", "inverted"  # sub-folders of results, by a hash of what they were made from
 
 
@@ -80,7 +80,7 @@ def video_models() -> dict[str, Path]:
             if "unet" not in inside:
                 continue
             inside.clear()  # a model; nothing to look for inside
-            if _family(Path(folder, "unet", "config.json")) in tuple(BACKBONES):
+            if _family(Path(folder, "unet", "config.json")) in HOSTED:
                 found.setdefault(Path(folder).relative_to(root).as_posix(), Path(folder))
     return found
 

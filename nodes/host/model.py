@@ -17,6 +17,7 @@ from ...motion_lib.backbones import ModelFolder, open_model
 from ...motion_lib.backbones.loading import explained
 from ...motion_lib.diffusion.schedule import NoiseSchedule
 from ...motion_lib.errors import MotionError
+from .folders import HOSTED
 from .text import load_text_encoder
 from .vae import fit_previews, load_vae
 
@@ -97,7 +98,10 @@ def _open(folder: Path) -> ModelFolder:
             f"pip install -U diffusers in ComfyUI's Python."
         ) from error
     with torch.inference_mode(False):
-        return open_model(folder)
+        opened = open_model(folder)
+    if (kind := opened.unet.config["_class_name"]) not in HOSTED:
+        raise MotionError(f"{folder.name} is a {kind}, which this node does not load: use the command line for it.")
+    return opened
 
 
 def _patcher(opened: ModelFolder) -> comfy.model_patcher.ModelPatcher:

@@ -14,14 +14,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from motion_lib.backbones import BACKBONES, load_model
+from motion_lib.backbones import load_model
 from motion_lib.diffusion.sampling import random_noise, sample
 from motion_lib.errors import MotionError
 from motion_lib.method.embedding import MotionEmbedding
 from motion_lib.method.patch import MotionPatch
 from motion_lib.training.loop import TrainingSettings, TrainingState, train
 from tests.backbones.folders import MODELS, PICKLES, WEIGHTS, build
-from tests.tiny import randn, random_embedding
 
 PARTS = ("unet", "vae", "text_encoder")
 
@@ -271,33 +270,3 @@ def test_loading_is_quiet_and_leaves_the_settings_of_others_alone(folder: Path, 
     assert [(library.get_verbosity(), library.is_progress_bar_enabled()) for library in libraries] == before
     out, err = capfd.readouterr()
     assert out == "" and err == ""
-
-
-def one_frame_model(family: str, original: Path):
-    assert family == "UNet3DConditionModel", "give the contract a small model of the new family"
-    return load_model(original).denoiser
-
-
-@pytest.mark.parametrize("family", BACKBONES)
-def test_contract_of_a_backbone(family: str, original: Path) -> None:
-    """Frozen; names, widths and grids of its layers are true of its features; predictions keep shape; a patch at any
-    layer changes the prediction and receives a gradient; strength 0 changes nothing."""
-    denoiser = one_frame_model(family, original)
-    size, frames = (10, 14), 2
-    x, words = randn(1, 4, frames, *size), randn(1, 4, 8, seed=1)
-    at = torch.tensor([500])
-    plain = denoiser(x, at, words)
-    assert plain.shape == x.shape and not plain.requires_grad
-    assert len({layer.name for layer in denoiser.backbone.layers}) == len(denoiser.backbone.layers)
-    for layer in denoiser.backbone.layers:
-        zeros = MotionEmbedding.zeros(denoiser.backbone, layer.name, frames, size)
-        for tensor in zeros.tensors.values():
-            tensor += 0.5 * randn(*tensor.shape)
-            tensor.requires_grad_()
-        patch = MotionPatch(zeros).prepare(frames, size, "cpu", torch.float32)
-        predicted = denoiser(x, at, words, [patch])
-        predicted.square().sum().backward()
-        assert predicted.shape == x.shape and not torch.equal(predicted, plain), layer
-        assert all(t.grad is not None and t.grad.abs().max() > 0 for t in zeros.tensors.values()), layer
-    off = MotionPatch(random_embedding(denoiser.backbone, "*", frames, size), 0.0, 0.0)
-    assert torch.equal(denoiser(x, at, words, [off.prepare(frames, size, "cpu", torch.float32)]), plain)

@@ -1,5 +1,4 @@
-"""The `unet3d` family: diffusers' UNet3DConditionModel, as in ModelScope, ZeroScope and VideoCrafter2 in diffusers
-layout.
+"""The temporal transformers of UNet3DConditionModel as places for motion embeddings.
 
 Every block holds TransformerTemporalModels whose attn1 and attn2 are both self-attention over frames. Motion Inversion
 uses those of the down and up blocks: 6 + 9 in ModelScope.
@@ -16,37 +15,20 @@ from diffusers.models.transformers.transformer_temporal import TransformerTempor
 from torch import Tensor, nn
 
 from ...diffusion.process import Process
-from ...method.embedding import ATTENTIONS, Backbone, TemporalLayer
+from ...method.embedding import ATTENTIONS, Backbone
 from ...method.patch import PreparedPatch
 from ..folder import Part
 from ..loading import diffusers_model
+from ..temporal import layers_of
 from .attention import TemporalAttention, unaware
 from .temporal_conv import flatten_temporal_convs
 
 FAMILY = "unet3d"
-UNET_CLASS = "UNet3DConditionModel"
 
 
 def backbone_of(unet: Any) -> Backbone:
     """Name, width and depth of every temporal transformer of the UNet, in the order in which they run."""
-    levels = len(unet.config.block_out_channels)
-    layers = []
-    for name, module in unet.named_modules():
-        if not isinstance(module, TransformerTemporalModel):
-            continue
-        part, *index = name.split(".")[:2]
-        if part == "transformer_in":
-            place = ("in", 0)
-        elif part == "mid_block":
-            place = ("mid", levels - 1)
-        elif part == "down_blocks":
-            place = ("down", int(index[0]))
-        else:
-            place = ("up", levels - 1 - int(index[0]))
-        width = module.proj_in.out_features
-        layers.append(TemporalLayer(name, width, place[1], place[0]))
-    order = ("in", "down", "mid", "up")
-    return Backbone(FAMILY, tuple(sorted(layers, key=lambda layer: order.index(layer.block))))
+    return Backbone(FAMILY, layers_of(unet, TransformerTemporalModel))
 
 
 class UNet3DDenoiser:
@@ -94,8 +76,8 @@ def install_processors(unet: Any, backbone: Backbone) -> None:
     )
 
 
-def load(part: Part, schedule: Process, device: torch.device, dtype: torch.dtype) -> UNet3DDenoiser:
+def load(part: Part, process: Process, device: torch.device, dtype: torch.dtype) -> UNet3DDenoiser:
     """On the meta device without weights; raises ValueError when they do not suit the configuration."""
     from diffusers.models.unets.unet_3d_condition import UNet3DConditionModel
 
-    return UNet3DDenoiser(diffusers_model(UNet3DConditionModel, part, dtype, device), schedule)
+    return UNet3DDenoiser(diffusers_model(UNet3DConditionModel, part, dtype, device), process)

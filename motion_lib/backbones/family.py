@@ -1,0 +1,56 @@
+"""What a family of video models brings along: a folder beside this file with a `family`, and one line in FAMILIES.
+
+tests/backbones/test_families.py holds every family to the same contract, on its `tiny` model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Protocol
+
+import torch
+
+from ..diffusion.denoiser import Denoiser
+from ..diffusion.process import Process
+from .folder import Part
+
+# The folder of a family, by the class name in the configuration of its denoiser.
+FAMILIES = {
+    "UNet3DConditionModel": "unet3d",
+    "UNetMotionModel": "animatediff",
+}
+
+
+class Load(Protocol):
+    """Builds a frozen Denoiser on a device, or on the meta device without weights.
+
+    Raises ValueError for weights that do not suit the configuration.
+    """
+
+    def __call__(self, part: Part, process: Process, device: torch.device, dtype: torch.dtype) -> Denoiser: ...
+
+
+@dataclass(frozen=True)
+class Tiny:
+    """A model of a family with random weights that runs in milliseconds, for tests. conditioning: for a number of
+    videos, by a seed."""
+
+    denoiser: Denoiser
+    conditioning: Callable[[int, int], Any]
+
+
+@dataclass(frozen=True)
+class Family:
+    """name: in the header of embedding files, for ever. load: of a part of a model folder. tiny: a model for tests, in
+    a dtype, by a process."""
+
+    name: str
+    load: Load
+    tiny: Callable[[torch.dtype, Process], Tiny]
+
+
+def family_of(class_name: str) -> Family:
+    """Imports diffusers, so that this is done when a model of the family is loaded."""
+    return import_module(f".{FAMILIES[class_name]}", __package__).family

@@ -1,0 +1,181 @@
+"""The contract of every family, on its tiny model: frozen; a motion that is nothing changes nothing, bit for bit;
+gradients reach every learned tensor and no weight; motions compose, resample, are saved and loaded; and patched
+attention is the formula, written out in float64."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from motion_lib.backbones.family import FAMILIES, Tiny, family_of
+from motion_lib.diffusion.flow import FlowMatching
+from motion_lib.diffusion.process import Process
+from motion_lib.diffusion.sampling import sample
+from motion_lib.diffusion.schedule import NoiseSchedule
+from motion_lib.errors import MotionError
+from motion_lib.files.embedding_file import load_embedding, save_embedding
+from motion_lib.method.embedding import Backbone, MotionEmbedding
+from motion_lib.method.patch import DEBIAS, MotionPatch
+from motion_lib.training.loop import TrainingState, train
+from motion_lib.training.settings import TrainingSettings
+from tests.tiny import SCHEDULE, randn, random_embedding
+
+F64, FRAMES, SIZE = torch.float64, 3, (5, 6)
+VP = NoiseSchedule.from_config(SCHEDULE)
+MODELS: dict[tuple, Tiny] = {}
+
+
+def tiny(kind: str, dtype: torch.dtype = torch.float32, process: Process = VP) -> Tiny:
+    key = (kind, dtype, process.prediction)
+    if key not in MODELS:
+        MODELS[key] = family_of(kind).tiny(dtype, process)
+    return MODELS[key]
+
+
+def call(model: Tiny, *patches: MotionPatch, videos: int = 1, dtype: torch.dtype = torch.float32) -> Tensor:
+    x = randn(videos, 4, FRAMES, *SIZE, dtype=dtype)
+    ready = [patch.prepare(FRAMES, SIZE, "cpu", dtype) for patch in patches]
+    return model.denoiser(x, torch.full((videos,), 500), model.conditioning(videos, 7), ready)
+
+
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_frozen_and_described_truly(kind: str) -> None:
+    """Names, widths and grids of its layers are true of its features."""
+    model = tiny(kind)
+    plain = call(model)
+    assert plain.shape == (1, 4, FRAMES, *SIZE) and not plain.requires_grad
+    backbone = model.denoiser.backbone
+    assert backbone.family == family_of(kind).name and len({layer.name for layer in backbone.layers}) > 3
+    for layer in backbone.layers:
+        motion = random_embedding(backbone, layer.name, FRAMES, SIZE)
+        for tensor in motion.tensors.values():
+            tensor.requires_grad_()
+        moved = call(model, MotionPatch(motion))
+        moved.square().sum().backward()
+        assert moved.shape == plain.shape and not torch.equal(moved, plain), layer
+        assert all(tensor.grad is not None and tensor.grad.abs().max() > 0 for tensor in motion.tensors.values()), layer
+    unet: Any = model.denoiser
+    assert all(weight.grad is None and not weight.requires_grad for weight in unet.unet.parameters())
+
+
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_nothing_changes_nothing(kind: str) -> None:
+    model = tiny(kind)
+    plain, motion = call(model), random_embedding(model.denoiser.backbone)
+    zeros = MotionEmbedding.zeros(model.denoiser.backbone, "all", FRAMES, SIZE)
+    assert torch.equal(call(model, MotionPatch(zeros)), plain)
+    assert torch.equal(call(model, MotionPatch(motion, strength_qk=0, strength_v=0)), plain)
+    assert not torch.allclose(call(model, MotionPatch(motion)), plain, atol=1e-3)
+    assert torch.equal(call(model), plain)
+
+
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_motions_compose_and_act_on_each_video_alike(kind: str) -> None:
+    model = tiny(kind, F64)
+    a, b = (random_embedding(model.denoiser.backbone, seed=seed, dtype=F64) for seed in (1, 2))
+    both = a.with_tensors({key: tensor + b.tensors[key] for key, tensor in a.tensors.items()})
+    once = call(model, MotionPatch(both, debias="vanilla"), dtype=F64)
+    torch.testing.assert_close(
+        call(model, MotionPatch(a, debias="vanilla"), MotionPatch(b, debias="vanilla"), dtype=F64), once
+    )
+    x = randn(2, 4, FRAMES, *SIZE, dtype=F64)
+    words, at = model.conditioning(2, 7), torch.tensor([500, 500])
+    ready = [MotionPatch(a).prepare(FRAMES, SIZE, "cpu", F64)]
+    together = model.denoiser(x, at, words, ready)
+    for i in range(2):
+        alone = model.denoiser(x[i : i + 1], at[:1], words[i : i + 1], ready)
+        torch.testing.assert_close(together[i : i + 1], alone)
+
+
+def attentions(model: Tiny) -> dict[tuple[str, str], Any]:
+    """The attention of every layer that motions act on, by layer and name."""
+    unet: Any = model.denoiser
+    names = [(layer.name, attention) for layer in model.denoiser.backbone.layers for attention in ("attn1", "attn2")]
+    return {name: unet.unet.get_submodule(f"{name[0]}.transformer_blocks.0.{name[1]}") for name in names}
+
+
+def by_the_formula(attn: Any, x: Tensor, m_qk: Tensor, m_v: Tensor) -> Tensor:
+    """softmax(Wq(F + m_qk)·Wk(F + m_qk)ᵀ / √d) · Wv(F + m_v) of `[n, f, c]`, with m alike."""
+    q, k, v = ((x + m) @ to.weight.T for m, to in ((m_qk, attn.to_q), (m_qk, attn.to_k), (m_v, attn.to_v)))
+    heads = []
+    for q_, k_, v_ in zip(*(t.chunk(attn.heads, dim=-1) for t in (q, k, v)), strict=True):
+        scores = (q_ @ k_.transpose(1, 2) / math.sqrt(q_.shape[-1])).exp()
+        heads.append(scores / scores.sum(dim=-1, keepdim=True) @ v_)
+    return torch.cat(heads, dim=-1) @ attn.to_out[0].weight.T + attn.to_out[0].bias
+
+
+@pytest.mark.parametrize("kind", FAMILIES)
+@pytest.mark.parametrize("debias", ["vanilla", "difference"])
+@pytest.mark.parametrize("strengths", [(1.0, 1.0), (0.5, -2.0), (1.0, 0.0)])
+def test_patched_attention_is_the_formula(kind: str, debias: str, strengths: tuple[float, float]) -> None:
+    """At every layer, of what the layer itself was given in a whole pass of the model."""
+    model = tiny(kind, F64)
+    motion = random_embedding(model.denoiser.backbone, dtype=F64)
+    seen: dict[tuple[str, str], tuple[Tensor, Tensor]] = {}
+    hooks = [
+        module.register_forward_hook(
+            lambda _, given, named, out, name=name: seen.__setitem__(
+                name, (given[0] if given else named["hidden_states"], out)
+            ),
+            with_kwargs=True,
+        )
+        for name, module in attentions(model).items()
+    ]
+    call(model, MotionPatch(motion, *strengths, debias=debias), videos=2, dtype=F64)
+    for hook in hooks:
+        hook.remove()
+    tested = 0
+    for (layer, attention), module in attentions(model).items():
+        if layer not in motion.layers:
+            continue
+        x, out = seen[layer, attention]
+        m_qk = strengths[0] * motion.tensors[f"{layer}.qk"]
+        m_v = strengths[1] * DEBIAS[debias](motion.tensors[f"{layer}.{attention}.v"]).repeat(2, 1, 1)
+        torch.testing.assert_close(out, by_the_formula(module, x, m_qk, m_v), rtol=1e-10, atol=1e-10)
+        tested += 1
+    assert tested == 2 * len(motion.layers) > 4
+
+
+@pytest.mark.parametrize("process", [VP, FlowMatching()], ids=["epsilon", "flow"])
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_trained_saved_loaded_and_applied_at_another_size(kind: str, process: Process, tmp_path: Path) -> None:
+    model = tiny(kind, process=process)
+    backbone: Backbone = model.denoiser.backbone
+    empty = MotionEmbedding.zeros(backbone, "all", FRAMES, SIZE)
+    state = TrainingState.start(empty, TrainingSettings(steps=3, learning_rate=0.05), "cpu")
+    assert len(list(train(model.denoiser, randn(1, 4, FRAMES, *SIZE), model.conditioning(1, 7), state))) == 3
+    assert all(tensor.abs().max() > 0 for tensor in state.learned.tensors.values())
+    save_embedding(tmp_path / "m.safetensors", state.learned, torch.float32)
+    loaded = load_embedding(tmp_path / "m.safetensors")
+    assert loaded.backbone == backbone
+    assert all(torch.equal(loaded.tensors[key], tensor) for key, tensor in state.learned.tensors.items())
+    noise, words = randn(1, 4, 5, 6, 8, seed=3), model.conditioning(1, 7)
+    free = sample(model.denoiser, noise, words, steps=2)
+    moved = sample(model.denoiser, noise, words, steps=2, patches=[MotionPatch(loaded)])
+    assert moved.shape == noise.shape and moved.isfinite().all() and not torch.equal(moved, free)
+
+
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_a_motion_of_another_family_is_refused(kind: str) -> None:
+    others = [other for other in FAMILIES if family_of(other).name != family_of(kind).name]
+    for other in others:
+        motion = random_embedding(tiny(other).denoiser.backbone)
+        with pytest.raises(MotionError, match=f"trained for {family_of(other).name} .* does not fit"):
+            sample(
+                tiny(kind).denoiser,
+                randn(1, 4, FRAMES, *SIZE),
+                tiny(kind).conditioning(1, 7),
+                steps=1,
+                patches=[MotionPatch(motion)],
+            )
+
+
+def test_more_frames_than_animatediff_has_positions_for() -> None:
+    model = tiny("UNetMotionModel")
+    with pytest.raises(MotionError, match="up to 8 frames, not of 9"):
+        model.denoiser(randn(1, 4, 9, *SIZE), torch.tensor([500]), model.conditioning(1, 7))
