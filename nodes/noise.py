@@ -14,7 +14,7 @@ from torch import Tensor
 from ..motion_lib.diffusion.inversion import REFINEMENTS, invert
 from ..motion_lib.diffusion.noise import START_NOISES, mix, statistics
 from ..motion_lib.errors import MotionError
-from ..motion_lib.files.embedding_file import embedding_file as files
+from ..motion_lib.files import embedding_file as files
 from .host.denoiser import ModelDenoiser, text_embedding, video_latents
 from .host.fingerprint import fingerprint, model_state
 from .host.folders import INVERTED, result_path

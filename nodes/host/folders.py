@@ -15,7 +15,7 @@ from ...motion_lib.errors import MotionError, shown
 
 EMBEDDINGS = "motion_embeddings"  # the name of the folder in ComfyUI's models, and its key in extra_model_paths.yaml
 EMBEDDING_SUFFIX = ".safetensors"
-SAMPLES = Path(motion_lib.__file__).parent / "samples"  # clips and embeddings that come with the pack
+SAMPLES = Path(motion_lib.__file__).parent / "bundled" / "samples"  # clips and embeddings that come with the pack
 TRAINED, INVERTED = "trained", "inverted"  # sub-folders of results, by a hash of what they were made from
 
 
