@@ -16,7 +16,7 @@ from ...motion_lib.backbones.accelerate.training_modes import faster
 from ...motion_lib.backbones.folder import Part
 from ...motion_lib.backbones.loading import diffusers_model
 from ...motion_lib.backbones.unet3d.denoiser import backbone_of, install_processors
-from ...motion_lib.backbones.unet3d.denoiser.frozen_pass import PARTS, FrozenPass
+from ...motion_lib.backbones.unet3d.frozen_pass import PARTS, FrozenPass
 from .patch import Call, patches_for
 
 RECOMPUTED = ("resnets", "temp_convs", "attentions", "temp_attentions")  # of a block
