@@ -53,10 +53,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_case_arguments(parser)
     add_run_arguments(parser)
     parser.add_argument(
-        "--switches", nargs="+", choices=list(SWITCHES), default=list(SWITCHES), help="what to change (default: all)"
+        "--switches", nargs="+", choices=list(SWITCHES), default=list(SWITCHES), help="What to change (default: all)."
     )
     parser.add_argument(
-        "--set", nargs="+", default=[], metavar="NAME=VALUE", help="begin from these settings instead of the preset's"
+        "--set", nargs="+", default=[], metavar="NAME=VALUE", help="Settings to begin from instead of the preset's."
     )
 
 

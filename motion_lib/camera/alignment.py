@@ -28,17 +28,21 @@ FARTHEST = 1e-4  # of the middle frame's weight have the first and last, while i
 
 @dataclass(frozen=True)
 class CameraAlignment:
-    """strength: how far frames are moved to their common world, 0 not at all and 1 all the way. start, end: the part of
-    sampling in which it acts, 0 at pure noise and 1 at the clean end; the more is left to the model at the end, the
-    freer an object is to move on its own. apart: `[f, h, w]` from 0 to 1, what does not belong to the background and is
-    left alone. emphasis: times the usual guidance, while it is early."""
+    """A camera's path, and how strictly a video is held to it."""
 
     path: CameraPath
     strength: float = 1.0
+    """How strictly the frames are held to the camera's path: 1 is all the way, 0 is not at all, bit for bit."""
     start: float = 0.0
+    """The point of sampling at which the camera's path begins to act: 0 is pure noise. Motion is decided early."""
     end: float = 1.0
+    """The point of sampling at which the camera's path stops acting: 1 is the finished video. A lower value leaves
+    objects freer to move on their own."""
     apart: Tensor | None = None
+    """`[f, h, w]` from 0 to 1: what does not belong to the background and is left alone."""
     emphasis: float = 1.75
+    """The factor on the guidance (cfg) in the first part of sampling. There, a model that expects a still camera would
+    rather change the background than move it; 1 leaves the guidance as it is."""
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.strength) and 0 <= self.strength <= 1):

@@ -17,6 +17,7 @@ from torch import Tensor
 from ..errors import MotionError
 
 LEAST_FITTED = 1 / 3  # of the steps of a clip, in which the camera must have been seen
+AMOUNT_HELP = "How far the camera goes: 1 as in the clip, 2 twice as far, 0 stands still, -1 the other way."  # `scaled`
 MOST = 20.0  # half frames, and e-folds of zoom: more is no camera's motion
 
 

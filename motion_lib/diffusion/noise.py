@@ -76,6 +76,15 @@ START_NOISES: dict[str, StartNoise] = {
     "blend_high_frequency_aligned": blend_high_frequency_aligned,
 }
 
+# What the arguments of `mix` mean, for command line and nodes.
+NOISE_HELP = (
+    "How the clip's noise and fresh noise are put together. blend mixes both everywhere; inversion takes the clip's "
+    "noise alone. low_frequency, fft and fft_gaussian take coarse structure from the clip and fine structure from "
+    "fresh noise; blend_high_frequency blends the fine structure of both. Methods ending in _aligned resize as the "
+    "authors of Motion Inversion do, to reproduce their results."
+)
+RENORMALISE_HELP = "Brings the mixed noise to mean 0 and standard deviation 1, as a model expects it."
+
 
 def mix(
     inverted: Tensor, fresh: Tensor, weight: float = 0.5, noise: str = "blend", renormalise: bool = False
