@@ -79,14 +79,13 @@ class ApplyMotionEmbeddingAdvanced(io.ComfyNode):
                 io.Float.Input(
                     "strength_v",
                     **STRENGTH,
-                    tooltip=f"{HELP['strength_v']} At 0 no look can come along, and the motion is weaker.",
+                    tooltip=HELP["strength_v"],
                 ),
                 io.Combo.Input(
                     "debias",
                     options=list(DEBIAS),
                     default=USUAL.debias,
-                    tooltip=f"{HELP['debias']} All presets apply their embeddings vanilla; object and hybrid are "
-                    "already debiased while they are learned.",
+                    tooltip=HELP["debias"],
                 ),
                 io.Float.Input(
                     "start_percent",

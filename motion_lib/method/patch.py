@@ -63,11 +63,11 @@ class MotionPatch:
 
     embedding: MotionEmbedding
     strength_qk: float = 1.0
-    """How strongly the query-key embedding acts: 1 is as trained, 0 leaves it out. It says when things move and holds
-    no appearance."""
+    """How strongly the query-key embedding acts, which says when things move and holds no appearance: 1 is as trained,
+    0 leaves it out."""
     strength_v: float = 1.0
-    """How strongly the value embedding acts (γ): 1 is as trained, 0 leaves it out. It says where things move; lower its
-    strength when the reference's look shows."""
+    """How strongly the value embedding acts (γ), which says where things move: 1 is as trained, 0 leaves it out. Lower
+    it when the reference's look shows."""
     debias: str = "vanilla"
     """What is taken out of the value embedding so that less appearance leaks. vanilla takes out nothing, normalize the
     mean over the frames, and difference everything that does not change from frame to frame; difference3 and
@@ -78,11 +78,11 @@ class MotionPatch:
     """The point of sampling at which the motion stops acting: 1 is the finished video. The later steps are left to the
     prompt alone."""
     curve: Curve = ()
-    """Factors on both strengths over sampling, as position:factor pairs with positions from 0 (pure noise) to 1. For
-    example, 0:1,0.5:0.2 fades the motion out."""
+    """Factors on both strengths over sampling, as position:factor pairs with positions from 0 (pure noise) to 1;
+    0:1,0.5:0.2 fades the motion out."""
     frame_curve: Curve = ()
-    """Factors on both strengths over the frames of the video, as position:factor pairs with positions from 0 to 1. For
-    example, 0:0,0.5:1 lets the motion set in."""
+    """Factors on both strengths over the frames of the video, as position:factor pairs with positions from 0 to 1;
+    0:0,0.5:1 lets the motion set in."""
 
     def __post_init__(self) -> None:
         if self.debias not in DEBIAS:

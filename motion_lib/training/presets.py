@@ -40,8 +40,8 @@ class Preset:
     start: float = 0.0
     end: float = 1.0
     noise_weight: float = 0.5
-    """The share of the clip's noise in the start noise: 0 is fresh noise, 1 is the clip's noise alone. A higher share
-    keeps more of the motion, but also of the clip's layout, and makes different seeds more alike."""
+    """The share of the clip's noise in the start noise, from 0 (fresh noise) to 1. A higher share keeps more of the
+    motion, but also more of the clip's layout, and makes different seeds more alike."""
     camera_end: float = 0.0
     """The point of sampling until which the video is held to the camera's path: 1 is the finished video, and a lower
     value leaves objects freer to move on their own. 0 leaves the camera to the model."""

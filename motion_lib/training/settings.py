@@ -37,8 +37,8 @@ class TrainingSettings:
     final_rate: float = 1.0
     """The last learning rate as a share of the first; lr_schedule leads from one to the other."""
     loss: str = "mse"
-    """What training minimises. mse is the plain objective. debiased gives less weight to what all frames share, which
-    is appearance. hybrid is debiased with a spatial LoRA that takes on the look and is thrown away. velocity compares
+    """What training minimises: mse is the plain objective; debiased gives less weight to what all frames share, which
+    is appearance; hybrid is debiased with a spatial LoRA that takes on the look and is thrown away; velocity compares
     the directions of change from frame to frame."""
     timesteps: tuple[int, int] = (0, 999)
     """The lowest and the highest noise level to learn at; 999 is pure noise. Motion is decided at the high ones."""
@@ -65,7 +65,7 @@ class TrainingSettings:
     keeps only what changes from frame to frame."""
     motion_mask: float = 0.0
     """Keeps the value embedding to where the clip moves: what moves by at least this share of the largest movement
-    counts in full. 0 keeps the embedding everywhere."""
+    counts in full; 0 keeps the embedding everywhere."""
 
     def __post_init__(self) -> None:
         if self.steps < 1:
