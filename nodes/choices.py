@@ -94,7 +94,7 @@ def option_inputs() -> list[io.Input]:
         "reuse",
         optional=True,
         default=True,
-        tooltip="Reuses the result on disk if it was trained from the same inputs; off always trains anew.",
+        tooltip="Reuses the result on disk if it was trained from the same inputs; off always trains again.",
     )
     return [rate, *lists, sites, mask, bias, memory, reuse]
 

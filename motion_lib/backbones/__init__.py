@@ -78,7 +78,7 @@ def open_model(folder: Path) -> ModelFolder:
         family = unet.config.get("_class_name")
         if family not in tuple(BACKBONES):
             raise MotionError(
-                f"{folder / 'unet' / 'config.json'} describes a {shown(family, 80)}, but supported are: "
+                f"{folder / 'unet' / 'config.json'} describes a {shown(family, 80)}, but only these are supported: "
                 f"{', '.join(BACKBONES)}."
             )
         scheduler = read_config(folder / SCHEDULER)

@@ -2,9 +2,9 @@
 
 Every row is the preset with one setting changed, on the same clips, prompts and seeds as `benchmark motion` and judged
 the same way: components, debias while learning and in use, integration, spatial axes, sites, losses, timesteps, start
-noises, and the part of sampling in which the motion acts. Writes tables (Markdown, CSV), every score (JSON) and a sheet
-per motion. A run that was stopped carries on by the same command.
-Needs OpenCV: pip install "motion-inversion[metrics]".
+noises, and the part of sampling in which the motion acts. Tables (Markdown, CSV), every score (JSON) and a sheet per
+motion are written, and the same command continues a run that was stopped.
+This needs OpenCV: pip install "motion-inversion[metrics]".
 
 examples:
   motion-inversion benchmark ablations --workers 8 --out ablations

@@ -1,9 +1,9 @@
 """What edited motions do to videos, measured on clips whose true motion is known.
 
-Learns the motions of objects and of a camera, edits them (mirror, reverse, retime, loop, strength, curves, camera of
-one with object of another, other lengths and sizes), gives them to other objects and compares the paths these take with
-the true path, edited in the same way. Options of training and motion change the preset of the objects. Writes edits.md,
-edits.json and edits.png to the folder --out.
+This learns the motions of objects and of a camera, edits them (mirror, reverse, retime, loop, strength, curves, camera
+of one with object of another, other lengths and sizes), gives them to other objects, and compares the paths that these
+take with the true path, edited in the same way. Options of training and motion change the preset of the objects. The
+results are edits.md, edits.json and edits.png in the folder --out.
 
 example:
   motion-inversion benchmark edits --device cuda --out edits"""

@@ -1,9 +1,9 @@
 """How long to learn, how strong and how much inverted noise: a sheet to choose by.
 
-Learns a motion for each number of steps, and makes the same video at every strength γ of the value embedding and every
-share of inverted noise. Writes grid_<motion>.png (lines: steps and γ; across: noise), table.md, table.csv and
+This learns a motion for each number of steps, and makes the same video at every strength γ of the value embedding and
+every share of inverted noise. It writes grid_<motion>.png (lines: steps and γ; across: noise), table.md, table.csv and
 report.json.
-Needs OpenCV: pip install "motion-inversion[metrics]".
+This needs OpenCV: pip install "motion-inversion[metrics]".
 
 examples:
   motion-inversion benchmark grid --motions figure_eight

@@ -170,7 +170,7 @@ def _cases(options: argparse.Namespace, defaults: SamplingDefaults) -> list[Case
     if options.clip:
         if len(options.clip) != len(options.clip_prompt) or not options.prompt:
             raise MotionError(
-                "Give as many --clip-prompt as --clip, one for what each clip shows, and at least one --prompt."
+                "Give one --clip-prompt for each --clip, which says what it shows, and at least one --prompt."
             )
         from ..video import ClipOptions, read_clip
 

@@ -5,7 +5,7 @@ world: each is replaced by the mean of all frames as they look from its own plac
 the model; where it is seen from is not.
 
 Early in sampling frames do not agree yet, because the model expects another video than it is made to draw, and a mean
-of all would be smeared along the camera's way until stripes are all that is left. There frames count the less, the
+of all would be smeared along the camera's way until stripes are all that is left. There, frames count less the
 further they are from the middle of the video, and the prompt is given more weight.
 """
 
@@ -23,7 +23,7 @@ from ..errors import MotionError
 from .path import CameraPath, pixel_centres
 
 EARLY = 0.4  # of sampling
-FARTHEST = 1e-4  # of the middle frame's weight have the first and last, while it is early; the logarithm falls evenly
+FARTHEST = 1e-4  # early: the weight of the first and last frame against the middle one's; its logarithm falls evenly
 
 
 @dataclass(frozen=True)
@@ -131,8 +131,8 @@ def apart_from_camera(latents: Tensor, path: CameraPath, threshold: float = 0.5)
 
 
 def likeliest_path(latents: Tensor, paths: Sequence[CameraPath]) -> CameraPath:
-    """By which of these paths the camera of a clip moved: that under which its latents `[1, c, f, h, w]` agree best at
-    most places, which are background."""
+    """The path by which the camera of a clip most likely moved: the one under which its latents `[1, c, f, h, w]` agree
+    best at most places, which are background."""
     return min(paths, key=lambda path: float(_away(latents.float(), path).median()))
 
 

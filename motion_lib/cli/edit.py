@@ -174,8 +174,8 @@ def apply(embeddings: Sequence[MotionEmbedding], name: str, value: Any) -> list[
     ways = [(patch.debias, patch.strength_qk, patch.strength_v) for patch in map(usual_patch, embeddings)]
     if name != "combine" and ways[0] != ways[1]:
         say(
-            "The two files are applied in different ways (debias, strengths), and the result as the first advises: "
-            "--bake advised before joining keeps what each one does."
+            "The two files are applied in different ways (debias, strengths), and the result is applied as the "
+            "first one advises: --bake advised before joining keeps what each one does."
         )
     return [operation.act(*embeddings, value)]
 

@@ -76,8 +76,8 @@ def compare(
 
     if len(reference) != len(generated):
         raise MotionError(
-            f"The reference has {len(reference)} frames and the generated video {len(generated)}: "
-            f"compare equal numbers."
+            f"The reference has {len(reference)} frames and the generated video has "
+            f"{len(generated)}: compare equal numbers."
         )
     tracks = [track(clip, tracker) for clip in (reference, generated)]
     fidelity = fidelity_of_tracks(*tracks)

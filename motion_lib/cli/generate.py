@@ -155,15 +155,15 @@ def _camera(
         if embedding is not None and options.reference:
             own = path_or_still(options, options.reference, model, path)
         elif embedding is not None:
-            say("Give the embedding's clip with --reference too, so that the camera leaves alone what moves there.")
+            say("Give the embedding's clip with --reference too, so that the camera leaves alone what moves in it.")
         return alignment_of(options, embedding, path, latents, own)
     if embedding is None or not advice(embedding)[0]:
         return None
     if not options.reference:
-        say("This embedding goes with the camera of its clip: give its clip with --reference to have both.")
+        say("This embedding was made to go with its clip's camera: give the clip with --reference to have both.")
         return None
     if moved := sorted({step["edit"] for step in embedding.details.get("made_from", ())} & FOLLOWED.keys()):
-        say(f"The embedding was edited ({', '.join(moved)}), which its reference's camera was not: it is left out.")
+        say(f"The embedding was edited ({', '.join(moved)}), but not its reference's camera: the camera is left out.")
         return None
     return alignment_of(options, embedding, path_in(options, options.reference, model), latents)
 

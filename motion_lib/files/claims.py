@@ -26,7 +26,7 @@ ATTEMPTS = 5  # at a claim that is given up or taken over meanwhile
 
 
 class Claimed(MotionError):
-    """Another process is at it. holder: which, in words."""
+    """Another process is learning into the file. holder: which process, in words."""
 
     def __init__(self, path: Path, claim: Path, holder: str):
         super().__init__(
@@ -37,7 +37,7 @@ class Claimed(MotionError):
 
 
 def claim_of(path: Path) -> Path:
-    """Where the claim to a file lies."""
+    """The path of the claim to a file."""
     return path.with_name(f"{path.name}.claim")
 
 

@@ -29,12 +29,12 @@ def vanilla(m: Tensor) -> Tensor:
 
 
 def normalize(m: Tensor) -> Tensor:
-    """Without its mean over frames."""
+    """The value embedding without its mean over frames."""
     return m - m.mean(dim=1, keepdim=True)
 
 
 def difference(m: Tensor) -> Tensor:
-    """m̃[1] = m[1], m̃[j] = m[j] − m[j−1]: what does not change over time, such as appearance, goes (eq. 5)."""
+    """m̃[1] = m[1], m̃[j] = m[j] − m[j−1]: what does not change over time, such as appearance, is removed (eq. 5)."""
     return torch.cat([m[:, :1], m.diff(dim=1)], dim=1)
 
 

@@ -1,4 +1,4 @@
-"""Which frames of a clip are used, and at which size. The words are those VideoHelperSuite taught its users."""
+"""Which frames of a clip are used, and at which size. The words are those that VideoHelperSuite taught its users."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HIGHEST = 1_000_000  # of every whole number below: what is skipped is decoded t
 
 @dataclass(frozen=True)
 class ClipOptions:
-    """What to take from a clip: `force_rate` acts first, then skip, every nth, and the cap.
+    """What to take from a clip: `force_rate` acts first, then skipping, every nth frame, and the cap.
 
     Raises:
         MotionError: a value is out of range; the sentence names the field.
