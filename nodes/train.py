@@ -49,7 +49,12 @@ class TrainMotionEmbedding(io.ComfyNode):
                     "positive", tooltip="A plain description of the reference clip, from CLIP Text Encode."
                 ),
                 io.Latent.Input("latent", tooltip="The frames of the reference clip, from VAE Encode."),
-                io.Combo.Input("preset", options=list(PRESETS), default=next(iter(PRESETS)), tooltip=f"{about}."),
+                io.Combo.Input(
+                    "preset",
+                    options=list(PRESETS),
+                    default=next(iter(PRESETS)),
+                    tooltip=f"The kind of motion. {about}.",
+                ),
                 io.Int.Input(
                     "steps",
                     default=0,

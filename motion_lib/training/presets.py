@@ -91,7 +91,7 @@ PRESETS: dict[str, Preset] = {
         noise_weight=0.1,  # more of it makes videos of different seeds alike
     ),
     "camera": Preset(
-        about="how the camera moves: pan, tilt, zoom (which can be had without learning)",
+        about="how the camera moves: pan, tilt, zoom (which also works without learning)",
         settings=replace(_QUICK, loss="debiased"),
         # The camera's path does most, early in sampling the embedding helps a little; more of it costs words.
         debias="vanilla",
