@@ -1,8 +1,8 @@
-"""Who learns into a file: one process at a time, on however many machines that share a folder.
+"""Who learns into a file: one process at a time, on all machines that share a folder.
 
 A claim is a file beside the result, made so that only one process can make it, on network file systems too. Its owner
-touches it while it works. The claim of a process that is gone is taken over: on the same machine one can see that, of
-other machines it is known by a claim that nobody has touched for a while.
+touches it while it works. The claim of a process that is gone is taken over: on the same machine one can see that the
+process is gone, and on other machines one can see that nobody has touched the claim for a while.
 """
 
 from __future__ import annotations
