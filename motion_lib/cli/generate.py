@@ -160,7 +160,7 @@ def _camera(
     if embedding is None or not advice(embedding)[0]:
         return None
     if not options.reference:
-        say("This embedding was made to go with its clip's camera: give the clip with --reference to have both.")
+        say("This embedding was made to go with the camera of its clip: give its clip with --reference to have both.")
         return None
     if moved := sorted({step["edit"] for step in embedding.details.get("made_from", ())} & FOLLOWED.keys()):
         say(f"The embedding was edited ({', '.join(moved)}), but not its reference's camera: the camera is left out.")
