@@ -5,9 +5,9 @@ Anything a user can cause (a wrong file, a wrong option, a mismatch between a mo
 line prints that sentence and exits with code 2; a node shows it in the graph. Everything else is a bug and keeps its
 traceback.
 
-What strangers wrote reaches such sentences, terminals and logs: titles, names and keys of a file from anywhere. There a
-line break, a control character or a reversed direction of writing would act instead of being read, so that all of it
-goes through `shown`.
+Such sentences, terminals and logs also show what strangers wrote: titles, names and keys of a file from anywhere. There
+a line break, a control character or a reversed direction of writing would act instead of being read, so all of it goes
+through `shown`.
 """
 
 from __future__ import annotations

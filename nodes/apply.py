@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from ..motion_lib.help import help_of
 from ..motion_lib.method.curves import parse_curve
 from ..motion_lib.method.embedding import MotionEmbedding
 from ..motion_lib.method.patch import DEBIAS, MotionPatch
@@ -13,10 +14,11 @@ from .host.denoiser import backbone_of
 from .host.patch import AppliedPatch, with_patch
 from .schema import MotionEmbeddingType, advanced, in_order, schema
 
+HELP = help_of(MotionPatch)
 USUAL = PRESETS["object"]  # whose way of applying the advanced node begins with
 STRENGTH = {"default": 1.0, "min": -4.0, "max": 4.0, "step": 0.05}
-MODEL_TIP = "A MODEL from Load Motion Video Model, with or without LoRA or other motion embeddings."
-EMBEDDING_TIP = "From Train Motion Embedding or Load Motion Embedding."
+MODEL_TIP = "A MODEL from Load Motion Video Model, with or without LoRAs and other motion embeddings."
+EMBEDDING_TIP = "The motion, from Train Motion Embedding or Load Motion Embedding."
 
 
 def patched(model, patch: MotionPatch):
@@ -38,7 +40,7 @@ class ApplyMotionEmbedding(io.ComfyNode):
             "Apply",
             display_name="Apply Motion Embedding",
             description="Videos sampled with the resulting MODEL move like the clip that the embedding was trained on. "
-            "How the embedding acts follows what its file says: the preset it was trained with.",
+            "Its file says how the embedding is applied, by the preset that it was trained with.",
             search_aliases=["motion transfer", "motion inversion", "motion lora"],
             inputs=[
                 io.Model.Input("model", tooltip=MODEL_TIP),
@@ -46,10 +48,10 @@ class ApplyMotionEmbedding(io.ComfyNode):
                 io.Float.Input(
                     "strength",
                     **STRENGTH,
-                    tooltip="How strongly the motion acts: 1 as trained, 0 not at all, bit for bit.",
+                    tooltip="How strongly the motion acts: 1 is as trained, 0 is not at all, bit for bit.",
                 ),
             ],
-            outputs=[io.Model.Output(tooltip="For KSampler or CFGGuider.")],
+            outputs=[io.Model.Output(tooltip="The MODEL with the motion, for KSampler or CFGGuider.")],
         )
 
     @classmethod
@@ -63,7 +65,8 @@ class ApplyMotionEmbeddingAdvanced(io.ComfyNode):
         return schema(
             "ApplyAdvanced",
             display_name="Apply Motion Embedding (Advanced)",
-            description="The same with every strength, the debiasing, the part of sampling and the layers to choose.",
+            description="The same as Apply Motion Embedding, but you choose each strength, the debiasing, the part of "
+            "sampling and the layers.",
             search_aliases=["motion transfer", "motion inversion", "motion strength", "debias"],
             inputs=[
                 io.Model.Input("model", tooltip=MODEL_TIP),
@@ -71,22 +74,18 @@ class ApplyMotionEmbeddingAdvanced(io.ComfyNode):
                 io.Float.Input(
                     "strength_qk",
                     **STRENGTH,
-                    tooltip="Of the query-key embedding, which holds no appearance: when things move. 1 as trained.",
+                    tooltip=HELP["strength_qk"],
                 ),
                 io.Float.Input(
                     "strength_v",
                     **STRENGTH,
-                    tooltip="Of the value embedding: where things move. Lower it when the reference's look shows. "
-                    "0 leaves it out: no look can come along, and the motion is weaker.",
+                    tooltip=HELP["strength_v"],
                 ),
                 io.Combo.Input(
                     "debias",
                     options=list(DEBIAS),
                     default=USUAL.debias,
-                    tooltip="What is taken out of the value embedding against leaking appearance. vanilla: nothing, as "
-                    "the preset camera does; normalize: its mean over frames; difference: all that does not change "
-                    "from frame to frame, as hybrid does (difference3 and difference5: against the mean of the 2 and 4 "
-                    "frames before). object is learned debiased and applied vanilla.",
+                    tooltip=HELP["debias"],
                 ),
                 io.Float.Input(
                     "start_percent",
@@ -94,7 +93,7 @@ class ApplyMotionEmbeddingAdvanced(io.ComfyNode):
                     min=0.0,
                     max=1.0,
                     step=0.01,
-                    tooltip="Where in sampling the motion begins to act: 0 is pure noise. Motion is decided early.",
+                    tooltip=HELP["start"],
                 ),
                 io.Float.Input(
                     "end_percent",
@@ -102,30 +101,29 @@ class ApplyMotionEmbeddingAdvanced(io.ComfyNode):
                     min=0.0,
                     max=1.0,
                     step=0.01,
-                    tooltip="Where it stops; the later steps are left to the prompt alone. The preset camera uses 1.",
+                    tooltip=f"{HELP['end']} All presets use {USUAL.end:g}.",
                 ),
                 advanced(
                     io.String,
                     "sites",
                     default="",
-                    tooltip="Layers that act, of those that were trained: empty for all, coarse, coarse_up, deep, or "
-                    "a comma-separated list of names and patterns such as up_blocks.1.*",
+                    tooltip="Which of the trained layers act. Leave it empty for all, or write coarse, coarse_up, deep "
+                    "or a comma-separated list of names and patterns, such as up_blocks.1.* for one block.",
                 ),
                 advanced(
                     io.String,
                     "strength_curve",
                     default="",
-                    tooltip="Factors on both strengths over sampling, as position:factor pairs from 0 to 1: "
-                    "0:1, 0.5:0.2 fades the motion out. Empty for none.",
+                    tooltip=f"{HELP['curve']} Leave it empty for none.",
                 ),
                 advanced(
                     io.String,
                     "frame_curve",
                     default="",
-                    tooltip="The same over the frames of the video: 0:0, 0.5:1 lets the motion set in.",
+                    tooltip=f"{HELP['frame_curve']} Leave it empty for none.",
                 ),
             ],
-            outputs=[io.Model.Output(tooltip="For KSampler or CFGGuider.")],
+            outputs=[io.Model.Output(tooltip="The MODEL with the motion, for KSampler or CFGGuider.")],
         )
 
     @classmethod

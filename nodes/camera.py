@@ -1,4 +1,4 @@
-"""The camera of a reference clip, given to other videos without training."""
+"""The camera motion of a reference clip, given to other videos without training."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from torch import Tensor
 from ..motion_lib.camera.alignment import EARLY, CameraAlignment, apart_from_camera, likeliest_path
 from ..motion_lib.camera.measure import follow_camera
 from ..motion_lib.camera.noise_warping import warped_noise
-from ..motion_lib.camera.path import CameraPath
+from ..motion_lib.camera.path import AMOUNT_HELP, CameraPath
 from ..motion_lib.diffusion.noise import statistics
 from ..motion_lib.errors import MotionError
+from ..motion_lib.help import help_of
 from ..motion_lib.training.presets import PRESETS
 from .host.images import frames_of
 from .host.shown import NODE_ID, say
@@ -25,7 +26,8 @@ from .noise import noise_outputs, noisy_latent
 from .schema import advanced, in_order, schema
 
 CameraMotionType = io.Custom("CAMERA_MOTION")
-CAMERA_TIP = "From Camera Motion from Video."
+CAMERA_TIP = "The camera's path, from Camera Motion from Video."
+HELP = help_of(CameraAlignment)
 AMOUNT = {"default": 1.0, "min": -2.0, "max": 2.0, "step": 0.05}
 OBJECTS = PRESETS["hybrid"].objects
 END = 0.9  # the last steps are left to the model, which finishes every frame there
@@ -39,19 +41,19 @@ class CameraMotion(io.ComfyNode):
             "CameraMotion",
             display_name="Camera Motion from Video",
             description="Follows the camera of a clip by its background: pan, tilt, zoom and roll. Nothing is learned. "
-            "Needs OpenCV (pip install opencv-python-headless).",
+            "This needs OpenCV (pip install opencv-python-headless).",
             search_aliases=["camera path", "camera tracking", "camera control", "pan", "zoom", "motion transfer"],
             hidden=[NODE_ID],
             inputs=[
                 io.Image.Input(
                     "images",
-                    tooltip="Frames of the reference clip, whose background needs some detail. Their number and size "
-                    "need not be those of the new video.",
+                    tooltip="Frames of the reference clip; its background needs some detail. The new video may have "
+                    "another number of frames and another size.",
                 )
             ],
             outputs=[
                 CameraMotionType.Output(
-                    display_name="camera_motion", tooltip="For Apply Camera Motion and Camera Noise."
+                    display_name="camera_motion", tooltip="The camera's path, for Apply Camera Motion and Camera Noise."
                 ),
                 io.String.Output(display_name="report", tooltip="What the camera does, in words."),
             ],
@@ -71,19 +73,18 @@ class ApplyCameraMotion(io.ComfyNode):
             "ApplyCameraMotion",
             display_name="Apply Camera Motion",
             description="Videos sampled with the resulting MODEL are seen by a camera that moves as in the clip. "
-            "Nothing is learned: at every step, what all frames show of one place is brought together. Works with any "
-            "video model.",
+            "Nothing is learned: at every step, all frames are made to agree on what each place looks like. It works "
+            "with any video model.",
             search_aliases=["camera control", "camera transfer", "pan", "zoom", "motion transfer"],
             inputs=[
                 io.Model.Input(
-                    "model", tooltip="Any video MODEL, with or without LoRA, motion embeddings and other patches."
+                    "model", tooltip="Any video MODEL, with or without LoRAs, motion embeddings and other patches."
                 ),
                 CameraMotionType.Input("camera_motion", tooltip=CAMERA_TIP),
                 io.Float.Input(
                     "amount",
                     **AMOUNT,
-                    tooltip="How far the camera goes: 1 as in the clip, 2 twice as far, 0 stands still, -1 the other "
-                    "way. Use the same in Camera Noise.",
+                    tooltip=f"{AMOUNT_HELP} Use the same amount in Camera Noise.",
                 ),
                 io.Float.Input(
                     "strength",
@@ -91,7 +92,7 @@ class ApplyCameraMotion(io.ComfyNode):
                     min=0.0,
                     max=1.0,
                     step=0.05,
-                    tooltip="How strictly the frames are held to the camera: 1 all the way, 0 not at all, bit for bit.",
+                    tooltip=HELP["strength"],
                 ),
                 advanced(
                     io.Float,
@@ -100,7 +101,7 @@ class ApplyCameraMotion(io.ComfyNode):
                     min=0.0,
                     max=1.0,
                     step=0.01,
-                    tooltip="Where in sampling it begins to act: 0 is pure noise. Motion is decided early.",
+                    tooltip=HELP["start"],
                 ),
                 advanced(
                     io.Float,
@@ -109,14 +110,14 @@ class ApplyCameraMotion(io.ComfyNode):
                     min=0.0,
                     max=1.0,
                     step=0.01,
-                    tooltip="Where it stops; lower leaves objects freer to move on their own.",
+                    tooltip=HELP["end"],
                 ),
                 io.Latent.Input(
                     "reference_latent",
                     optional=True,
-                    tooltip="When a motion embedding moves an object: the frames of its clip, from VAE Encode, that is "
-                    "the same clip or one whose camera stands still. What moves apart from the camera there is left "
-                    "alone.",
+                    tooltip="Connect this when a motion embedding moves an object: the frames of the embedding's clip, "
+                    "from VAE Encode. It is the clip of the camera, or one whose own camera stands still; what moves "
+                    "apart from the camera there is left alone.",
                 ),
                 advanced(
                     io.Float,
@@ -125,11 +126,10 @@ class ApplyCameraMotion(io.ComfyNode):
                     min=0.5,
                     max=4.0,
                     step=0.05,
-                    tooltip="Times cfg in the first part of sampling, where a model that expects a still camera would "
-                    "rather change the background than have it move; 1 leaves cfg alone.",
+                    tooltip=HELP["emphasis"],
                 ),
             ],
-            outputs=[io.Model.Output(tooltip="For KSampler or CFGGuider.")],
+            outputs=[io.Model.Output(tooltip="The MODEL with the camera motion, for KSampler or CFGGuider.")],
         )
 
     @classmethod
@@ -166,16 +166,16 @@ class CameraNoise(io.ComfyNode):
         return schema(
             "CameraNoise",
             display_name="Camera Noise",
-            description="Start noise that is carried along with the camera, so that the background begins to move with "
-            "it at once. Goes with Apply Camera Motion.",
+            description="Makes start noise that is carried along with the camera, so that the background moves with "
+            "the camera from the first step. Use it together with Apply Camera Motion.",
             search_aliases=["warped noise", "noise warping", "initial noise", "camera control"],
             hidden=[NODE_ID],
             inputs=[
-                io.Model.Input("model", tooltip="The MODEL that will sample; it is only asked for its noise schedule."),
+                io.Model.Input("model", tooltip="The MODEL that will sample; only its noise schedule is read."),
                 CameraMotionType.Input("camera_motion", tooltip=CAMERA_TIP),
                 io.Latent.Input(
                     "latent",
-                    tooltip="An empty LATENT of the video to make: its size and its number of frames are taken.",
+                    tooltip="An empty LATENT with the size and the number of frames of the video to make.",
                 ),
                 io.Int.Input(
                     "noise_seed",
@@ -183,16 +183,15 @@ class CameraNoise(io.ComfyNode):
                     min=0,
                     max=0xFFFFFFFFFFFFFFFF,
                     control_after_generate=True,
-                    tooltip="Of the noise.",
+                    tooltip="The seed of the noise; another one makes another scene.",
                 ),
                 io.Float.Input(
                     "amount",
                     **AMOUNT,
-                    tooltip="How far the camera goes: 1 as in the clip, 0 stands still, -1 the other way. Use the same "
-                    "in Apply Camera Motion.",
+                    tooltip=f"{AMOUNT_HELP} Use the same amount in Apply Camera Motion.",
                 ),
             ],
-            outputs=noise_outputs("What the camera does; mean and standard deviation of the noise."),
+            outputs=noise_outputs("What the camera does, and the mean and standard deviation of the noise."),
         )
 
     @classmethod
@@ -223,8 +222,8 @@ class CarriedNoise:
 
 
 def holding(alignment: CameraAlignment) -> Callable[[dict[str, Any]], Tensor]:
-    """What a sampler calls with every estimate of the clean video. A plain function, since older versions of ComfyUI
-    copy all else in a MODEL's options deeply for every clone."""
+    """The function that a sampler calls with every estimate of the clean video. It is a plain function because older
+    versions of ComfyUI copy everything else in a MODEL's options deeply for every clone."""
 
     def hold(args: dict[str, Any]) -> Tensor:
         clean = args["denoised"]
@@ -249,11 +248,11 @@ def lies_in(args: dict[str, Any], start: float, end: float) -> bool:
 
 
 def as_videos(latents: Tensor) -> Tensor:
-    """`[b, c, f, h, w]` of latents that are so, or that have the frames of one video in the batch."""
+    """Latents as `[b, c, f, h, w]`, whether they are that already or hold the frames of one video as their batch."""
     if latents.is_nested or latents.ndim not in (4, 5):
         raise MotionError(
             "Camera motion needs the latents of a video, [frames, channels, height, width] or [videos, channels, "
-            "frames, height, width], and nothing beside them: use a MODEL that makes a video without sound."
+            "frames, height, width], and nothing else: use a MODEL that makes videos without sound."
         )
     return latents if latents.ndim == 5 else rearrange(latents, "f c h w -> 1 c f h w")
 

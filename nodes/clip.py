@@ -1,4 +1,4 @@
-"""Reference clips: one that comes with the pack, and making any clip fit."""
+"""Reference clips: some come with the pack, and any other clip is made to fit."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from comfy_api.latest import InputImpl, io
 from PIL import Image
 
 from ..motion_lib.errors import MotionError, shown
+from ..motion_lib.help import help_of
 from ..motion_lib.video import ClipOptions, check_clip, select_indices
 from ..motion_lib.video.limits import KEPT, is_rate
 from ..motion_lib.video.read import resized
@@ -17,6 +18,8 @@ from .host.folders import SAMPLES
 from .host.images import frames_of, images_of
 from .host.shown import NODE_ID, say
 from .schema import advanced, schema
+
+HELP = help_of(ClipOptions)
 
 
 def sample_clips() -> list[str]:
@@ -37,10 +40,13 @@ class SampleClip(io.ComfyNode):
         return schema(
             "SampleClip",
             display_name="Sample Reference Clip",
-            description="A short clip that comes with the pack. Replace this node by Load Video to use your own.",
+            description="Gives a short clip that comes with the pack. To use your own clip, replace this node with "
+            "Load Video.",
             search_aliases=["example video", "demo clip"],
-            inputs=[io.Combo.Input("clip", options=sample_clips(), tooltip="Clips that come with the pack.")],
-            outputs=[io.Video.Output(tooltip="For Prepare Reference Clip.")],
+            inputs=[
+                io.Combo.Input("clip", options=sample_clips(), tooltip="One of the clips that come with the pack.")
+            ],
+            outputs=[io.Video.Output(tooltip="The clip, for Prepare Reference Clip.")],
         )
 
     @classmethod
@@ -55,7 +61,7 @@ class PrepareReferenceClip(io.ComfyNode):
             "PrepareClip",
             display_name="Prepare Reference Clip",
             description="Takes the frames that a model can use from a video or a batch of images, and reports what "
-            "would spoil the learning of motion: cuts, stillness, repeated frames.",
+            "would make its motion hard to learn: cuts, stillness, repeated frames.",
             search_aliases=["resample video", "force_rate", "frame_load_cap", "clip doctor", "video frames"],
             hidden=[NODE_ID],
             inputs=[
@@ -67,30 +73,30 @@ class PrepareReferenceClip(io.ComfyNode):
                     default=16,
                     min=2,
                     max=512,
-                    tooltip="Frames to take; models were trained with 16 (sprite_t2v, ModelScope) or 24 (ZeroScope).",
+                    tooltip="How many frames to take; sprite_t2v and ModelScope were trained with 16, ZeroScope "
+                    "with 24.",
                 ),
-                io.Int.Input("width", default=128, min=16, max=4096, step=8, tooltip="Of the result, in pixels."),
-                io.Int.Input("height", default=128, min=16, max=4096, step=8, tooltip="Of the result, in pixels."),
+                io.Int.Input(
+                    "width", default=128, min=16, max=4096, step=8, tooltip="The width of the result in pixels."
+                ),
+                io.Int.Input(
+                    "height", default=128, min=16, max=4096, step=8, tooltip="The height of the result in pixels."
+                ),
                 io.Float.Input(
                     "force_rate",
                     default=0.0,
                     min=0.0,
                     max=120.0,
                     step=1.0,
-                    tooltip="Frames per second to resample to before frames are chosen; 0 keeps the clip's own rate. 8 "
-                    "suits most text-to-video models.",
+                    tooltip=f"{HELP['force_rate']} 8 suits most text-to-video models.",
                 ),
-                io.Int.Input(
-                    "skip_first_frames", default=0, min=0, max=100_000, tooltip="Frames to leave out at first."
-                ),
-                io.Int.Input(
-                    "select_every_nth", default=1, min=1, max=100, tooltip="2 takes every second frame, and so on."
-                ),
+                io.Int.Input("skip_first_frames", default=0, min=0, max=100_000, tooltip=HELP["skip_first_frames"]),
+                io.Int.Input("select_every_nth", default=1, min=1, max=100, tooltip=HELP["select_every_nth"]),
                 io.Combo.Input(
                     "fit",
                     options=["crop", "fit", "stretch"],
                     default="crop",
-                    tooltip="Another aspect ratio: crop cuts the edges, fit adds black bars, stretch distorts.",
+                    tooltip=HELP["fit"],
                 ),
                 advanced(
                     io.Float,
@@ -99,12 +105,14 @@ class PrepareReferenceClip(io.ComfyNode):
                     min=0.1,
                     max=240.0,
                     step=1.0,
-                    tooltip="Frames per second of an IMAGE input, which does not say it itself.",
+                    tooltip="The frames per second of an IMAGE input, which does not hold that information.",
                 ),
             ],
             outputs=[
                 io.Image.Output(tooltip="The frames, for VAE Encode."),
-                io.Float.Output(display_name="frame_rate", tooltip="At which they play at the original speed."),
+                io.Float.Output(
+                    display_name="frame_rate", tooltip="The rate at which these frames play at the original speed."
+                ),
                 io.String.Output(display_name="report", tooltip="What was found in the clip."),
             ],
         )
@@ -128,7 +136,10 @@ class PrepareReferenceClip(io.ComfyNode):
             parts = clip.get_components()
             source, rate = frames_of(parts.images), float(parts.frame_rate)
         if not is_rate(rate):
-            raise MotionError(f"The clip plays at {shown(rate)} frames per second, which is no rate: give image_rate.")
+            raise MotionError(
+                f"The clip plays at {shown(rate)} frames per second, which is not a possible rate: give its frames as "
+                "IMAGE, with the right image_rate."
+            )
         options = ClipOptions(force_rate, frames, skip_first_frames, select_every_nth, width, height, fit)
         KEPT.check("The result", frames, width, height)
         chosen = select_indices([index / rate for index in range(len(source))], options)
@@ -146,5 +157,5 @@ class PrepareReferenceClip(io.ComfyNode):
             f"second, {len(chosen) / out_rate:.1f} s.",
             *report.warnings(),
         ]
-        text = "\n".join(lines if report.warnings() else [*lines, "Nothing spoils the learning of motion."])
+        text = "\n".join(lines if report.warnings() else [*lines, "Nothing here makes the motion hard to learn."])
         return io.NodeOutput(images_of(result), out_rate, text, ui=say(cls, text))

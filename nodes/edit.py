@@ -27,34 +27,35 @@ class EditMotionEmbedding(io.ComfyNode):
         return schema(
             "EditEmbedding",
             display_name="Edit Motion Embedding",
-            description="Mirrors, reverses, speeds up, loops or weakens a learned motion, or keeps it to a region. "
-            "What is changed is done in the order of the inputs.",
+            description="Mirrors, reverses, speeds up, loops or weakens a learned motion, or keeps it to a region. The "
+            "changes are made in the order of the inputs.",
             search_aliases=["flip motion", "reverse motion", "motion speed", "loop motion", "regional motion"],
             inputs=[
                 MotionEmbeddingType.Input(
-                    "motion_embedding", tooltip="From Train Motion Embedding or Load Motion Embedding."
+                    "motion_embedding", tooltip="The motion, from Train Motion Embedding or Load Motion Embedding."
                 ),
                 io.Combo.Input(
                     "mirror",
                     options=[UNCHANGED, *algebra.MIRRORS],
                     default=UNCHANGED,
-                    tooltip="horizontal exchanges left and right, vertical top and bottom.",
+                    tooltip="horizontal swaps left and right, vertical swaps top and bottom.",
                 ),
-                io.Boolean.Input("reverse", default=False, tooltip="The last frame first."),
+                io.Boolean.Input("reverse", default=False, tooltip="Plays the motion backwards."),
                 io.Float.Input(
                     "speed",
                     default=1.0,
                     min=0.1,
                     max=10.0,
                     step=0.05,
-                    tooltip="2 runs through the motion in half the video and then holds; 0.5 shows its first half.",
+                    tooltip="2 runs through the motion in half the video and then holds its end; 0.5 shows only its "
+                    "first half, in slow motion.",
                 ),
                 io.Combo.Input(
                     "loop",
                     options=[UNCHANGED, *algebra.LOOPS],
                     default=UNCHANGED,
-                    tooltip="there_and_back: forwards, then backwards; close: takes out the drift, for motions that "
-                    "nearly come back to where they began.",
+                    tooltip="there_and_back plays the motion forwards and then backwards. close removes the drift of a "
+                    "motion that nearly comes back to where it began.",
                 ),
                 io.Float.Input(
                     "factor",
@@ -62,25 +63,28 @@ class EditMotionEmbedding(io.ComfyNode):
                     min=-4.0,
                     max=4.0,
                     step=0.05,
-                    tooltip="Times its strength. To turn a motion around, use mirror or reverse.",
+                    tooltip="Multiplies the strength of the motion. To turn a motion around, use mirror or reverse.",
                 ),
                 io.Mask.Input(
                     "region",
                     optional=True,
-                    tooltip="Where the motion acts, over the whole picture; soft edges work.",
+                    tooltip="A mask over the whole picture that says where the motion acts; it may have soft edges.",
                 ),
                 io.Latent.Input(
                     "inverted_noise",
                     optional=True,
-                    tooltip="From Invert Video to Noise: changed in the same way, so that it does not pull towards the "
-                    "motion as it was.",
+                    tooltip="The noise of the motion's clip, from Invert Video to Noise. It is changed in the same "
+                    "way, so that it does not pull back towards the unedited motion.",
                 ),
             ],
             outputs=[
                 MotionEmbeddingType.Output(
-                    display_name="motion_embedding", tooltip="For Apply Motion Embedding, or Save to share it."
+                    display_name="motion_embedding",
+                    tooltip="The new motion, for Apply Motion Embedding, or for Save Motion Embedding to share it.",
                 ),
-                io.Latent.Output(display_name="inverted_noise", tooltip="For Mix Inversion Noise."),
+                io.Latent.Output(
+                    display_name="inverted_noise", tooltip="The noise of the new motion, for Mix Inversion Noise."
+                ),
             ],
         )
 
@@ -126,17 +130,17 @@ class CombineMotionEmbeddings(io.ComfyNode):
         return schema(
             "CombineEmbeddings",
             display_name="Combine Motion Embeddings",
-            description="One motion out of two that were trained for the same kind of model.",
+            description="Makes one motion out of two that were trained for the same kind of model.",
             search_aliases=["blend motions", "merge motions", "motion arithmetic", "camera and object"],
             inputs=[
-                MotionEmbeddingType.Input("a", tooltip="One motion."),
-                MotionEmbeddingType.Input("b", tooltip="The other; it is fitted to the frames and grids of A."),
+                MotionEmbeddingType.Input("a", tooltip="The first motion."),
+                MotionEmbeddingType.Input("b", tooltip="The second motion; it is fitted to the frames and grids of A."),
                 io.Combo.Input(
                     "method",
                     options=list(METHODS),
                     default=next(iter(METHODS)),
-                    tooltip="blend: between the two; add: both at once; subtract: A without B; the last takes the "
-                    "timing of A and the places of B.",
+                    tooltip="blend lies between the two motions, add does both at once, and subtract is A without B. "
+                    "The last method takes the timing of A and the places of B.",
                 ),
                 io.Float.Input(
                     "weight",
@@ -144,12 +148,13 @@ class CombineMotionEmbeddings(io.ComfyNode):
                     min=0.0,
                     max=1.0,
                     step=0.05,
-                    tooltip="Of a blend: 0 is A, 1 is B. The other methods have no use for it.",
+                    tooltip="Where a blend lies: 0 is A, 1 is B. The other methods ignore it.",
                 ),
             ],
             outputs=[
                 MotionEmbeddingType.Output(
-                    display_name="motion_embedding", tooltip="For Apply Motion Embedding, or Save to share it."
+                    display_name="motion_embedding",
+                    tooltip="The new motion, for Apply Motion Embedding, or for Save Motion Embedding to share it.",
                 )
             ],
         )

@@ -40,29 +40,34 @@ class SaveMotionEmbedding(io.ComfyNode):
             is_output_node=True,
             hidden=[NODE_ID],
             inputs=[
-                MotionEmbeddingType.Input("motion_embedding", tooltip="From Train Motion Embedding."),
+                MotionEmbeddingType.Input("motion_embedding", tooltip="The motion, from Train Motion Embedding."),
                 io.String.Input(
-                    "name", default="my_motion", tooltip=f"File name in models/{EMBEDDINGS}; sub/name works."
+                    "name",
+                    default="my_motion",
+                    tooltip=f"The file name in models/{EMBEDDINGS}; folder/name makes a folder.",
                 ),
-                io.String.Input("title", default="", tooltip="What model browsers show; the name if empty."),
-                io.String.Input("author", default="", tooltip="Who made it, if you like to say."),
-                io.String.Input("license", default="", tooltip="Under which licence others may use it."),
+                io.String.Input("title", default="", tooltip="The title that model browsers show; if empty, the name."),
+                io.String.Input("author", default="", tooltip="Who made it; this may stay empty."),
+                io.String.Input("license", default="", tooltip="The licence under which others may use it."),
                 io.Image.Input(
                     "preview",
                     optional=True,
-                    tooltip="Frames to show of the reference or a result; empty keeps those given to training.",
+                    tooltip="Frames of the reference or of a result to show. If unconnected, the file keeps those that "
+                    "training was given.",
                 ),
                 advanced(
                     io.Combo,
                     "compress",
                     options=[WHOLE, *map(str, BITS)],
                     default=WHOLE,
-                    tooltip="Bits per value of the value embeddings. 2 makes a file of a seventh of the size, whose "
-                    "videos move the same as far as measured (docs/edits.md).",
+                    tooltip="How many bits to store per value of the value embeddings. 2 makes the file a seventh of "
+                    "its size; as far as measured, videos move the same (docs/edits.md).",
                 ),
             ],
             outputs=[
-                MotionEmbeddingType.Output(display_name="motion_embedding", tooltip="The same, to carry on with.")
+                MotionEmbeddingType.Output(
+                    display_name="motion_embedding", tooltip="The same motion, to connect further."
+                )
             ],
         )
 
@@ -95,21 +100,24 @@ class LoadMotionEmbedding(io.ComfyNode):
         return schema(
             "LoadEmbedding",
             display_name="Load Motion Embedding",
-            description=f"Reads an embedding from models/{EMBEDDINGS} and shows what it is.",
+            description=f"Reads an embedding from models/{EMBEDDINGS} and shows what it says about itself.",
             search_aliases=["motion file", "import motion"],
             hidden=[NODE_ID],
             inputs=[
                 io.Combo.Input(
                     "name",
                     options=names or [NONE],
-                    tooltip=f"Files in models/{EMBEDDINGS}; results of Train Motion Embedding are in trained.",
+                    tooltip=f"A file in models/{EMBEDDINGS}; the folder trained there holds results of Train Motion "
+                    "Embedding.",
                 ),
                 io.Model.Input(
-                    "model", optional=True, tooltip="Connect a MODEL to hear at once whether the embedding fits it."
+                    "model", optional=True, tooltip="Connect a MODEL to be told at once whether the embedding fits it."
                 ),
             ],
             outputs=[
-                MotionEmbeddingType.Output(display_name="motion_embedding", tooltip="For Apply Motion Embedding.")
+                MotionEmbeddingType.Output(
+                    display_name="motion_embedding", tooltip="The motion, for Apply Motion Embedding."
+                )
             ],
         )
 

@@ -16,18 +16,18 @@ class LoadMotionVideoModel(io.ComfyNode):
         return schema(
             "LoadModel",
             display_name="Load Motion Video Model",
-            description="A text-to-video model whose temporal layers can take a motion embedding.",
+            description="Loads a text-to-video model whose temporal layers can take a motion embedding.",
             search_aliases=["zeroscope", "modelscope", "text to video loader", "sprite_t2v", "diffusers"],
             inputs=[
                 io.Combo.Input(
                     "model",
                     options=list(video_models()),
-                    tooltip="sprite_t2v comes with the pack: 16 frames of 128x128, runs on a CPU. Others are folders "
-                    "in diffusers layout inside models/diffusers, such as ZeroScope v2.",
+                    tooltip="sprite_t2v comes with the pack, makes 16 frames of 128x128 and runs on a CPU. The others "
+                    "are folders in diffusers layout inside models/diffusers, such as ZeroScope v2.",
                 ),
             ],
             outputs=[
-                io.Model.Output(tooltip="The denoising model; every node that takes a MODEL works."),
+                io.Model.Output(tooltip="The denoising model, for every node that takes a MODEL."),
                 io.Clip.Output(tooltip="Its text encoder, for CLIP Text Encode."),
                 io.Vae.Output(tooltip="Its autoencoder, for VAE Encode and VAE Decode."),
             ],

@@ -12,9 +12,11 @@ from einops import rearrange
 from torch import Tensor
 
 from ..motion_lib.diffusion.inversion import REFINEMENTS, invert
-from ..motion_lib.diffusion.noise import START_NOISES, mix, statistics
+from ..motion_lib.diffusion.noise import NOISE_HELP, RENORMALISE_HELP, START_NOISES, mix, statistics
 from ..motion_lib.errors import MotionError
 from ..motion_lib.files import embedding_file as files
+from ..motion_lib.help import help_of
+from ..motion_lib.training.presets import PRESETS, Preset
 from .host.denoiser import ModelDenoiser, text_embedding, video_latents
 from .host.fingerprint import fingerprint, model_state
 from .host.folders import INVERTED, result_path
@@ -22,6 +24,7 @@ from .host.session import Progress, loaded
 from .host.shown import NODE_ID, say
 from .schema import advanced, schema
 
+WEIGHT_HELP = help_of(Preset)["noise_weight"]
 MOST_NOISE_DEVIATION = 2.0  # clean latents lie around 5, since ComfyUI keeps them unscaled
 
 
@@ -35,19 +38,20 @@ class InvertVideoToNoise(io.ComfyNode):
             "result is written to disk and reused.",
             search_aliases=["ddim inversion", "motion inversion", "unsample", "noise prior"],
             inputs=[
-                io.Model.Input("model", tooltip="The MODEL as loaded, without a motion embedding."),
+                io.Model.Input("model", tooltip="The MODEL as it was loaded, without a motion embedding."),
                 io.Latent.Input("latent", tooltip="The frames of the reference clip, from VAE Encode."),
                 io.Int.Input(
                     "steps",
                     default=50,
                     min=1,
                     max=1000,
-                    tooltip="More follow the clip more exactly; the usual number is that of sampling or more.",
+                    tooltip="How many steps the inversion takes: at least as many as you sample with. With more "
+                    "steps the noise is more exact.",
                 ),
                 io.Conditioning.Input(
                     "conditioning",
                     optional=True,
-                    tooltip="Leave it out: the empty prompt is usual, and keeps words out of the noise.",
+                    tooltip="Usually left unconnected, which means the empty prompt and keeps words out of the noise.",
                 ),
                 advanced(
                     io.Int,
@@ -55,10 +59,10 @@ class InvertVideoToNoise(io.ComfyNode):
                     default=REFINEMENTS,
                     min=0,
                     max=10,
-                    tooltip="Extra calls of the model per step, each of which removes most of the error that is left.",
+                    tooltip="Extra calls of the model in each step; each removes most of the error that is left.",
                 ),
             ],
-            outputs=[io.Latent.Output(display_name="inverted_noise", tooltip="For Mix Inversion Noise.")],
+            outputs=[io.Latent.Output(display_name="inverted_noise", tooltip="The noise, for Mix Inversion Noise.")],
         )
 
     @classmethod
@@ -96,20 +100,20 @@ class MixInversionNoise(io.ComfyNode):
         return schema(
             "MixNoise",
             display_name="Mix Inversion Noise",
-            description="Start noise between fresh noise and the noise of the inverted reference clip.",
+            description="Makes start noise that lies between fresh noise and the noise of the inverted reference clip.",
             search_aliases=["noise prior", "noise blend", "motion inversion", "initial noise", "freeinit"],
             hidden=[NODE_ID],
             inputs=[
-                io.Model.Input("model", tooltip="The MODEL that will sample; it is only asked for its noise schedule."),
-                io.Latent.Input("inverted_noise", tooltip="From Invert Video to Noise."),
+                io.Model.Input("model", tooltip="The MODEL that will sample; only its noise schedule is read."),
+                io.Latent.Input("inverted_noise", tooltip="The clip's noise, from Invert Video to Noise."),
                 io.Float.Input(
                     "weight",
                     default=0.5,
                     min=0.0,
                     max=1.0,
                     step=0.05,
-                    tooltip="0 is fresh noise, 1 all of the clip's. Higher holds the motion, and the clip's "
-                    "layout with it, and the less do seeds differ; the presets object and hybrid go with 0.1 and 0.3.",
+                    tooltip=f"{WEIGHT_HELP} The presets object and hybrid were made for "
+                    f"{PRESETS['object'].noise_weight:g} and {PRESETS['hybrid'].noise_weight:g}.",
                 ),
                 io.Int.Input(
                     "noise_seed",
@@ -117,26 +121,23 @@ class MixInversionNoise(io.ComfyNode):
                     min=0,
                     max=0xFFFFFFFFFFFFFFFF,
                     control_after_generate=True,
-                    tooltip="Of the fresh noise.",
+                    tooltip="The seed of the fresh noise.",
                 ),
                 advanced(
                     io.Combo,
                     "method",
                     options=list(START_NOISES),
                     default=next(iter(START_NOISES)),
-                    tooltip="blend: both everywhere; inversion: the clip's alone; low_frequency, blend_high_frequency, "
-                    "fft and fft_gaussian: what is coarse from the clip, what is fine fresh; …_aligned: resized as the "
-                    "authors of Motion Inversion do it, to reproduce their results.",
+                    tooltip=NOISE_HELP,
                 ),
                 advanced(
                     io.Boolean,
                     "renormalise",
                     default=False,
-                    tooltip="Bring the noise to mean 0 and deviation 1, as a model expects it; the report under the "
-                    "node says how far off it is.",
+                    tooltip=f"{RENORMALISE_HELP} The report under the node says how far off it is.",
                 ),
             ],
-            outputs=noise_outputs("Mean and standard deviation of the noise."),
+            outputs=noise_outputs("The mean and the standard deviation of the noise."),
         )
 
     @classmethod
@@ -181,27 +182,27 @@ class MixedNoise:
 
 
 def noisy_latent(model, start: Tensor) -> dict[str, Tensor] | ExecutionBlocker:
-    """Start noise as a LATENT, scaled as a sampler that adds no noise expects it. Where no LATENT can stand for it, the
-    node to which it leads says so, and the others run."""
+    """Start noise as a LATENT, scaled as a sampler that adds no noise expects it. Where no LATENT can hold it, the node
+    that it is connected to says so, and the other nodes run."""
     sampling = model.get_model_object("model_sampling")
     sigma = sampling.sigma_max.to(start)
     noisy = sampling.noise_scaling(sigma, start, torch.zeros_like(start), True)
     if not torch.equal(sampling.noise_scaling(sigma, torch.zeros_like(start), noisy, True), noisy):
         return ExecutionBlocker(
-            "This MODEL is sampled as flow models are, which cannot begin from a LATENT of noise: connect NOISE to "
-            "SamplerCustomAdvanced instead of noisy_latent."
+            "This MODEL is sampled as flow models are, and those cannot start from a LATENT of noise: connect NOISE to "
+            "SamplerCustomAdvanced instead of using noisy_latent."
         )
     return {"samples": model.model.process_latent_out(noisy)}
 
 
 def noise_outputs(report: str) -> list[io.Output]:
-    """Of a node that makes start noise; report: the tooltip of what it says."""
+    """The outputs of a node that makes start noise; report: the tooltip of its report."""
     return [
-        io.Noise.Output(tooltip="For SamplerCustomAdvanced."),
+        io.Noise.Output(tooltip="The start noise, for SamplerCustomAdvanced."),
         io.Latent.Output(
             display_name="noisy_latent",
-            tooltip="The same for KSampler (Advanced) with add_noise disabled, from step 0, with a scheduler that "
-            "starts at full noise, such as simple. Not for flow models.",
+            tooltip="The same noise for KSampler (Advanced) with add_noise disabled, from step 0, with a scheduler "
+            "that starts at full noise, such as simple. It does not work with flow models.",
         ),
         io.String.Output(display_name="report", tooltip=report),
     ]

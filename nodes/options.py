@@ -1,4 +1,4 @@
-"""What else there is to choose about training."""
+"""Every other setting of training."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ class TrainingOptions(io.ComfyNode):
         return schema(
             "TrainingOptions",
             display_name="Training Options",
-            description="Changes what a preset does while Train Motion Embedding learns. Everything begins as the "
-            "preset has it.",
+            description="Changes how Train Motion Embedding learns. Every setting starts out as the preset has it.",
             search_aliases=["learning rate", "motion loss", "motion training settings"],
             inputs=option_inputs(),
             outputs=[
-                TrainingOptionsType.Output(display_name="options", tooltip="Connect it to Train Motion Embedding.")
+                TrainingOptionsType.Output(
+                    display_name="options", tooltip="Connect this to options of Train Motion Embedding."
+                )
             ],
         )
 

@@ -32,19 +32,21 @@ class MotionReport(io.ComfyNode):
             "Report",
             display_name="Motion Report",
             description="Follows points through the reference and a generated clip, draws them over both, side by "
-            "side, and scores how alike points, camera and object move. Needs OpenCV for the tracks (pip install "
-            "opencv-python-headless).",
+            "side, and scores how alike the points, the camera and the object move. Following points needs OpenCV (pip "
+            "install opencv-python-headless).",
             search_aliases=["motion fidelity", "compare videos", "side by side", "tracks", "score"],
             is_output_node=True,
             hidden=[NODE_ID],
             inputs=[
                 io.Image.Input("reference", tooltip="Frames of the reference clip."),
-                io.Image.Input("generated", tooltip="As many frames of a clip that should move like it."),
+                io.Image.Input(
+                    "generated", tooltip="Frames of a clip that should move like the reference, and as many."
+                ),
                 io.Image.Input(
                     "without",
                     optional=True,
-                    tooltip="The same prompt and seed sampled without the motion: shows how much of the reference's "
-                    "look came along.",
+                    tooltip="Frames sampled with the same prompt and seed but without the motion, to measure how much "
+                    "of the reference's look came along.",
                 ),
                 io.String.Input(
                     "prompt",
@@ -56,7 +58,7 @@ class MotionReport(io.ComfyNode):
                     io.Boolean,
                     "draw_tracks",
                     default=True,
-                    tooltip="Draw the points that were followed over both clips.",
+                    tooltip="Draws the points that were followed over both clips.",
                 ),
             ],
             outputs=[
@@ -70,7 +72,7 @@ class MotionReport(io.ComfyNode):
         clips = [frames_of(reference), frames_of(generated)]
         if len(clips[0]) != len(clips[1]):
             raise MotionError(
-                f"reference has {len(clips[0])} frames and generated has {len(clips[1])}: give as many of both."
+                f"reference has {len(clips[0])} frames and generated has {len(clips[1])}: give both the same number."
             )
         try:
             tracks = [track(clip) for clip in clips]

@@ -20,7 +20,7 @@ from ..motion_lib.training.loop import TrainingSettings, TrainingState, train
 from ..motion_lib.training.presets import LEARNED, PRESETS, Preset
 from ..motion_lib.training.provenance import details_of
 from ..motion_lib.training.region import on_latents
-from .choices import Options, chosen_preset, option_inputs
+from .choices import HELP, Options, chosen_preset, option_inputs
 from .host.denoiser import backbone_of, text_embedding, video_latents
 from .host.fingerprint import fingerprint, model_state
 from .host.folders import EMBEDDINGS, TRAINED, result_path
@@ -40,7 +40,7 @@ class TrainMotionEmbedding(io.ComfyNode):
             "Train",
             display_name="Train Motion Embedding",
             description="Learns the motion of one clip. The result is written to disk and reused as long as the inputs "
-            "stay the same; cancelling keeps what was learned so far, and queueing again carries on from there.",
+            "stay the same. Cancelling keeps what was learned so far, and queueing again carries on from there.",
             search_aliases=["motion inversion", "learn motion", "train motion lora"],
             hidden=[NODE_ID, io.Hidden.prompt],
             inputs=[
@@ -49,14 +49,18 @@ class TrainMotionEmbedding(io.ComfyNode):
                     "positive", tooltip="A plain description of the reference clip, from CLIP Text Encode."
                 ),
                 io.Latent.Input("latent", tooltip="The frames of the reference clip, from VAE Encode."),
-                io.Combo.Input("preset", options=list(PRESETS), default=next(iter(PRESETS)), tooltip=f"{about}."),
+                io.Combo.Input(
+                    "preset",
+                    options=list(PRESETS),
+                    default=next(iter(PRESETS)),
+                    tooltip=f"The kind of motion. {about}.",
+                ),
                 io.Int.Input(
                     "steps",
                     default=0,
                     min=0,
                     max=100_000,
-                    tooltip="How long to learn; 0 takes the preset's number. With more steps the video follows the "
-                    "clip more closely, and in the end takes on its look as well.",
+                    tooltip=f"{HELP['steps']} 0 takes the preset's number.",
                 ),
                 io.Int.Input(
                     "seed",
@@ -64,41 +68,44 @@ class TrainMotionEmbedding(io.ComfyNode):
                     min=0,
                     max=0xFFFFFFFF,
                     control_after_generate=False,
-                    tooltip="Decides the noise and the timesteps that are drawn while learning.",
+                    tooltip=HELP["seed"],
                 ),
-                io.Vae.Input("vae", optional=True, tooltip="Shows a preview of what the model makes of the clip."),
+                io.Vae.Input(
+                    "vae", optional=True, tooltip="Shows a preview of what the model makes of the clip while it learns."
+                ),
                 io.Image.Input(
                     "frames",
                     optional=True,
-                    tooltip="The frames that were encoded, of which the file keeps small pictures. Leave this out if "
-                    "they are not yours to share.",
+                    tooltip="The frames that were encoded; the file keeps a few small pictures of them. Leave this "
+                    "unconnected if they are not yours to share.",
                 ),
                 io.Float.Input(
                     "frame_rate",
                     optional=True,
                     force_input=True,
-                    tooltip="From Prepare Reference Clip. The file records at which frame rate the motion has its "
-                    "original speed.",
+                    tooltip="The frame rate from Prepare Reference Clip. The file records it, because the motion has "
+                    "its original speed at this rate.",
                 ),
                 io.Mask.Input(
                     "region",
                     optional=True,
-                    tooltip="The part of the picture to learn from; what moves outside of it is not learned. Connect "
-                    "one mask, or one for every frame.",
+                    tooltip="The part of the picture to learn from; what moves outside it is not learned. Connect one "
+                    "mask, or one for every frame.",
                 ),
                 TrainingOptionsType.Input(
                     "options",
                     optional=True,
-                    tooltip="From Training Options, for everything else that can be chosen. Without it, all is as the "
-                    "preset has it.",
+                    tooltip="Connect Training Options to change any other setting. Without it, everything follows the "
+                    "preset.",
                 ),
                 *moved(option_inputs()),
             ],
             outputs=[
                 MotionEmbeddingType.Output(
-                    display_name="motion_embedding", tooltip="For Apply, and for Save Motion Embedding to share it."
+                    display_name="motion_embedding",
+                    tooltip="The learned motion, for Apply Motion Embedding, or for Save Motion Embedding to share it.",
                 ),
-                LossMapType.Output(display_name="loss", tooltip="For Plot Loss Graph."),
+                LossMapType.Output(display_name="loss", tooltip="The loss of every step, for Plot Loss Graph."),
             ],
         )
 
@@ -137,7 +144,7 @@ class TrainMotionEmbedding(io.ComfyNode):
             kept = load_embedding(finished)
             # What it was learned from may have been connected later, and the advice be that of a newer version.
             kept = replace(kept, details={**kept.details, **details, "date": kept.details.get("date", "")})
-            return _output(cls, kept, f"Reused {TRAINED}/{finished.name}, trained from the same inputs.")
+            return _output(cls, kept, f"Reused {TRAINED}/{finished.name}, which was trained from the same inputs.")
         began = time.monotonic()
         shape = (latents.shape[2], latents.shape[1], *latents.shape[3:])
         with ready_to_train(model, shape, start, options.save_memory, vae) as (denoiser, device, plan):
@@ -157,14 +164,19 @@ class TrainMotionEmbedding(io.ComfyNode):
             unfinished.unlink(missing_ok=True)
         took = time.strftime("%M:%S", time.gmtime(time.monotonic() - began))
         where = f"models/{EMBEDDINGS}/{TRAINED}/{finished.name}"
-        return _output(cls, load_embedding(finished), f"Trained {state.step} steps in {took}, kept as {where}.")
+        return _output(
+            cls, load_embedding(finished), f"Trained {state.step} steps in {took}; the result is kept as {where}."
+        )
 
 
 def _region(masks: Tensor, shape: torch.Size) -> Tensor:
     """`[f or 1, h, w]` for latents of this shape `[1, c, f, h, w]`; raises MotionError for another number of masks."""
     masks = masks.detach().clone().reshape(-1, *masks.shape[-2:])
     if len(masks) not in (1, shape[2]):
-        raise MotionError(f"region holds {len(masks)} masks, but the clip has {shape[2]} frames: give one, or as many.")
+        raise MotionError(
+            f"region holds {len(masks)} masks, but the clip has {shape[2]} frames: connect one mask, or one for every "
+            "frame."
+        )
     return on_latents(masks, (shape[3], shape[4]))
 
 
@@ -205,5 +217,6 @@ def _output(node: type[io.ComfyNode], embedding: MotionEmbedding, message: str) 
     losses = embedding.details.get("losses", [])
     tenth = max(1, len(losses) // 10)
     if losses:
-        message += f" Loss {sum(losses[:tenth]) / tenth:.4f} at first, {sum(losses[-tenth:]) / tenth:.4f} at last."
+        first, last = sum(losses[:tenth]) / tenth, sum(losses[-tenth:]) / tenth
+        message += f" The mean loss was {first:.4f} in the first tenth of the steps and {last:.4f} in the last tenth."
     return io.NodeOutput(embedding, {"loss": losses}, ui=say(node, message))

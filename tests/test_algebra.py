@@ -338,7 +338,7 @@ OTHER = Backbone("unet3d", (TemporalLayer(SITE, 99, 0, "down"),))
         ),
         (
             lambda m: algebra.add(m, motion(integration="multiply")),
-            "integration add, .* multiply: .*apply both instead",
+            "integration add and .* has multiply: .*apply both instead",
         ),
     ],
 )

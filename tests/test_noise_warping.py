@@ -64,5 +64,5 @@ def test_a_very_long_way_stays_small() -> None:
 
 
 def test_another_number_of_frames_is_explained() -> None:
-    with pytest.raises(MotionError, match="The camera path has 4 frames and the video 5"):
+    with pytest.raises(MotionError, match="The camera path has 4 frames and the video has 5"):
         warped_noise(CameraPath.from_rows(PATHS["pan"]), (1, 4, 5, 8, 8), seed=1)

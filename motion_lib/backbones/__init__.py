@@ -64,7 +64,7 @@ def open_model(folder: Path) -> ModelFolder:
         family = unet.config.get("_class_name")
         if family not in tuple(FAMILIES):
             raise MotionError(
-                f"{folder / 'unet' / 'config.json'} describes a {shown(family, 80)}, but supported are: "
+                f"{folder / 'unet' / 'config.json'} describes a {shown(family, 80)}, but only these are supported: "
                 f"{', '.join(FAMILIES)}."
             )
         scheduler = read_config(folder / SCHEDULER)

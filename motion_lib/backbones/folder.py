@@ -171,8 +171,8 @@ def _plain(value: Any) -> bool:
 
 
 def name_today(name: str) -> str:
-    """Of a tensor, whichever version wrote or reads it: transformers 4 puts text_model. before the names of a text
-    encoder, and diffusers before 0.18 had other names for the projections of the autoencoder's attention."""
+    """The name of a tensor, whichever version wrote or reads it: transformers 4 puts text_model. before the names of a
+    text encoder, and diffusers before 0.18 had other names for the projections of the autoencoder's attention."""
     name = name.removeprefix("text_model.")
     found = OLD_ATTENTION.fullmatch(name)
     return f"{found[1]}.{NEW_NAMES[found[2]]}.{found[3]}" if found else name

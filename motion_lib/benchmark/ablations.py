@@ -2,9 +2,9 @@
 
 Every row is the preset with one setting changed, on the same clips, prompts and seeds as `benchmark motion` and judged
 the same way: components, debias while learning and in use, integration, spatial axes, sites, losses, timesteps, start
-noises, and the part of sampling in which the motion acts. Writes tables (Markdown, CSV), every score (JSON) and a sheet
-per motion. A run that was stopped carries on by the same command.
-Needs OpenCV: pip install "motion-inversion[metrics]".
+noises, and the part of sampling in which the motion acts. Tables (Markdown, CSV), every score (JSON) and a sheet per
+motion are written, and the same command continues a run that was stopped.
+This needs OpenCV: pip install "motion-inversion[metrics]".
 
 examples:
   motion-inversion benchmark ablations --workers 8 --out ablations
@@ -53,10 +53,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_case_arguments(parser)
     add_run_arguments(parser)
     parser.add_argument(
-        "--switches", nargs="+", choices=list(SWITCHES), default=list(SWITCHES), help="what to change (default: all)"
+        "--switches", nargs="+", choices=list(SWITCHES), default=list(SWITCHES), help="What to change (default: all)."
     )
     parser.add_argument(
-        "--set", nargs="+", default=[], metavar="NAME=VALUE", help="begin from these settings instead of the preset's"
+        "--set", nargs="+", default=[], metavar="NAME=VALUE", help="Settings to begin from instead of the preset's."
     )
 
 

@@ -33,7 +33,7 @@ class Case:
     truth: Scenes | None = None
 
     def seed(self, prompt: int, seed: int) -> int:
-        """Of the start noise of one video: every video of a benchmark has its own, the same for every method."""
+        """The seed of one video's start noise: every video of a benchmark has its own, the same for every method."""
         return zlib.crc32(f"{self.name}/{prompt}/{seed}".encode())
 
 
@@ -69,7 +69,7 @@ def clip_cases(clips: Iterable[tuple[str, Tensor, str]], prompts: Sequence[str])
     they are scored against the clips themselves. Raises MotionError for two of one name."""
     clips = list(clips)
     if len({name for name, _, _ in clips}) < len(clips):
-        raise MotionError("Two clips have the same name, which their results go by: rename one of the files.")
+        raise MotionError("Two clips have the same name, under which their results are kept: rename one of the files.")
     return [Case(name, frames, shows, tuple(prompts)) for name, frames, shows in clips]
 
 

@@ -1,9 +1,9 @@
 """What edited motions do to videos, measured on clips whose true motion is known.
 
-Learns the motions of objects and of a camera, edits them (mirror, reverse, retime, loop, strength, curves, camera of
-one with object of another, other lengths and sizes), gives them to other objects and compares the paths these take with
-the true path, edited in the same way. Options of training and motion change the preset of the objects. Writes edits.md,
-edits.json and edits.png to the folder --out.
+This learns the motions of objects and of a camera, edits them (mirror, reverse, retime, loop, strength, curves, camera
+of one with object of another, other lengths and sizes), gives them to other objects, and compares the paths that these
+take with the true path, edited in the same way. Options of training and motion change the preset of the objects. The
+results are edits.md, edits.json and edits.png in the folder --out.
 
 example:
   motion-inversion benchmark edits --device cuda --out edits"""
@@ -56,11 +56,19 @@ LEGEND = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, default=Path("edits"), help="folder (default: edits)")
-    parser.add_argument("--trials", nargs="+", choices=list(TRIALS), default=list(TRIALS), help="parts (default: all)")
-    parser.add_argument("--videos", type=int, default=8, help="of every row, each with its own prompt (default: 8)")
-    parser.add_argument("--sampling-steps", type=int, help="sampling steps (default: what the model needs)")
-    parser.add_argument("--workers", type=int, default=2, help="processes that measure finished videos (default: 2)")
+    parser.add_argument("--out", type=Path, default=Path("edits"), help="The folder to write to (default: edits).")
+    parser.add_argument(
+        "--trials", nargs="+", choices=list(TRIALS), default=list(TRIALS), help="Which parts to run (default: all)."
+    )
+    parser.add_argument(
+        "--videos", type=int, default=8, help="How many videos a row has, each with its own prompt (default: 8)."
+    )
+    parser.add_argument(
+        "--sampling-steps", type=int, help="How many steps sampling takes (default: as the model says)."
+    )
+    parser.add_argument(
+        "--workers", type=int, default=2, help="How many processes measure finished videos (default: 2)."
+    )
     add_model_arguments(parser)
     add_training_arguments(parser)
     add_application_arguments(parser)

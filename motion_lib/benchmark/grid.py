@@ -1,9 +1,9 @@
 """How long to learn, how strong and how much inverted noise: a sheet to choose by.
 
-Learns a motion for each number of steps, and makes the same video at every strength γ of the value embedding and every
-share of inverted noise. Writes grid_<motion>.png (lines: steps and γ; across: noise), table.md, table.csv and
+This learns a motion for each number of steps, and makes the same video at every strength γ of the value embedding and
+every share of inverted noise. It writes grid_<motion>.png (lines: steps and γ; across: noise), table.md, table.csv and
 report.json.
-Needs OpenCV: pip install "motion-inversion[metrics]".
+This needs OpenCV: pip install "motion-inversion[metrics]".
 
 examples:
   motion-inversion benchmark grid --motions figure_eight
@@ -36,15 +36,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_case_arguments(parser)
     add_run_arguments(parser)
     parser.set_defaults(prompts=1, seeds=1, out=Path("motion_grid"))
-    parser.add_argument("--preset", default="object", choices=list(PRESETS), help="what to vary (default: object)")
     parser.add_argument(
-        "--steps", type=int, nargs="+", default=[50, 100, 150], help="of training (default: 50 100 150)"
+        "--preset", default="object", choices=list(PRESETS), help="The preset to vary (default: object)."
     )
     parser.add_argument(
-        "--strengths", type=float, nargs="+", default=[0.5, 1.0, 1.5], help="γ of the value embedding (0.5 1 1.5)"
+        "--steps",
+        type=int,
+        nargs="+",
+        default=[50, 100, 150],
+        help="Numbers of training steps to try (default: 50 100 150).",
     )
     parser.add_argument(
-        "--noise-weights", type=float, nargs="+", default=[0.0, 0.3, 0.6], help="share of inverted noise (0 0.3 0.6)"
+        "--strengths",
+        type=float,
+        nargs="+",
+        default=[0.5, 1.0, 1.5],
+        help="Strengths γ of the value embedding to try (default: 0.5 1 1.5).",
+    )
+    parser.add_argument(
+        "--noise-weights",
+        type=float,
+        nargs="+",
+        default=[0.0, 0.3, 0.6],
+        help="Shares of inverted noise to try (default: 0 0.3 0.6).",
     )
 
 

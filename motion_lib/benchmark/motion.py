@@ -1,12 +1,12 @@
 """Methods of motion transfer side by side, on clips whose true motion is known.
 
 Rendered references move by known motions; every method gives their motion to the same prompts and seeds, and one
-evaluator judges all videos. Writes to the folder --out, as it goes: a run that was stopped carries on by the same
-command.
+evaluator judges all videos. Results are written to the folder --out as they come, and the same command continues a run
+that was stopped.
   table.md, table.csv   mean ± standard error of every score, seconds and bytes
   report.json           every score of every video, and how it was made
   sheets/               a picture per motion with all methods
-Needs OpenCV: pip install "motion-inversion[metrics]".
+This needs OpenCV: pip install "motion-inversion[metrics]".
 
 examples:
   motion-inversion benchmark motion --quick --out quick
@@ -42,14 +42,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--methods",
         nargs="+",
         metavar="METHOD",
-        help=f"of {', '.join(METHODS)}; with settings as in object:steps=50,end=0.6 (default: most of them)",
+        help=f"Methods to compare, out of {', '.join(METHODS)}; one may carry settings, as in "
+        "object:steps=50,end=0.6 (default: most of them).",
     )
     parser.add_argument(
         "--set",
         nargs="+",
         default=[],
         metavar="NAME=VALUE",
-        help="settings for every chosen method that has them, as in learning_rate=0.1 timesteps=300-999",
+        help="Settings for every chosen method that has them, as in learning_rate=0.1 timesteps=300-999.",
     )
 
 
@@ -59,26 +60,43 @@ def add_case_arguments(parser: argparse.ArgumentParser) -> None:
         "--motions",
         nargs="+",
         metavar="MOTION",
-        help=f"of {', '.join(MOTIONS)} (default: all); or, to search for settings, {', '.join(SEARCH_MOTIONS)}",
+        help=f"Motions to try, out of {', '.join(MOTIONS)} (default: all) or, to search for settings, "
+        f"{', '.join(SEARCH_MOTIONS)}.",
     )
-    group.add_argument("--prompts", type=int, help="prompts per motion (default: 3)")
-    group.add_argument("--seeds", type=int, help="videos per prompt (default: 2)")
-    group.add_argument("--look", type=int, default=0, help="seed of the words for references and prompts (default: 0)")
-    group.add_argument("--clip", nargs="+", default=[], metavar="VIDEO", help="your own clips instead, without a truth")
-    group.add_argument("--clip-prompt", nargs="+", default=[], metavar="TEXT", help="what each of these clips shows")
-    group.add_argument("--prompt", nargs="+", default=[], metavar="TEXT", help="what is to move like these clips")
+    group.add_argument("--prompts", type=int, help="How many prompts each motion has (default: 3).")
+    group.add_argument("--seeds", type=int, help="How many videos each prompt has (default: 2).")
+    group.add_argument(
+        "--look", type=int, default=0, help="The seed that draws the words of references and prompts (default: 0)."
+    )
+    group.add_argument(
+        "--clip", nargs="+", default=[], metavar="VIDEO", help="Your own clips instead, whose true motion is not known."
+    )
+    group.add_argument("--clip-prompt", nargs="+", default=[], metavar="TEXT", help="What each of these clips shows.")
+    group.add_argument("--prompt", nargs="+", default=[], metavar="TEXT", help="What should move like these clips.")
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     from ..cli.common import add_model_arguments
 
-    parser.add_argument("--out", type=Path, default=Path("motion_benchmark"), help="folder (default: motion_benchmark)")
-    parser.add_argument("--quick", action="store_true", help="few motions, methods and sampling steps, for a CPU")
-    parser.add_argument("--workers", type=int, default=1, help="processes at once; 8 suit one GPU (default: 1)")
-    parser.add_argument("--sampling-steps", type=int, help="per video (default: what the model needs; 10 with --quick)")
-    parser.add_argument("--guidance", type=float, help="how closely to follow the prompt (default: the model's)")
-    parser.add_argument("--tracker", default="lucas_kanade", help="lucas_kanade (default), or cotracker:FILE")
-    parser.add_argument("--text-model", metavar="FOLDER", help="a CLIP model: adds similarity of text and frames")
+    parser.add_argument(
+        "--out", type=Path, default=Path("motion_benchmark"), help="The folder to write to (default: motion_benchmark)."
+    )
+    parser.add_argument("--quick", action="store_true", help="Try few motions, methods and sampling steps, for a CPU.")
+    parser.add_argument(
+        "--workers", type=int, default=1, help="How many processes run at once; 8 suit one GPU (default: 1)."
+    )
+    parser.add_argument(
+        "--sampling-steps",
+        type=int,
+        help="How many steps sampling takes (default: as the model says; 10 with --quick).",
+    )
+    parser.add_argument("--guidance", type=float, help="How closely to follow the prompt (default: as the model says).")
+    parser.add_argument(
+        "--tracker", default="lucas_kanade", help="lucas_kanade, or cotracker:FILE (default: lucas_kanade)."
+    )
+    parser.add_argument(
+        "--text-model", metavar="FOLDER", help="A CLIP model, which adds the similarity of text and frames."
+    )
     add_model_arguments(parser)
     parser.set_defaults(dtype="float32")
 
@@ -152,7 +170,7 @@ def _cases(options: argparse.Namespace, defaults: SamplingDefaults) -> list[Case
     if options.clip:
         if len(options.clip) != len(options.clip_prompt) or not options.prompt:
             raise MotionError(
-                "Give as many --clip-prompt as --clip, one for what each clip shows, and at least one --prompt."
+                "Give one --clip-prompt for each --clip, which says what it shows, and at least one --prompt."
             )
         from ..video import ClipOptions, read_clip
 

@@ -40,7 +40,7 @@ class Plan:
         return repr((self.methods.get(method), case.prompt, case.prompts, clip, self.seeds, *with_what))
 
     def shared_file(self, case: Case) -> Path:
-        """Of what all methods share on a case."""
+        """The file of what all methods share on a case."""
         made_by = hashlib.sha256(self.description(case, "").encode()).hexdigest()[:12]
         return self.out / "shared" / f"{case.name}-{made_by}.pt"
 

@@ -60,8 +60,8 @@ def write_report(
 
 
 def frechet_distances(plan: Plan) -> dict[str, float]:
-    """Of every method's frames to those without motion, where a CLIP was given: it tells a loss of quality or variety,
-    but not of motion."""
+    """The Fréchet distance of every method's frames to those without motion, where a CLIP was given. It tells a loss of
+    quality or variety, but not of motion."""
     if plan.text_model is None or "no_motion" not in plan.methods:
         return {}
     features = {

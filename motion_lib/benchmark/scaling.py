@@ -1,9 +1,10 @@
 """How many clips a minute `train` learns over a folder, by one process and by several.
 
-Every count of processes gets a folder of clips, the same number for each, and is started as accelerate's launcher does
-it, a GPU for each process. Counted is the time after each process has finished its first clip: loading the model and
-compiling kernels are done once, however many clips there are. Without --model, one of the size of ModelScope with
-random weights is made. On a CPU, --small tries everything on a model of toy size; its times mean nothing.
+Every count of processes gets a folder of clips, the same number for each process, and is started as accelerate's
+launcher starts it, with a GPU for each process. The time is counted after each process has finished its first clip,
+because the model is loaded and kernels are compiled once, however many clips there are. Without --model, a model of the
+size of ModelScope with random weights is made. On a CPU, --small tries everything on a
+model of toy size; its times mean nothing.
 
 examples:
   motion-inversion benchmark scaling --processes 1 2 4
@@ -38,16 +39,25 @@ class Scaled:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--processes", type=int, nargs="+", default=[1, 2], help="counts to compare (default: 1 2)")
-    parser.add_argument("--clips", type=int, default=4, help="for every process, at least 2 (default: 4)")
-    parser.add_argument("--steps", type=int, default=100, help="of training per clip (default: 100)")
-    parser.add_argument("--model", help="a model folder in diffusers layout, or the name of a bundled model")
-    parser.add_argument("--width", type=int, default=512, help="pixels")
-    parser.add_argument("--height", type=int, default=320, help="pixels")
-    parser.add_argument("--frames", type=int, default=16)
-    parser.add_argument("--small", action="store_true", help="a model and clips of toy size")
     parser.add_argument(
-        "--out", type=Path, default=Path("scaling"), help="folder; an earlier run there is replaced (default: scaling)"
+        "--processes", type=int, nargs="+", default=[1, 2], help="Numbers of processes to compare (default: 1 2)."
+    )
+    parser.add_argument(
+        "--clips", type=int, default=4, help="How many clips each process learns, at least 2 (default: 4)."
+    )
+    parser.add_argument(
+        "--steps", type=int, default=100, help="How many training steps each clip takes (default: 100)."
+    )
+    parser.add_argument("--model", help="A model folder in diffusers layout, or the name of a bundled model.")
+    parser.add_argument("--width", type=int, default=512, help="Width in pixels (default: 512).")
+    parser.add_argument("--height", type=int, default=320, help="Height in pixels (default: 320).")
+    parser.add_argument("--frames", type=int, default=16, help="How many frames each clip has (default: 16).")
+    parser.add_argument("--small", action="store_true", help="Use a model and clips of toy size.")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("scaling"),
+        help="The folder to write to; an earlier run there is replaced (default: scaling).",
     )
 
 

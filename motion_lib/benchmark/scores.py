@@ -67,7 +67,7 @@ class Judge:
         self.camera = camera_of_tracks(self.tracks) if case.truth is None else true_camera(case.truth, 0)
 
     def __call__(self, prompt: str, video: Tensor, without: Tensor) -> Scores:
-        """Of a video uint8 `[f, h, w, 3]` made for `prompt`; `without` is the same prompt and seed without motion."""
+        """The scores of a video uint8 `[f, h, w, 3]` made for `prompt`; `without` is the same without motion."""
         tracks = track(video, self.tracker)
         words = parse_caption(prompt)
         regions = whole_frame if words.shape is None else sprite_regions

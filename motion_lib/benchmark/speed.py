@@ -1,8 +1,8 @@
 """Time and memory of training and sampling, at full size on a GPU.
 
 A model of the size of ModelScope and ZeroScope with random weights (1.41 billion parameters) learns from a random clip
-in every way side by side: as published, as its library runs it, and in the modes of `train --mode`. Prints Markdown
-tables, those of docs/performance.md. On a CPU, --small tries everything on a model of toy size; its times mean nothing.
+in every way side by side: as published, as its library runs it, and in the modes of `train --mode`. The Markdown tables
+of docs/performance.md are printed. On a CPU, --small tries everything on a model of toy size; its times mean nothing.
 
 examples:
   motion-inversion benchmark speed
@@ -29,25 +29,38 @@ TRIAL = 8  # steps where only time and memory are asked for
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    kinds = "ways: of training; sampling and inversion; growth with frames, size and sites; checks of the fast paths; "
+    kinds = "ways of training; sampling and inversion; growth with frames, size and sites; checks of the fast paths; "
     parser.add_argument(
         "--parts",
         nargs="+",
         default=PARTS,
         choices=PARTS,
-        help=f"what to measure. {kinds}card: all of the method in 7.5 GiB (default: all)",
+        help=f"What to measure: {kinds}card, which is the whole method in 7.5 GiB (default: all).",
     )
-    parser.add_argument("--steps", type=int, default=50, help="of training per way; their losses are compared")
-    parser.add_argument("--long-run", type=int, default=800, help="steps of the long run among the checks; 0: none")
-    parser.add_argument("--frames", type=int, default=16)
-    parser.add_argument("--width", type=int, default=512, help="pixels")
-    parser.add_argument("--height", type=int, default=320, help="pixels")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:1 (default: auto)")
     parser.add_argument(
-        "--dtype", default="float16", choices=("float16", "bfloat16"), help="of weights in half precision"
+        "--steps",
+        type=int,
+        default=50,
+        help="How many training steps each way takes; their losses are compared (default: 50).",
     )
-    parser.add_argument("--small", action="store_true", help="a model and clip of toy size")
-    parser.add_argument("--out", type=Path, help="write all numbers to this JSON file as they come")
+    parser.add_argument(
+        "--long-run",
+        type=int,
+        default=800,
+        help="How many steps the long run among the checks takes; 0 leaves it out (default: 800).",
+    )
+    parser.add_argument("--frames", type=int, default=16, help="How many frames the clip has (default: 16).")
+    parser.add_argument("--width", type=int, default=512, help="Width in pixels (default: 512).")
+    parser.add_argument("--height", type=int, default=320, help="Height in pixels (default: 320).")
+    parser.add_argument("--device", default="auto", help="The device: auto, cpu, cuda or cuda:1 (default: auto).")
+    parser.add_argument(
+        "--dtype",
+        default="float16",
+        choices=("float16", "bfloat16"),
+        help="The kind of half precision (default: float16).",
+    )
+    parser.add_argument("--small", action="store_true", help="Use a model and a clip of toy size.")
+    parser.add_argument("--out", type=Path, help="The JSON file to which all numbers are written as they come.")
 
 
 def run(options: argparse.Namespace) -> None:

@@ -31,7 +31,7 @@ class Check:
 
 
 def checks(bench: Bench, shape: Shape, long_run: int) -> Iterator[Check]:
-    """Each as it is done."""
+    """Every check as soon as it is done."""
     yield from _gradients(bench, shape)
     yield from _predictions(bench, shape)
     yield _left_as_found(bench, shape)
@@ -42,7 +42,7 @@ def checks(bench: Bench, shape: Shape, long_run: int) -> Iterator[Check]:
 
 
 def _gradients(bench: Bench, shape: Shape) -> Iterator[Check]:
-    """Of one step at a random embedding, against float32 and diffusers' pass."""
+    """The gradients of one step at a random embedding, against float32 and diffusers' pass."""
     true = _gradient(bench, shape, torch.float32, Plan("plain"))
     plain = None
     for plan in [Plan("plain"), *(Plan("fast", rung, graphs) for rung in RUNGS for graphs in _graphs(bench))]:
@@ -81,7 +81,7 @@ def _live(bench: Bench, denoiser: UNet3DDenoiser, shape: Shape) -> MotionEmbeddi
 
 
 def _predictions(bench: Bench, shape: Shape) -> Iterator[Check]:
-    """As sampling asks for them, unpatched and patched, each for several latents so that recordings are replayed."""
+    """Predictions for sampling, unpatched and patched, each for several latents so that recordings are replayed."""
     denoiser, text = bench.denoiser(bench.half), bench.text(bench.half, 2)
     size = shape.height // 8, shape.width // 8
     patch = MotionPatch(_live(bench, denoiser, shape).detached()).prepare(shape.frames, size, bench.device, bench.half)

@@ -5,7 +5,7 @@ world: each is replaced by the mean of all frames as they look from its own plac
 the model; where it is seen from is not.
 
 Early in sampling frames do not agree yet, because the model expects another video than it is made to draw, and a mean
-of all would be smeared along the camera's way until stripes are all that is left. There frames count the less, the
+of all would be smeared along the camera's way until stripes are all that is left. There, frames count less the
 further they are from the middle of the video, and the prompt is given more weight.
 """
 
@@ -23,22 +23,26 @@ from ..errors import MotionError
 from .path import CameraPath, pixel_centres
 
 EARLY = 0.4  # of sampling
-FARTHEST = 1e-4  # of the middle frame's weight have the first and last, while it is early; the logarithm falls evenly
+FARTHEST = 1e-4  # early: the weight of the first and last frame against the middle one's; its logarithm falls evenly
 
 
 @dataclass(frozen=True)
 class CameraAlignment:
-    """strength: how far frames are moved to their common world, 0 not at all and 1 all the way. start, end: the part of
-    sampling in which it acts, 0 at pure noise and 1 at the clean end; the more is left to the model at the end, the
-    freer an object is to move on its own. apart: `[f, h, w]` from 0 to 1, what does not belong to the background and is
-    left alone. emphasis: times the usual guidance, while it is early."""
+    """A camera's path, and how strictly a video is held to it."""
 
     path: CameraPath
     strength: float = 1.0
+    """How strictly the frames are held to the camera's path: 1 is all the way, 0 is not at all, bit for bit."""
     start: float = 0.0
+    """The point of sampling at which the camera's path begins to act: 0 is pure noise. Motion is decided early."""
     end: float = 1.0
+    """The point of sampling at which the camera's path stops acting: 1 is the finished video. A lower value leaves
+    objects freer to move on their own."""
     apart: Tensor | None = None
+    """`[f, h, w]` from 0 to 1: what does not belong to the background and is left alone."""
     emphasis: float = 1.75
+    """The factor on the guidance (cfg) in the first part of sampling. There, a model that expects a still camera would
+    rather change the background than move it; 1 leaves the guidance as it is."""
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.strength) and 0 <= self.strength <= 1):
@@ -132,8 +136,8 @@ def apart_from_camera(latents: Tensor, path: CameraPath, threshold: float = 0.5)
 
 
 def likeliest_path(latents: Tensor, paths: Sequence[CameraPath]) -> CameraPath:
-    """By which of these paths the camera of a clip moved: that under which its latents `[1, c, f, h, w]` agree best at
-    most places, which are background."""
+    """The path by which the camera of a clip most likely moved: the one under which its latents `[1, c, f, h, w]` agree
+    best at most places, which are background."""
     return min(paths, key=lambda path: float(_away(latents.float(), path).median()))
 
 

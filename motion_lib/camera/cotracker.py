@@ -36,7 +36,7 @@ def cotracker(weights: str) -> Tracker:
         predictor: Any = CoTrackerPredictor(checkpoint=weights).to(device)
     except Exception as error:  # whatever PyTorch and CoTracker raise for a damaged or foreign file
         raise MotionError(
-            f"{shown(weights)} is no checkpoint of CoTracker ({shown(' '.join(str(error).split()))}): "
+            f"{shown(weights)} is not a checkpoint of CoTracker ({shown(' '.join(str(error).split()))}): "
             f"download it again."
         ) from error
 

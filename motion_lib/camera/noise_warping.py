@@ -27,7 +27,7 @@ def warped_noise(path: CameraPath, shape: Sequence[int], seed: int, like: Tensor
     """
     videos, channels, frames, height, width = shape
     if len(path) != frames:
-        raise MotionError(f"The camera path has {len(path)} frames and the video {frames}: resample one of them.")
+        raise MotionError(f"The camera path has {len(path)} frames and the video has {frames}: resample one of them.")
     cells = _cells(path, (height, width))
     generator = torch.Generator().manual_seed(seed)
     canvas = torch.randn(videos, channels, len(cells), generator=generator)

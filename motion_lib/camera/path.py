@@ -1,4 +1,4 @@
-"""Where a camera looks in every frame of a clip, as far as a similarity says it: pan and tilt, zoom and roll.
+"""Where a camera looks in every frame of a clip, as far as a similarity can say it: pan and tilt, zoom and roll.
 
 Points are in half frames, x right and y down, (0, 0) the centre of the picture, both axes divided by half the shorter
 side. The world is what the first frame shows; frame i sees its point w at zoom_i · R(roll_i) · w + shift_i.
@@ -17,6 +17,7 @@ from torch import Tensor
 from ..errors import MotionError
 
 LEAST_FITTED = 1 / 3  # of the steps of a clip, in which the camera must have been seen
+AMOUNT_HELP = "How far the camera goes: 1 as in the clip, 2 twice as far, 0 stands still, -1 the other way."  # `scaled`
 MOST = 20.0  # half frames, and e-folds of zoom: more is no camera's motion
 
 
@@ -31,7 +32,7 @@ class CameraPath:
 
     @classmethod
     def of_steps(cls, shift: Tensor, log_zoom: Tensor, roll: Tensor) -> CameraPath:
-        """From what every step does to the background, `[f-1, 2]` and `[f-1]` twice (see metrics.camera.CameraMotion);
+        """From what every step does to the background, `[f-1, 2]` and `[f-1]` twice (see camera.measure.CameraMotion);
         NaN, where a step could not be seen, becomes what lies between its neighbours.
 
         Raises MotionError if less than a third of the steps were seen.
@@ -52,7 +53,7 @@ class CameraPath:
 
     @classmethod
     def from_rows(cls, rows: Any) -> CameraPath:
-        """Back from `rows`; raises MotionError for anything else."""
+        """The path whose `rows` these are; raises MotionError for anything else."""
         try:
             values = torch.tensor(rows, dtype=torch.float32)
         except (TypeError, ValueError, RuntimeError):
@@ -64,7 +65,7 @@ class CameraPath:
         return cls(values[:, :2], values[:, 2], values[:, 3])
 
     def rows(self) -> list[list[float]]:
-        """Four numbers a frame, as `generate --json` says them: shift x and y, ln zoom, roll."""
+        """Four numbers per frame, as `generate --json` prints them: shift x and y, ln zoom, roll."""
         values = torch.cat([self.shift, self.log_zoom[:, None], self.roll[:, None]], dim=1)
         return [[round(value, 5) for value in row] for row in values.tolist()]
 

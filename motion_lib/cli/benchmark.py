@@ -3,9 +3,9 @@
 motion      methods of motion transfer side by side, on rendered clips whose true motion is known
 ablations   one switch of the method at a time
 grid        training steps, strength and noise of one motion, to choose by
-edits       what mirrored, reversed, retimed, joined motions do to videos
+edits       what mirrored, reversed, retimed and joined motions do to videos
 speed       time and memory of training and sampling, at full size on a GPU
-scaling     a folder of clips, learned by one process and by several
+scaling     how fast one process, and several, learn a folder of clips
 
 example:
   motion-inversion benchmark motion --quick"""
@@ -20,7 +20,7 @@ BENCHMARKS: tuple[str, ...] = ("motion", "ablations", "grid", "edits", "speed", 
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    kinds = parser.add_subparsers(dest="benchmark", required=True, metavar="BENCHMARK", help="what to measure")
+    kinds = parser.add_subparsers(dest="benchmark", required=True, metavar="BENCHMARK", help="What to measure.")
     for name in BENCHMARKS:
         module = import_module(f"motion_lib.benchmark.{name}")
         assert module.__doc__

@@ -8,8 +8,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..camera.alignment import CameraAlignment, apart_from_camera
+from ..camera.path import AMOUNT_HELP
 from ..errors import MotionError
-from ..training.presets import PRESETS
+from ..help import help_of
+from ..training.presets import PRESETS, Preset
 from .common import clip_options
 
 if TYPE_CHECKING:
@@ -29,15 +31,14 @@ def add_camera_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--camera",
         metavar="VIDEO",
-        help="move the camera as in this video, with or without --motion; an embedding whose preset asks for it "
-        "(camera, hybrid) takes that of --reference",
+        help="The video whose camera moves the new one, with or without --motion. An embedding whose preset asks for a "
+        "camera (camera, hybrid) otherwise takes that of --reference.",
     )
-    group.add_argument("--camera-amount", type=float, default=1.0, help="how far; 0 stands still (default: 1)")
+    group.add_argument("--camera-amount", type=float, default=1.0, help=f"{AMOUNT_HELP} (default: 1)")
     group.add_argument(
         "--camera-end",
         type=float,
-        help="part of sampling until which the video is held to the camera's path: 1 to the end, lower leaves objects "
-        f"freer, 0 not at all (default: as the embedding's preset says, or {ALONE})",
+        help=f"{help_of(Preset)['camera_end']} (default: as the embedding's preset says, or {ALONE})",
     )
 
 

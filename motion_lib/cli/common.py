@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import MotionError, printable, shown
+from ..help import help_of
+from ..video.options import ClipOptions
 from .values import seed
 
 if TYPE_CHECKING:
@@ -19,8 +21,9 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
     from ..backbones import VideoModel
-    from ..video import Clip, ClipOptions
+    from ..video import Clip
 
+CLIP = help_of(ClipOptions)
 DTYPES = ("auto", "float32", "float16", "bfloat16")
 
 
@@ -29,31 +32,34 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--model",
         default="sprite_t2v",
-        help="the bundled sprite_t2v, or a folder in diffusers layout, as of ZeroScope (default: sprite_t2v)",
+        help="The bundled sprite_t2v, or a folder in diffusers layout, such as ZeroScope's (default: sprite_t2v).",
     )
-    group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps (default: auto)")
+    group.add_argument("--device", default="auto", help="The device: auto, cpu, cuda, cuda:1 or mps (default: auto).")
     group.add_argument(
-        "--dtype", default="auto", choices=DTYPES, help="precision; auto: float32 on CPU, half precision on a GPU"
+        "--dtype",
+        default="auto",
+        choices=DTYPES,
+        help="The precision; auto is float32 on a CPU and half precision on a GPU.",
     )
 
 
 def add_seed(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--seed", type=seed, default=0, help="the same seed gives the same result (default: 0)")
+    parser.add_argument("--seed", type=seed, default=0, help="The same seed gives the same result (default: 0).")
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="print the result as JSON on standard output")
+    parser.add_argument("--json", action="store_true", help="Print the result as JSON on standard output.")
 
 
 def add_clip_arguments(parser: argparse.ArgumentParser, otherwise: str = "what the model makes") -> None:
     group = parser.add_argument_group("frames of the video")
-    group.add_argument("--frames", type=int, help=f"how many frames (default: {otherwise})")
-    group.add_argument("--width", type=int, help=f"pixels (default: {otherwise})")
-    group.add_argument("--height", type=int, help=f"pixels (default: {otherwise})")
-    group.add_argument("--fit", default="crop", choices=("crop", "fit", "stretch"), help="when the shape differs")
-    group.add_argument("--force-rate", type=float, default=0.0, help="frames per second to resample to; 0 keeps all")
-    group.add_argument("--skip-first-frames", type=int, default=0, help="frames to leave out at the beginning")
-    group.add_argument("--select-every-nth", type=int, default=1, help="2 takes every second frame, and so on")
+    group.add_argument("--frames", type=int, help=f"The number of frames (default: {otherwise}).")
+    group.add_argument("--width", type=int, help=f"Width in pixels (default: {otherwise}).")
+    group.add_argument("--height", type=int, help=f"Height in pixels (default: {otherwise}).")
+    group.add_argument("--fit", default="crop", choices=("crop", "fit", "stretch"), help=CLIP["fit"])
+    group.add_argument("--force-rate", type=float, default=0.0, help=CLIP["force_rate"])
+    group.add_argument("--skip-first-frames", type=int, default=0, help=CLIP["skip_first_frames"])
+    group.add_argument("--select-every-nth", type=int, default=1, help=CLIP["select_every_nth"])
 
 
 def load(options: argparse.Namespace) -> VideoModel:
@@ -94,8 +100,6 @@ def pick_dtype(name: str, device: torch.device) -> torch.dtype:
 
 def clip_options(options: argparse.Namespace, model: VideoModel | None = None) -> ClipOptions:
     """What to take from a video, and at which size: as the model makes it, or without one as the video is."""
-    from ..video import ClipOptions
-
     size = model.defaults if model else None
     return ClipOptions(
         force_rate=options.force_rate,

@@ -15,10 +15,14 @@ from .common import add_json, show
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("source", metavar="SOURCE.pt", help="the published file")
-    parser.add_argument("out", metavar="OUT.safetensors", help="the file to write")
-    parser.add_argument("--frames", type=int, help="frames it was trained on (default: found from the rows of zeros)")
-    parser.add_argument("--grid", type=_grid, help="deepest feature grid, HEIGHTxWIDTH (default: nearest to 16:9)")
+    parser.add_argument("source", metavar="SOURCE.pt", help="The published file.")
+    parser.add_argument("out", metavar="OUT.safetensors", help="The file to write.")
+    parser.add_argument(
+        "--frames", type=int, help="How many frames it was trained on (default: found from the rows of zeros)."
+    )
+    parser.add_argument(
+        "--grid", type=_grid, help="The deepest feature grid, HEIGHTxWIDTH (default: the one nearest to 16:9)."
+    )
     add_json(parser)
 
 

@@ -1,6 +1,6 @@
 """See it work: learn the motion of a sample clip and give it to other objects.
 
-Uses the bundled clip and model, needs no network and no GPU, and takes a few minutes. Writes to the folder --out:
+The demo uses the bundled clip and model, needs no network and no GPU, and takes a few minutes. It writes to --out:
   reference.mp4         the clip whose motion is learned
   without_motion.mp4    other prompts, as the model moves them by chance
   with_motion.mp4       the same prompts and seeds with the learned motion
@@ -48,9 +48,15 @@ AT_ONCE = 3  # videos of one sampling run
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, default=Path("motion_demo"), help="folder (default: motion_demo)")
-    parser.add_argument("--full", action="store_true", help="6 prompts × 2 seeds instead of 3 prompts")
-    parser.add_argument("--sampling-steps", type=int, help="sampling steps per video (default: what the model needs)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("motion_demo"), help="The folder to write to (default: motion_demo)."
+    )
+    parser.add_argument(
+        "--full", action="store_true", help="Make videos of 6 prompts with 2 seeds each, instead of 3 prompts."
+    )
+    parser.add_argument(
+        "--sampling-steps", type=int, help="How many steps sampling takes (default: as the model says)."
+    )
     add_model_arguments(parser)
     add_training_arguments(parser)
     add_application_arguments(parser)

@@ -1,8 +1,8 @@
 """Make new motions of learned ones: mirror, reverse, retime, blend, …
 
-Operations run in the order in which they are given. With two files, those before the one that joins them (--blend,
---add, --subtract, --combine) act on both, those after it on the result. Nothing is learned, so it takes no time.
-What each does to videos is measured in docs/edits.md.
+Operations run in the order in which they are given. With two files, operations before the one that joins them (--blend,
+--add, --subtract, --combine) act on both files, and operations after it act on the result. Nothing is learned, so this
+takes no time. docs/edits.md measures what each operation does to videos.
 
 examples:
   motion-inversion edit dance.safetensors --mirror horizontal --out mirrored.safetensors
@@ -57,49 +57,63 @@ def _box(text: str) -> tuple[float, float, float, float]:
 
 OPERATIONS: dict[str, Operation] = {
     "mirror": Operation(
-        "exchange left and right, or top and bottom", algebra.mirror, kind={"choices": list(algebra.MIRRORS)}
+        "Swap left and right, or top and bottom.", algebra.mirror, kind={"choices": list(algebra.MIRRORS)}
     ),
-    "reverse": Operation("the last frame first", lambda e, _: algebra.reverse(e), kind={"nargs": 0}),
+    "reverse": Operation("Play the motion backwards.", lambda e, _: algebra.reverse(e), kind={"nargs": 0}),
     "retime": Operation(
-        "2 is twice as fast and then holds, 0.5 shows the first half", algebra.retime, kind=_number("SPEED")
+        "2 runs through the motion twice as fast and then holds its end; 0.5 shows only its first half.",
+        algebra.retime,
+        kind=_number("SPEED"),
     ),
     "frames": Operation(
-        "how many frames the motion has (in any case it fits itself to the video)",
+        "How many frames the motion has. It fits itself to the video in any case.",
         lambda e, frames: algebra.retime(e, frames=frames),
         kind=_number("N", int),
     ),
     "loop": Operation(
-        "end where it began: forwards and backwards, or by taking out the drift",
+        "Make the motion end where it began, either forwards and then backwards, or by removing its drift.",
         algebra.loop,
         kind={"choices": algebra.LOOPS},
     ),
-    "scale": Operation("strength to keep; a negative one turns the motion around", algebra.scale, kind=_number("X")),
+    "scale": Operation(
+        "Multiply the strength of the motion. To turn a motion around, use --mirror or --reverse.",
+        algebra.scale,
+        kind=_number("X"),
+    ),
     "scale-qk": Operation(
-        "the same for the query-key embedding; 0 drops it", lambda e, x: algebra.scale(e, qk=x), kind=_number("X")
+        "Multiply the strength of the query-key embedding; 0 drops it.",
+        lambda e, x: algebra.scale(e, qk=x),
+        kind=_number("X"),
     ),
     "scale-v": Operation(
-        "the same for the value embedding; 0 drops it", lambda e, x: algebra.scale(e, v=x), kind=_number("X")
+        "Multiply the strength of the value embedding; 0 drops it.",
+        lambda e, x: algebra.scale(e, v=x),
+        kind=_number("X"),
     ),
     "region": Operation(
-        "keep the motion inside LEFT,TOP,RIGHT,BOTTOM, each 0 to 1",
+        "Keep the motion inside LEFT,TOP,RIGHT,BOTTOM, each from 0 to 1.",
         lambda e, box: algebra.masked(e, algebra.region(*box)),
         kind={"metavar": "BOX", "type": _box},
     ),
     "mask": Operation(
-        "keep it where this picture is white; grey is in between",
+        "Keep the motion where this picture is white; grey keeps a part of it.",
         lambda e, path: algebra.masked(e, read_mask(path)),
         kind={"metavar": "PICTURE"},
     ),
     "bake": Operation(
-        "write strengths and this debias into the tensors",
+        "Write the strengths and this debias into the tensors; advised takes what the file advises.",
         lambda e, debias: algebra.baked(e, None if debias == ADVISED else debias),
         kind={"choices": [ADVISED, *DEBIAS]},
     ),
-    "blend": Operation("between the first (0) and the second (1)", algebra.blend, True, _number("WEIGHT")),
-    "add": Operation("both motions at once", lambda a, b, _: algebra.add(a, b), True, {"nargs": 0}),
-    "subtract": Operation("the first without the second", lambda a, b, _: algebra.subtract(a, b), True, {"nargs": 0}),
+    "blend": Operation(
+        "Make a motion that lies between the first (0) and the second (1).", algebra.blend, True, _number("WEIGHT")
+    ),
+    "add": Operation("Do both motions at once.", lambda a, b, _: algebra.add(a, b), True, {"nargs": 0}),
+    "subtract": Operation(
+        "Take the second motion away from the first.", lambda a, b, _: algebra.subtract(a, b), True, {"nargs": 0}
+    ),
     "combine": Operation(
-        'query-key of the first, value of the second: "camera of A, object of B"',
+        'Take the query-key embedding of the first and the value embedding of the second: "camera of A, object of B".',
         lambda a, b, _: algebra.combine(a, b),
         True,
         {"nargs": 0},
@@ -108,11 +122,11 @@ OPERATIONS: dict[str, Operation] = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("files", metavar="FILE", nargs="+", help="one motion embedding, or two to join")
-    parser.add_argument("--out", type=Path, required=True, help="the .safetensors file to write")
-    parser.add_argument("--title", help="what the new file is called")
+    parser.add_argument("files", metavar="FILE", nargs="+", help="One motion embedding, or two to join.")
+    parser.add_argument("--out", type=Path, required=True, help="The .safetensors file to write.")
+    parser.add_argument("--title", help="The title of the new file.")
     parser.add_argument(
-        "--compress", type=int, choices=BITS, metavar="BITS", help="store a value in 2, 4 or 8 bits instead of 16"
+        "--compress", type=int, choices=BITS, metavar="BITS", help="Store each value in 2, 4 or 8 bits instead of 16."
     )
     add_json(parser)
     one = parser.add_argument_group("operations on a motion")
@@ -160,8 +174,8 @@ def apply(embeddings: Sequence[MotionEmbedding], name: str, value: Any) -> list[
     ways = [(patch.debias, patch.strength_qk, patch.strength_v) for patch in map(usual_patch, embeddings)]
     if name != "combine" and ways[0] != ways[1]:
         say(
-            "The two files are applied in different ways (debias, strengths), and the result as the first advises: "
-            "--bake advised before joining keeps what each one does."
+            "The two files are applied in different ways (debias, strengths), and the result is applied as the "
+            "first one advises: --bake advised before joining keeps what each one does."
         )
     return [operation.act(*embeddings, value)]
 

@@ -1,10 +1,10 @@
 """Measure how well one video took over another's motion.
 
-Compares GENERATED with REFERENCE: motion fidelity of point tracks, camera motion, flow-warp error; for clips of the
-bundled model also the object's path, speed and growth and, with --prompt, whether the video shows what was asked for.
-With --without (the same prompt and seed, generated without the motion) it measures how much of the reference's look
-leaked.
-Needs OpenCV: pip install "motion-inversion[metrics]".
+This compares GENERATED with REFERENCE: motion fidelity of point tracks, camera motion and flow-warp error. For clips of
+the bundled model it also compares the object's path, speed and growth and, with --prompt, checks whether the video
+shows what was asked for. With --without (the same prompt and seed, generated without the motion) it measures how much
+of the reference's look leaked.
+This needs OpenCV: pip install "motion-inversion[metrics]".
 
 example:
   motion-inversion evaluate reference.mp4 with_motion.mp4 --prompt "a red star on a grey plain background" """
@@ -24,12 +24,22 @@ MEASURED = Limit(frames=512, pixels=1 << 25)  # 81 frames of 832×480; what comp
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("reference", metavar="REFERENCE", help="the video whose motion was learned")
-    parser.add_argument("generated", metavar="GENERATED", help="the video that should move like it")
-    parser.add_argument("--without", metavar="VIDEO", help="the same prompt and seed without the motion")
-    parser.add_argument("--prompt", help="what the generated video should show (bundled model's captions)")
-    parser.add_argument("--tracker", default="lucas_kanade", help="lucas_kanade, or cotracker:FILE with its weights")
-    parser.add_argument("--text-model", metavar="FOLDER", help="a CLIP model: adds similarity of text and frames")
+    parser.add_argument("reference", metavar="REFERENCE", help="The video whose motion was learned.")
+    parser.add_argument("generated", metavar="GENERATED", help="The video that should move like it.")
+    parser.add_argument(
+        "--without", metavar="VIDEO", help="A video of the same prompt and seed, generated without the motion."
+    )
+    parser.add_argument(
+        "--prompt", help="What the generated video should show, in the words of the bundled model's captions."
+    )
+    parser.add_argument(
+        "--tracker",
+        default="lucas_kanade",
+        help="lucas_kanade, or cotracker:FILE with the weights of CoTracker (default: lucas_kanade).",
+    )
+    parser.add_argument(
+        "--text-model", metavar="FOLDER", help="A CLIP model, which adds the similarity of text and frames."
+    )
     add_clip_arguments(parser, otherwise="as the videos are")
     add_json(parser)
 
@@ -66,8 +76,8 @@ def compare(
 
     if len(reference) != len(generated):
         raise MotionError(
-            f"The reference has {len(reference)} frames and the generated video {len(generated)}: "
-            f"compare equal numbers."
+            f"The reference has {len(reference)} frames and the generated video has "
+            f"{len(generated)}: compare equal numbers."
         )
     tracks = [track(clip, tracker) for clip in (reference, generated)]
     fidelity = fidelity_of_tracks(*tracks)

@@ -1,7 +1,8 @@
 """Make a video from a prompt, moving like a learned motion.
 
-How strongly the motion acts follows the preset it was trained with, unless an option says otherwise. Noise from
-inverting the reference (--noise-weight) copies more of its layout; it needs the reference video.
+The motion is applied as the preset it was trained with says, unless an option overrides that. Start noise from
+inverting the reference (--noise-weight) carries more of the motion, but also copies the reference's layout; it needs
+the reference video.
 
 example:
   motion-inversion generate --motion motion.safetensors --prompt "a blue star on a beige striped background" --out
@@ -14,13 +15,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..diffusion.noise import START_NOISES
+from ..diffusion.noise import NOISE_HELP, RENORMALISE_HELP, START_NOISES
 from ..errors import MotionError
+from ..help import help_of
 from ..method.curves import parse_curve
 from ..method.latent_edits import FOLLOWED, follow
 from ..method.patch import DEBIAS, MotionPatch
 from ..method.stretch import far_from_learned
-from ..training.presets import APPLICATION
+from ..training.presets import APPLICATION, Preset
 from ..training.provenance import usual_patch
 from .camera import add_camera_arguments, advice, alignment_of, path_in, path_or_still
 from .common import add_clip_arguments, add_json, add_model_arguments, add_seed, bar, load, read_reference, say, show
@@ -34,18 +36,25 @@ if TYPE_CHECKING:
     from ..video import Clip
 
 
+APPLIED = help_of(MotionPatch)
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--prompt", required=True, help="what the video should show")
-    parser.add_argument("--out", required=True, help="video to write: .mp4, .webm, .gif or .webp")
-    parser.add_argument("--motion", metavar="FILE", help="motion embedding; without one the prompt alone decides")
-    parser.add_argument("--reference", metavar="VIDEO", help="what the motion was learned from, for --noise-weight")
+    parser.add_argument("--prompt", required=True, help="What the video should show.")
+    parser.add_argument("--out", required=True, help="The video to write: .mp4, .webm, .gif or .webp.")
+    parser.add_argument("--motion", metavar="FILE", help="The motion embedding. Without one, the prompt alone decides.")
+    parser.add_argument(
+        "--reference", metavar="VIDEO", help="The video that the motion was learned from, for --noise-weight."
+    )
     add_model_arguments(parser)
     add_application_arguments(parser)
     add_curve_arguments(parser)
     add_camera_arguments(parser)
-    parser.add_argument("--steps", type=int, help="sampling steps")
-    parser.add_argument("--guidance", type=float, help="how closely to follow the prompt")
-    parser.add_argument("--fps", type=float, help="frames per second of the video")
+    parser.add_argument("--steps", type=int, help="How many steps sampling takes (default: as the model says).")
+    parser.add_argument("--guidance", type=float, help="How closely to follow the prompt (default: as the model says).")
+    parser.add_argument(
+        "--fps", type=float, help="Frames per second of the video (default: as the embedding or the model says)."
+    )
     add_clip_arguments(parser)
     add_seed(parser)
     add_json(parser)
@@ -53,31 +62,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_application_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("motion (each option overrides the preset that the file was trained with)")
-    group.add_argument("--strength-qk", type=float, help="of the query-key embedding; 0 leaves it out")
-    group.add_argument("--strength-v", type=float, help="γ, of the value embedding; 0 leaves it out")
-    group.add_argument("--debias", choices=list(DEBIAS), help="what is taken out of the value embedding")
-    group.add_argument("--start", type=float, help="part of sampling at which the motion sets in: 0 is pure noise")
-    group.add_argument("--end", type=float, help="part of sampling at which it stops: 1 is the finished video")
-    group.add_argument("--noise-weight", type=float, help="share of inversion noise in the start noise, 0 to 1")
+    group.add_argument("--strength-qk", type=float, help=APPLIED["strength_qk"])
+    group.add_argument("--strength-v", type=float, help=APPLIED["strength_v"])
+    group.add_argument("--debias", choices=list(DEBIAS), help=APPLIED["debias"])
+    group.add_argument("--start", type=float, help=APPLIED["start"])
+    group.add_argument("--end", type=float, help=APPLIED["end"])
+    group.add_argument("--noise-weight", type=float, help=help_of(Preset)["noise_weight"])
     group.add_argument(
         "--noise",
         default="blend",
         choices=list(START_NOISES),
-        help="how inversion noise and fresh noise are mixed; --noise-weight counts for blend and blend_high_frequency, "
-        "the others take all of it or, at 0, none; the ones ending in _aligned resize as the authors of Motion "
-        "Inversion do, to reproduce their results (default: blend)",
+        help=f"{NOISE_HELP} --noise-weight matters to blend and blend_high_frequency; for the others, any weight above "
+        "0 is the same (default: blend).",
     )
-    group.add_argument(
-        "--renormalise", action="store_true", help="bring the mixed noise to mean 0 and standard deviation 1"
-    )
+    group.add_argument("--renormalise", action="store_true", help=RENORMALISE_HELP)
 
 
 def add_curve_arguments(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group(
-        "strength along the way (POSITION:FACTOR,… with positions from 0 to 1, as 0:1,1:0)"
-    )
-    group.add_argument("--curve", metavar="PAIRS", help="factors on both strengths over sampling; 0 is pure noise")
-    group.add_argument("--frame-curve", metavar="PAIRS", help="factors on both strengths over the frames of the video")
+    group = parser.add_argument_group("strength along the way")
+    group.add_argument("--curve", metavar="PAIRS", help=APPLIED["curve"])
+    group.add_argument("--frame-curve", metavar="PAIRS", help=APPLIED["frame_curve"])
 
 
 def run(options: argparse.Namespace) -> None:
@@ -151,15 +155,15 @@ def _camera(
         if embedding is not None and options.reference:
             own = path_or_still(options, options.reference, model, path)
         elif embedding is not None:
-            say("Give the embedding's clip with --reference too, so that the camera leaves alone what moves there.")
+            say("Give the embedding's clip with --reference too, so that the camera leaves alone what moves in it.")
         return alignment_of(options, embedding, path, latents, own)
     if embedding is None or not advice(embedding)[0]:
         return None
     if not options.reference:
-        say("This embedding goes with the camera of its clip: give its clip with --reference to have both.")
+        say("This embedding was made to go with the camera of its clip: give its clip with --reference to have both.")
         return None
     if moved := sorted({step["edit"] for step in embedding.details.get("made_from", ())} & FOLLOWED.keys()):
-        say(f"The embedding was edited ({', '.join(moved)}), which its reference's camera was not: it is left out.")
+        say(f"The embedding was edited ({', '.join(moved)}), but not its reference's camera: the camera is left out.")
         return None
     return alignment_of(options, embedding, path_in(options, options.reference, model), latents)
 

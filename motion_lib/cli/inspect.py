@@ -1,6 +1,6 @@
 """Show what is in a motion embedding file.
 
-Prints which model it fits, how it was made and how to apply it.
+This prints which model the file fits, how it was made and how to apply it.
 
 example:
   motion-inversion inspect motion.safetensors"""
@@ -19,7 +19,7 @@ LONGEST_VALUE = 500  # characters
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", metavar="FILE.safetensors", help="a motion embedding")
+    parser.add_argument("file", metavar="FILE.safetensors", help="A motion embedding.")
     add_json(parser)
 
 

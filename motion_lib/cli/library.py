@@ -84,7 +84,7 @@ def read_table(path: Path) -> dict[str, str]:
         ) from error
     texts = [*entries, *entries.values()] if isinstance(entries, dict) else [None]
     if not all(isinstance(text, str) and well_formed(text) == text for text in texts):
-        raise MotionError(f"{shown(str(path))} should map file names to prompts, each a text.")
+        raise MotionError(f"{shown(str(path))} must map file names to prompts, both as texts.")
     return entries
 
 
@@ -112,7 +112,7 @@ def process_of(environment: Mapping[str, str]) -> tuple[int, int, int]:
     local = found.get("LOCAL_RANK", rank)
     if not (0 <= rank < count and local >= 0):
         named = ", ".join(f"{name} {value}" for name, value in found.items())
-        raise MotionError(f"The environment variables {named} name no process of a group: {UNSET}")
+        raise MotionError(f"The environment variables {named} do not name a process of a group: {UNSET}")
     return rank, count, local
 
 

@@ -1,13 +1,14 @@
 """Learn the motion of a video, or of every video in a folder, and write it to a small file.
 
-Describe what the video shows with --prompt, so that the embedding need not learn it: what is said of the look does not
-go into the motion. Several videos of one motion take one --prompt each. Ctrl-C keeps what was learned; --resume carries
-on. With --keep-best the run is judged along the way, and the best embedding is kept instead of the last.
+Describe what the video shows with --prompt, so that the embedding need not learn it: what the prompt says about the
+look does not go into the motion. Several videos of one motion take one --prompt each. Ctrl-C keeps what was learned,
+and --resume continues from there. With --keep-best the run is judged along the way, and the best embedding is kept
+instead of the last.
 
-A folder of videos becomes a folder of files, --out; a folder of images is one video. What each shows stands in a text
-file of its name beside it (dance.mp4, dance.txt), or in --prompts. Run again, it carries on where it stopped. Processes
-on one or several machines share the videos of a folder: start the same command more than once, or with
-accelerate launch --multi_gpu -m motion_lib train FOLDER …
+A folder of videos becomes a folder of files, --out; a folder of images is one video. Say what each video shows in a
+text file with its name beside it (dance.mp4, dance.txt), or in --prompts. The same command, run again, continues where
+it stopped. Processes on one or several machines can share the videos of a folder: start the same command more than
+once, or with accelerate launch --multi_gpu -m motion_lib train FOLDER …
 
 examples:
   motion-inversion train dance.mp4 --prompt "a man dancing" --model zeroscope_v2_576w --out dance.safetensors
@@ -28,6 +29,7 @@ from ..backbones.accelerate.training_modes import MODES
 from ..errors import MotionError
 from ..files.atomic import check_writable
 from ..files.claims import claimed
+from ..help import help_of
 from ..method.embedding import COMPONENTS, QK_AXES, V_AXES, MotionEmbedding
 from ..method.integration import INTEGRATIONS
 from ..method.patch import DEBIAS
@@ -54,35 +56,42 @@ if TYPE_CHECKING:
     from ..video import Clip
 
 EVERY = 50  # steps between two candidates
+HELP = help_of(Preset) | help_of(TrainingSettings)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "video", metavar="VIDEO", nargs="+", help="mp4, webm, gif, webp, … or a folder of images; or a folder of those"
+        "video",
+        metavar="VIDEO",
+        nargs="+",
+        help="A video (mp4, webm, gif, webp, …), a folder of images, or a folder of such videos.",
     )
     parser.add_argument(
-        "--prompt", action="append", help="what the video shows, in the model's own words; once for each"
+        "--prompt",
+        action="append",
+        help="What the video shows, in words that the model knows; given once for each video.",
     )
     parser.add_argument(
         "--prompts",
         type=Path,
         metavar="FILE",
-        help='of a folder of videos: CSV with columns file and prompt, or JSON {"dance.mp4": "a man dancing", …}',
+        help="What the videos of a folder show: CSV with the columns file and prompt, or JSON "
+        '{"dance.mp4": "a man dancing", …}.',
     )
     parser.add_argument(
-        "--out", type=Path, required=True, help="the .safetensors file to write; of a folder of videos, the folder"
+        "--out", type=Path, required=True, help="The .safetensors file to write or, for a folder of videos, the folder."
     )
     parser.add_argument(
-        "--mask", metavar="IMAGE", help="learn only where this image, or video, is bright; it is sized as the video is"
+        "--mask", metavar="IMAGE", help="Learn only where this image or video is bright; it is resized like the video."
     )
-    parser.add_argument("--resume", action="store_true", help="carry on a run that was stopped")
+    parser.add_argument("--resume", action="store_true", help="Continue a run that was stopped.")
     add_model_arguments(parser)
     parser.add_argument(
         "--mode",
         default="auto",
         choices=MODES,
-        help="of training: fast, low_memory, or plain, which is as the model's library runs it; auto: the fastest that "
-        "the GPU's memory allows, plain on a CPU (default: auto)",
+        help="How training runs: fast, low_memory, or plain, which is how the model's library runs it. auto takes the "
+        "fastest mode that the GPU's memory allows, and plain on a CPU (default: auto).",
     )
     add_training_arguments(parser)
     add_keeping_arguments(parser)
@@ -94,52 +103,59 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def add_training_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("training (each option overrides the preset)")
     kinds = "; ".join(f"{name}: {entry.about}" for name, entry in PRESETS.items())
-    group.add_argument("--preset", default="object", choices=list(PRESETS), help=f"{kinds} (default: object)")
-    group.add_argument("--steps", type=int, help="how long to learn; more follows the clip more closely")
-    group.add_argument("--learning-rate", type=float, help="how fast to learn")
-    group.add_argument("--lr-schedule", choices=list(LR_SCHEDULES), help="how the learning rate falls over the steps")
-    group.add_argument("--clip", type=float, metavar="NORM", help="largest norm of the gradient; 0 for no limit")
-    group.add_argument("--loss", choices=list(LOSSES), help="what to minimise")
+    group.add_argument(
+        "--preset", default="object", choices=list(PRESETS), help=f"The kind of motion. {kinds} (default: object)."
+    )
+    group.add_argument("--steps", type=int, help=HELP["steps"])
+    group.add_argument("--learning-rate", type=float, help=HELP["learning_rate"])
+    group.add_argument("--lr-schedule", choices=list(LR_SCHEDULES), help=HELP["lr_schedule"])
+    group.add_argument("--clip", type=float, metavar="NORM", help=HELP["clip"])
+    group.add_argument("--loss", choices=list(LOSSES), help=HELP["loss"])
     group.add_argument(
         "--timesteps",
         type=int,
         nargs=2,
         metavar=("LOWEST", "HIGHEST"),
-        help="noise levels to learn at, 0 to 999; motion is decided at the high ones",
+        help=HELP["timesteps"],
     )
     group.add_argument(
         "--timestep-bias",
         type=float,
         metavar="POWER",
-        help="draw high noise levels more often, by this power of the place in their range; 0 draws all alike",
+        help=HELP["timestep_bias"],
     )
-    group.add_argument("--train-debias", choices=list(DEBIAS), help="form in which the value embedding is learned")
+    group.add_argument("--train-debias", choices=list(DEBIAS), help=HELP["train_debias"])
     group.add_argument(
         "--motion-mask",
         type=float,
         metavar="SHARE",
-        help="keep the value embedding to where the clip moves: the share of its largest movement that counts in full; "
-        "0 keeps it everywhere",
+        help=HELP["motion_mask"],
     )
-    group.add_argument("--sites", help="layers: all, deep, coarse, coarse_up, or names such as up_blocks.1.*")
-    group.add_argument("--components", choices=list(COMPONENTS), help="which embeddings to learn")
-    group.add_argument("--integration", choices=list(INTEGRATIONS), help="how they join a layer's input")
-    group.add_argument("--qk-axes", choices=list(QK_AXES), help="grid of the query-key embedding; partial: 4×4")
-    group.add_argument("--v-axes", choices=list(V_AXES), help="grid of the value embedding; 1d: none")
+    group.add_argument("--sites", help=HELP["sites"])
+    group.add_argument("--components", choices=list(COMPONENTS), help=HELP["components"])
+    group.add_argument("--integration", choices=list(INTEGRATIONS), help=HELP["integration"])
+    group.add_argument("--qk-axes", choices=list(QK_AXES), help=HELP["qk_axes"])
+    group.add_argument("--v-axes", choices=list(V_AXES), help=HELP["v_axes"])
 
 
 def add_keeping_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("candidates along the way")
-    group.add_argument("--every", type=int, metavar="STEPS", help="write the embedding so far every so many steps")
+    group.add_argument(
+        "--every", type=int, metavar="STEPS", help="Write the embedding so far each time this many steps are done."
+    )
     group.add_argument(
         "--keep-best",
         nargs="+",
         metavar="PROMPT",
-        help="sample these prompts with every candidate, and keep the one whose motion fidelity minus appearance leak "
-        f"is highest (every {EVERY} steps if --every is not given)",
+        help="Sample these prompts with every candidate, and keep the candidate whose motion fidelity minus appearance "
+        f"leak is highest (every {EVERY} steps if --every is not given).",
     )
     group.add_argument(
-        "--patience", type=int, default=0, metavar="N", help="stop after N candidates without a better one (0: never)"
+        "--patience",
+        type=int,
+        default=0,
+        metavar="N",
+        help="Stop after N candidates in a row without a better one; 0 never stops early.",
     )
 
 

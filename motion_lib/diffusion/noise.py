@@ -76,6 +76,15 @@ START_NOISES: dict[str, StartNoise] = {
     "blend_high_frequency_aligned": blend_high_frequency_aligned,
 }
 
+# What the arguments of `mix` mean, for command line and nodes.
+NOISE_HELP = (
+    "How the clip's noise and fresh noise are put together: blend mixes both everywhere, inversion takes the clip's "
+    "alone, low_frequency, fft and fft_gaussian take coarse structure from the clip and the rest from fresh noise, and "
+    "blend_high_frequency blends the rest. Methods ending in _aligned resize as the authors of Motion Inversion do, to "
+    "reproduce their results."
+)
+RENORMALISE_HELP = "Brings the mixed noise to mean 0 and standard deviation 1, as a model expects it."
+
 
 def mix(
     inverted: Tensor, fresh: Tensor, weight: float = 0.5, noise: str = "blend", renormalise: bool = False
@@ -94,7 +103,7 @@ def mix(
         )
     if inverted.shape[1:] != fresh.shape[1:] or len(inverted) not in (1, len(fresh)):
         raise MotionError(
-            f"The inverted noise is of shape {list(inverted.shape)}, the fresh one of {list(fresh.shape)}: "
+            f"The inverted noise is of shape {list(inverted.shape)} and the fresh noise of {list(fresh.shape)}: "
             f"invert a clip of the size and number of frames that are generated."
         )
     if weight == 0:

@@ -1,8 +1,8 @@
-"""Who learns into a file: one process at a time, on however many machines that share a folder.
+"""Who learns into a file: one process at a time, on all machines that share a folder.
 
 A claim is a file beside the result, made so that only one process can make it, on network file systems too. Its owner
-touches it while it works. The claim of a process that is gone is taken over: on the same machine one can see that, of
-other machines it is known by a claim that nobody has touched for a while.
+touches it while it works. The claim of a process that is gone is taken over: on the same machine one can see that the
+process is gone, and on other machines one can see that nobody has touched the claim for a while.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ATTEMPTS = 5  # at a claim that is given up or taken over meanwhile
 
 
 class Claimed(MotionError):
-    """Another process is at it. holder: which, in words."""
+    """Another process is learning into the file. holder: which process, in words."""
 
     def __init__(self, path: Path, claim: Path, holder: str):
         super().__init__(
@@ -37,7 +37,7 @@ class Claimed(MotionError):
 
 
 def claim_of(path: Path) -> Path:
-    """Where the claim to a file lies."""
+    """The path of the claim to a file."""
     return path.with_name(f"{path.name}.claim")
 
 

@@ -51,7 +51,7 @@ def unpack(name: str, tensors: Mapping[str, Tensor], bits: int) -> dict[str, Ten
             continue
         codes, scales, levels = tensors[key + CODES], tensors[key + SCALES], tensors[LEVELS]
         if codes.dtype != torch.uint8:
-            raise MotionError(f"{name}: the codes of the compressed tensor {shown(key)} are no bytes.")
+            raise MotionError(f"{name}: the codes of the compressed tensor {shown(key)} are not bytes.")
         plain[key] = levels.float()[_split(codes, bits).int()] * scales.float()[..., None]
     return plain
 
@@ -68,7 +68,7 @@ def unpacked_shapes(name: str, shapes: Mapping[str, tuple[int, ...]], bits: int)
             raise MotionError(f"{name} holds the tensor {shown(key)} twice, compressed and as it is.")
         codes, scales = shapes.get(key + CODES), shapes.get(key + SCALES)
         if codes is None or scales is None:
-            raise MotionError(f"{name}: of the compressed tensor {shown(key)} the codes or the scales are missing.")
+            raise MotionError(f"{name}: the codes or the scales of the compressed tensor {shown(key)} are missing.")
         if len(codes) != 3 or scales != codes[:2]:
             raise MotionError(f"{name}: codes and scales of the compressed tensor {shown(key)} do not fit each other.")
         plain[key] = (*codes[:2], codes[2] * 8 // bits)

@@ -162,7 +162,7 @@ def _attention(name: str, key: str) -> str:
     found = set(re.findall(r"attn[._/]?([12])(?![0-9])", key))
     if len(found) != 1:
         raise MotionError(
-            f"{name}: the key {shown(key)} is a value embedding, but does not say whether of attn1 or attn2."
+            f"{name}: the key {shown(key)} is a value embedding, but does not say whether it belongs to attn1 or attn2."
         )
     return f"attn{found.pop()}"
 

@@ -49,7 +49,7 @@ CHOICES = {"integration": "add", "qk_axes": "none", "v_axes": "2d"}  # fields of
 
 
 class Stored(NamedTuple):
-    """What a header says of a tensor."""
+    """What a header says about a tensor."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -189,7 +189,7 @@ def _grids(value: Mapping[str, Any], backbone: Backbone) -> dict[str, tuple[int,
 
 def _name(value: Any) -> str:
     if not isinstance(value, str) or value != shown(value, LONGEST_NAME):
-        raise TypeError(f"{shown(value, 60)} is no name")
+        raise TypeError(f"{shown(value, 60)} is not a name")
     return value
 
 

@@ -68,7 +68,9 @@ def _copied(name: str, file: Any) -> io.BytesIO:
         records = archive.infolist()
         size = file.seek(0, io.SEEK_END)
         if any(record.compress_type != zipfile.ZIP_STORED for record in records):
-            raise MotionError(f"{name} is compressed, as no file of torch.save is: choose the published file itself.")
+            raise MotionError(
+                f"{name} is compressed, which files of torch.save never are: choose the published file itself."
+            )
         if len(records) > MOST_RECORDS or sum(record.file_size for record in records) > size:
             raise MotionError(f"{name} claims to hold more than its {size:,} bytes: download it again.")
         if len({record.filename for record in records}) < len(records):
@@ -98,5 +100,5 @@ def _check_pickle(name: str, content: bytes) -> None:
         if operation.name in ("BINPUT", "LONG_BINPUT"):
             kept[argument] = before
         elif operation.name in ("BINGET", "LONG_BINGET") and kept.get(argument) not in REUSED:
-            raise MotionError(f"{name} uses a part of its pickle again that is no tensor: download it again.")
+            raise MotionError(f"{name} uses a part of its pickle again that is not a tensor: download it again.")
         before = operation.name

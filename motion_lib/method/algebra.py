@@ -1,7 +1,7 @@
-"""Motions made of motions. Every function takes embeddings and returns a new one, which says in its details, under
-`made_from`, what was done; where two meet, the second is resampled to the frames and grids of the first.
+"""Motions made of motions. Every function takes embeddings and returns a new one, whose details say under `made_from`
+what was done; where two are joined, the second is resampled to the frames and grids of the first.
 
-What acts on time and grid is exact on the tensors. What a video makes of it is measured in docs/edits.md.
+What acts on time and grid is exact on the tensors. docs/edits.md measures what videos make of it.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from .integration import EXTRA_CHANNELS
 from .patch import DEBIAS
 from .resample import resize_grid, rows_at
 
-LARGEST = 1 << 28  # values that an edit may make of less, 1 GiB: more than what is usually learned
-GROWTH = 4  # times as many as there are, which it may make in any case
+LARGEST = 1 << 28  # values that an edit may make, 1 GiB: more than what is usually learned
+GROWTH = 4  # an edit may make this many times as many values as there are in any case
 
 
 def mirror(embedding: MotionEmbedding, axis: str = "horizontal") -> MotionEmbedding:
-    """Left and right exchanged, or top and bottom (`vertical`).
+    """Swap left and right, or top and bottom (`vertical`).
 
-    Acts on the grid: a tensor without spatial axes stays as it is, and raises MotionError when no other is there.
+    This acts on the grid, so a tensor without spatial axes stays as it is. Raises MotionError when no tensor has any.
     """
     if axis not in MIRRORS:
         raise MotionError(f"The axis to mirror is '{axis}', but it must be one of {', '.join(MIRRORS)}.")
@@ -44,7 +44,7 @@ def mirror(embedding: MotionEmbedding, axis: str = "horizontal") -> MotionEmbedd
 
 
 def reverse(embedding: MotionEmbedding) -> MotionEmbedding:
-    """The last frame first.
+    """Play the motion backwards.
 
     Debiasing by differences comes after, when the embedding is applied, and sees the reversed order: its steps then
     point backwards in time, as they should. Reversing what was `baked` keeps the forward steps: the two differ.
@@ -53,8 +53,9 @@ def reverse(embedding: MotionEmbedding) -> MotionEmbedding:
 
 
 def retime(embedding: MotionEmbedding, speed: float = 1.0, frames: int | None = None) -> MotionEmbedding:
-    """Faster or slower: in a video of any length the motion then has run its course after 1/speed of it, and holds its
-    last frame; below 1 only its first part is seen. frames: how many rows the result has, as many as before by default.
+    """Make the motion faster or slower: in a video of any length it has then run its course after 1/speed of the video,
+    and it holds its last frame; below 1, only its first part is seen. frames: how many rows the result has; by default
+    as many as before.
 
     Raises MotionError for a speed that is not positive, or fewer than one frame.
     """
@@ -68,8 +69,8 @@ def retime(embedding: MotionEmbedding, speed: float = 1.0, frames: int | None = 
 
 
 def loop(embedding: MotionEmbedding, how: str = "there_and_back") -> MotionEmbedding:
-    """First and last frame become equal: by running forwards and then backwards at double speed, or (`close`) by taking
-    out the drift, m(t) − t·(m(1) − m(0)), which suits motions that nearly come back."""
+    """Make the first and the last frame equal, by running forwards and then backwards at double speed, or (`close`) by
+    removing the drift, m(t) − t·(m(1) − m(0)), which suits motions that nearly come back."""
     if how not in LOOPS:
         raise MotionError(f"The way to loop is '{how}', but it must be one of {', '.join(LOOPS)}.")
 
@@ -84,8 +85,8 @@ def loop(embedding: MotionEmbedding, how: str = "there_and_back") -> MotionEmbed
 
 
 def scale(embedding: MotionEmbedding, factor: float = 1.0, *, qk: float = 1.0, v: float = 1.0) -> MotionEmbedding:
-    """Every tensor times factor, and each kind times its own; negative ones turn the motion around. What is scaled by 0
-    is left out. Raises MotionError for factors that are not finite."""
+    """Multiply every tensor by factor, and each kind of tensor by its own factor. What is scaled by 0 is left out.
+    Raises MotionError for factors that are not finite."""
     factors = {"qk": factor * qk, "v": factor * v}
     if not all(math.isfinite(value) for value in factors.values()):
         raise MotionError(f"The factors to scale by are {factors}, but they must be finite numbers.")
@@ -98,8 +99,9 @@ def scale(embedding: MotionEmbedding, factor: float = 1.0, *, qk: float = 1.0, v
 
 
 def masked(embedding: MotionEmbedding, mask: Tensor) -> MotionEmbedding:
-    """Only where the mask is: `[h, w]` from 0 to 1, of any size, laid over the picture. Every position is multiplied by
-    the mean of the mask over its cell; tensors without spatial axes get them, so that outside nothing acts.
+    """Keep the motion to where the mask is: `[h, w]` from 0 to 1, of any size, laid over the picture. Every position is
+    multiplied by the mean of the mask over its cell; tensors without spatial axes get them, so that nothing acts
+    outside the mask.
 
     Raises MotionError for anything but such a mask.
     """
@@ -114,11 +116,11 @@ def masked(embedding: MotionEmbedding, mask: Tensor) -> MotionEmbedding:
 
 
 def baked(embedding: MotionEmbedding, debias: str | None = None) -> MotionEmbedding:
-    """Debias and strengths, which otherwise act when the embedding is applied, written into the tensors; the result is
-    applied at strength 1 without debias. debias: another one than its file advises.
+    """Write debias and strengths, which otherwise act when the embedding is applied, into the tensors; the result is
+    applied at strength 1 without debias. debias: the one to write, if not the one that the file advises.
 
-    For embeddings that are applied in different ways, before they are joined. Differences belong to the number of
-    frames they were taken at: retime before, since resampled in time they keep the size of the steps that they had.
+    This is for embeddings that are applied in different ways, before they are joined. Differences belong to the number
+    of frames they were taken at, and keep the size of their steps when they are resampled in time: retime first.
     """
     usual = usual_patch(embedding)
     name = usual.debias if debias is None else debias
@@ -150,8 +152,8 @@ def subtract(a: MotionEmbedding, b: MotionEmbedding) -> MotionEmbedding:
 
 
 def combine(qk_of: MotionEmbedding, v_of: MotionEmbedding) -> MotionEmbedding:
-    """The query-key embedding of one and the value embedding of the other: "camera of A, object of B". It is applied as
-    the first advises for the query-key and the second for the value embedding.
+    """Take the query-key embedding of one and the value embedding of the other: "camera of A, object of B". The result
+    is applied as the first advises for the query-key embedding and as the second advises for the value embedding.
 
     Raises MotionError when one lacks its part, or the two do not fit each other.
     """
@@ -175,13 +177,14 @@ def combine(qk_of: MotionEmbedding, v_of: MotionEmbedding) -> MotionEmbedding:
 
 
 def region(left: float, top: float, right: float, bottom: float, size: int = 256) -> Tensor:
-    """A mask `[size, size]` that is 1 inside a box; all in 0..1 of the picture, from its upper left corner.
+    """A mask `[size, size]` that is 1 inside a box, whose sides run from 0 to 1 from the picture's upper left corner.
 
     Raises MotionError for a box without an inside.
     """
     if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
         raise MotionError(
-            f"The region {left},{top},{right},{bottom} is no box: left < right and top < bottom in 0 to 1 are needed."
+            f"The region {left},{top},{right},{bottom} is not a box: left < right and top < bottom, all from 0 to "
+            f"1, are needed."
         )
     edges = torch.arange(size, dtype=torch.float64) / size
     across, down = (
@@ -192,7 +195,7 @@ def region(left: float, top: float, right: float, bottom: float, size: int = 256
 
 
 def retimed(frames: int, speed: float) -> Tensor:
-    """Where in the motion, from 0 to 1, each frame is."""
+    """Where in the motion each frame is, from 0 to 1."""
     return (torch.arange(frames, dtype=torch.float64) / max(1, frames - 1) * speed).clamp(max=1)
 
 
@@ -228,7 +231,7 @@ def _each(embedding: MotionEmbedding, change: Callable[[str, Tensor], Tensor]) -
 
 
 def _alike(a: MotionEmbedding, b: MotionEmbedding) -> tuple[MotionEmbedding, MotionEmbedding]:
-    """Both of one integration, the second on the frames and grids of the first."""
+    """Both embeddings with one integration, the second on the frames and grids of the first."""
     try:
         b.check_fits(a.backbone)
     except MotionError as error:
@@ -240,7 +243,7 @@ def _alike(a: MotionEmbedding, b: MotionEmbedding) -> tuple[MotionEmbedding, Mot
         a, b = formed(a), formed(b)
     if a.integration != b.integration:
         raise MotionError(
-            f"{_title(a)} has the integration {a.integration}, {_title(b)} {b.integration}: "
+            f"{_title(a)} has the integration {a.integration} and {_title(b)} has {b.integration}: "
             f"they cannot be joined into one; apply both instead."
         )
     grids = {layer: a.grids.get(layer, grid) for layer, grid in b.grids.items()}
@@ -289,8 +292,8 @@ def _check_growth(embedding: MotionEmbedding, target: MotionEmbedding) -> None:
     count = sum(positions * target.frames * channels for positions, channels in sizes)
     if count > max(LARGEST, GROWTH * embedding.numel()):
         raise MotionError(
-            f"{_title(embedding)} would grow from {embedding.numel():,} to {count:,} values, on {target.frames} frames "
-            f"and its grids: more than {LARGEST:,} are not made."
+            f"{_title(embedding)} would grow from {embedding.numel():,} to {count:,} values, for {target.frames} "
+            f"frames and its grids, but at most {LARGEST:,} are made: take fewer frames or smaller grids."
         )
 
 
@@ -310,6 +313,6 @@ def _made(embedding: MotionEmbedding, edit: str, **arguments: Any) -> MotionEmbe
 
 
 def _applied(embedding: MotionEmbedding, **advice: Any) -> MotionEmbedding:
-    """With other advice on how to apply it."""
+    """The same embedding with other advice on how to apply it."""
     apply = {**embedding.details.get("apply", {}), **advice}
     return replace(embedding, details={**embedding.details, "apply": apply})

@@ -38,7 +38,7 @@ def parse_curve(name: str, text: str) -> Curve:
         curve = tuple((float(position), float(factor)) for position, factor in pairs)
     except ValueError as error:
         raise MotionError(
-            f"{name} is '{text}', but pairs of position and factor are needed, as in 0:1,0.5:0.2."
+            f"{name} is '{text}', but it must be pairs of position and factor, as in 0:1,0.5:0.2."
         ) from error
     check_curve(name, curve)
     return curve

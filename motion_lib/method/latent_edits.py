@@ -1,4 +1,4 @@
-"""A reference that goes along with an edited embedding: the same edits on latents or inversion noise."""
+"""The edits of an embedding, made on its reference too: on latents or on inversion noise."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .embedding import MotionEmbedding
 
 
 def mirror(latents: Tensor, axis: str = "horizontal") -> Tensor:
-    """`[b, c, f, h, w]` with left and right exchanged, or top and bottom."""
+    """`[b, c, f, h, w]` with left and right swapped, or top and bottom."""
     return latents.flip(3 + MIRRORS[axis])
 
 
@@ -29,16 +29,16 @@ def retime(latents: Tensor, speed: float = 1.0) -> Tensor:
 
 
 def loop(latents: Tensor, how: str = "there_and_back") -> Tensor:
-    """Forwards and backwards again; `close` leaves frames where they are."""
+    """`[b, c, f, h, w]` played forwards and then backwards; `close` leaves frames where they are."""
     return _nearest(latents, there_and_back(latents.shape[2])) if how == "there_and_back" else latents
 
 
 def follow(embedding: MotionEmbedding, latents: Tensor) -> Tensor:
-    """Clean latents of the reference clip, before they are inverted, or inversion noise, `[b, c, f, h, w]`, with those
-    edits of the embedding that move things in time or on the grid.
+    """Latents `[b, c, f, h, w]` of the reference clip, clean ones before they are inverted or its inversion noise, with
+    the edits of the embedding that move things in time or on the grid.
 
-    Without them mixed noise would pull towards the motion as it was before. Of joined embeddings the first's edits
-    count.
+    Without these edits, mixed noise would pull towards the motion as it was before. For joined embeddings, the edits of
+    the first are made.
     """
     for step in embedding.details.get("made_from", []):
         latents = FOLLOWED.get(step["edit"], _stay)(latents, step)

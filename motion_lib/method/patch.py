@@ -29,12 +29,12 @@ def vanilla(m: Tensor) -> Tensor:
 
 
 def normalize(m: Tensor) -> Tensor:
-    """Without its mean over frames."""
+    """The value embedding without its mean over frames."""
     return m - m.mean(dim=1, keepdim=True)
 
 
 def difference(m: Tensor) -> Tensor:
-    """m̃[1] = m[1], m̃[j] = m[j] − m[j−1]: what does not change over time, such as appearance, goes (eq. 5)."""
+    """m̃[1] = m[1], m̃[j] = m[j] − m[j−1]: what does not change over time, such as appearance, is removed (eq. 5)."""
     return torch.cat([m[:, :1], m.diff(dim=1)], dim=1)
 
 
@@ -59,21 +59,30 @@ DEBIAS: dict[str, Callable[[Tensor], Tensor]] = {
 
 @dataclass(frozen=True)
 class MotionPatch:
-    """An embedding with its strengths.
-
-    strength_qk, strength_v (γ): 0 leaves that part out, bit for bit. debias: one of DEBIAS, applied to the value
-    embedding. start, end: the part of sampling in which the patch acts, 0 at pure noise and 1 at the clean end.
-    curve, frame_curve: factors on both strengths over sampling and over the frames of the video (see curves.py).
-    """
+    """An embedding with its strengths, each of which leaves its part out, bit for bit, at 0."""
 
     embedding: MotionEmbedding
     strength_qk: float = 1.0
+    """How strongly the query-key embedding acts, which says when things move and holds no appearance: 1 is as trained,
+    0 leaves it out."""
     strength_v: float = 1.0
+    """How strongly the value embedding acts (γ), which says where things move: 1 is as trained, 0 leaves it out. Lower
+    it when the reference's look shows."""
     debias: str = "vanilla"
+    """What is taken out of the value embedding so that less appearance leaks. vanilla takes out nothing, normalize the
+    mean over the frames, and difference everything that does not change from frame to frame; difference3 and
+    difference5 compare each frame with the mean of the 2 or 4 frames before it."""
     start: float = 0.0
+    """The point of sampling at which the motion begins to act: 0 is pure noise. Motion is decided early."""
     end: float = 1.0
+    """The point of sampling at which the motion stops acting: 1 is the finished video. The later steps are left to the
+    prompt alone."""
     curve: Curve = ()
+    """Factors on both strengths over sampling, as position:factor pairs with positions from 0 (pure noise) to 1;
+    0:1,0.5:0.2 fades the motion out."""
     frame_curve: Curve = ()
+    """Factors on both strengths over the frames of the video, as position:factor pairs with positions from 0 to 1;
+    0:0,0.5:1 lets the motion set in."""
 
     def __post_init__(self) -> None:
         if self.debias not in DEBIAS:

@@ -1,5 +1,5 @@
-"""How far an embedding can be stretched. It resamples to any length and size; far from those it was learned at, a model
-may not follow (docs/edits.md)."""
+"""How far an embedding can be stretched. It resamples to any length and size, but far from those that it was learned
+at, a model may not follow it (docs/edits.md)."""
 
 from __future__ import annotations
 

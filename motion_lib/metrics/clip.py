@@ -110,8 +110,8 @@ def neighbour_similarity(features: Tensor) -> float:
 
 def frechet_distance(a: Tensor, b: Tensor) -> float:
     """‖μ_a − μ_b‖² + tr(Σ_a + Σ_b − 2·(Σ_a·Σ_b)^½) of two sets of features `[n, width]` (FID, Heusel et al., arXiv
-    1706.08500, eq. 6). On CLIP features it is no number to compare with the usual FID, which takes Inception's; and on
-    fewer clips than features have dimensions it says little.
+    1706.08500, eq. 6). On CLIP features, it cannot be compared with the usual FID, which takes Inception's; and on
+    fewer clips than features have dimensions, it says little.
 
     Raises MotionError for fewer than two features in a set.
     """

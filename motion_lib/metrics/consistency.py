@@ -27,7 +27,8 @@ class WarpError:
 
 
 def warp_error(frames: Tensor) -> WarpError:
-    """Of a clip uint8 `[f, h, w, 3]`. A still clip has no error, so never read this without a measure of motion.
+    """The warp error of a clip uint8 `[f, h, w, 3]`. A still clip has no error, so never read this without a measure of
+    motion.
 
     Raises MotionError without OpenCV, or for anything but a clip of at least two frames of at least 16 pixels a side.
     """

@@ -45,7 +45,7 @@ def sprite_look(frames: Tensor) -> Tensor:
 
 
 def appearance_spread(clips: Sequence[Tensor], look: Look = pixels) -> float:
-    """Of clips uint8 `[f, h, w, 3]` of one prompt; NaN for fewer than two.
+    """The spread of appearance of clips uint8 `[f, h, w, 3]` of one prompt; NaN for fewer than two.
 
     Raises MotionError for anything but clips.
     """

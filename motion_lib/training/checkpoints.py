@@ -1,4 +1,4 @@
-"""Saving a training run so that carrying on is bit for bit the same as never having stopped."""
+"""Saving a training run so that continuing it is bit for bit the same as never having stopped."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ def motion_mask(latents: Tensor, grid: tuple[int, int], threshold: float) -> Ten
     `[b, c, f, H, W]`, the most over b clips of one motion.
 
     Movement is the distance from the clip's median frame, widened by one latent pixel; it counts in full from
-    `threshold` times its maximum upwards and fades linearly below. Where the camera moves, everything moves. Of a clip
+    `threshold` times its maximum upwards and fades linearly below. Where the camera moves, everything moves. For a clip
     that stands still it is 1 everywhere.
     """
     far = (latents - latents.median(dim=2, keepdim=True).values).norm(dim=1)

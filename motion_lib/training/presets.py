@@ -14,26 +14,40 @@ from .loop import TrainingSettings
 
 @dataclass(frozen=True)
 class Preset:
-    """sites to v_axes: what is learned (see MotionEmbedding.zeros). strength_qk to end: how it is applied (see
-    MotionPatch). noise_weight: how much inversion noise the start noise holds. camera_end: until where in sampling the
-    video is held to the reference's camera, from noise that it carries (see CameraAlignment); 0 is not at all. objects:
-    what moves apart from that camera by more than this share is left alone; 0 leaves nothing alone."""
+    """What is learned (sites to v_axes, see MotionEmbedding.zeros), how it is applied (strength_qk to end, which are
+    explained in MotionPatch), and how videos are sampled with it."""
 
     about: str
     settings: TrainingSettings
     sites: str = "coarse"
+    """The layers to learn at: all, coarse, coarse_up, deep (the widest layers), or a comma-separated list of names and
+    patterns, such as up_blocks.1.* for one block."""
     components: str = "both"
+    """Which embeddings are learned. qk is the query-key embedding alone, which makes a small file without appearance; v
+    is the value embedding alone; none learns nothing and serves as a comparison."""
     integration: str = "add"
+    """How the embedding joins the model's features: it is added, it becomes extra channels that go through a learned
+    map (concatenate), or it is multiplied."""
     qk_axes: str = "none"
+    """How finely the query-key embedding varies over the picture: not at all (none, as in the paper), from cell to cell
+    of a coarse grid of 4x4 (partial), or from position to position (full)."""
     v_axes: str = "2d"
+    """How finely the value embedding varies over the picture: from position to position (2d, as in the paper), or not
+    at all (1d)."""
     strength_qk: float = 1.0
     strength_v: float = 1.0
     debias: str = "difference"
     start: float = 0.0
     end: float = 1.0
     noise_weight: float = 0.5
+    """The share of the clip's noise in the start noise, from 0 (fresh noise) to 1. A higher share keeps more of the
+    motion, but also more of the clip's layout, and makes different seeds more alike."""
     camera_end: float = 0.0
+    """The point of sampling until which the video is held to the camera's path: 1 is the finished video, and a lower
+    value leaves objects freer to move on their own. 0 leaves the camera to the model."""
     objects: float = 0.0
+    """The camera leaves alone what moves apart from it, in full where that differs by this share of the largest
+    difference; 0 leaves nothing alone."""
 
     def empty(self, backbone: Backbone, frames: int, latent_size: tuple[int, int]) -> MotionEmbedding:
         """The embedding that training begins with, for latents of this size (height, width).
@@ -77,7 +91,7 @@ PRESETS: dict[str, Preset] = {
         noise_weight=0.1,  # more of it makes videos of different seeds alike
     ),
     "camera": Preset(
-        about="how the camera moves: pan, tilt, zoom (which can be had without learning)",
+        about="how the camera moves: pan, tilt, zoom (which also works without learning)",
         settings=replace(_QUICK, loss="debiased"),
         # The camera's path does most, early in sampling the embedding helps a little; more of it costs words.
         debias="vanilla",

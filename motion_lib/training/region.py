@@ -24,7 +24,7 @@ def root_mask(mask: Tensor, latents: Tensor) -> Tensor:
     """√(m / mean m) `[1 or b, c, f, h, w]`, so that scaling prediction and target makes a mean over the clip the mean
     over the region.
 
-    Raises MotionError for a shape that does not fit, or values that are no weights.
+    Raises MotionError for a shape that does not fit, or values that cannot be weights.
     """
     shape = latents.shape if mask.ndim == 5 else (1, *latents.shape[1:])
     try:

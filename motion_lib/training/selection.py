@@ -59,7 +59,7 @@ class Keeper:
             raise MotionError(f"patience is {self.patience}, but it must be a number of candidates, or 0.")
 
     def due(self, state: TrainingState) -> bool:
-        """Is there a candidate to take, that has not been taken yet?"""
+        """Is there a candidate to take that has not been taken yet?"""
         wanted = state.step > 0 and (state.step % self.every == 0 or state.done)
         return wanted and all(candidate.step != state.step for candidate in self.candidates)
 
@@ -119,7 +119,7 @@ class FidelityMinusLeak:
             raise MotionError("Candidates cannot be scored without prompts: give at least one.")
         self.tracks = track(reference, "lucas_kanade")
         if not fidelity_of_tracks(self.tracks, self.tracks).moving_reference:
-            raise MotionError("Nothing moves in the reference, so that candidates cannot be scored: leave scoring out.")
+            raise MotionError("Nothing moves in the reference, so candidates cannot be scored: leave scoring out.")
         self.model, self.reference, self.prompts, self.patch_of = model, reference, prompts, patch_of
         self.inverted, self.noise_weight, self.regions = inverted, noise_weight, regions or whole_frame
         self.steps = steps or model.defaults.steps

@@ -24,34 +24,49 @@ LR_SCHEDULES: dict[str, Callable[[float], float]] = {
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """How to train; the defaults are the published ones except where the field says otherwise.
+    """How to train. The defaults are the published ones except where the field says otherwise.
 
-    learning_rate goes to final_rate times itself as lr_schedule says, one of LR_SCHEDULES; `constant` leaves final_rate
-    aside. timesteps: lowest and highest that are drawn, where 999 is pure noise; motion is decided at high noise.
-    timestep_bias: the density of timesteps grows as (t − lowest)^bias towards the highest, so 0 is uniform and 1 a
-    straight line from nothing. velocity_weight: weigh an ε-loss by 1/ᾱ_t (at most `velocity_cap`), which makes it the
-    loss of v; models that predict v have it already. clip: gradient norm, 0 for no limit. train_debias: one of DEBIAS,
-    through which the value embedding acts already while it is learned, and in the file. motion_mask: keep the value
-    embedding to where the clip moves, the share of its largest movement that counts in full (see motion_mask.py); 0
-    keeps it everywhere.
+    Raises:
+        MotionError: a value is out of range; the sentence names the field.
     """
 
     steps: int = 400
+    """How long to learn. With more steps the video follows the clip more closely, and in the end it takes on the clip's
+    look as well."""
     learning_rate: float = 2e-2
+    """How large a step of learning is. Lower it when the loss jumps or becomes infinite."""
     final_rate: float = 1.0
+    """The last learning rate as a share of the first; lr_schedule leads from one to the other."""
     loss: str = "mse"
+    """What training minimises: mse is the plain objective; debiased gives less weight to what all frames share, which
+    is appearance; hybrid is debiased with a spatial LoRA that takes on the look and is thrown away; velocity compares
+    the directions of change from frame to frame."""
     timesteps: tuple[int, int] = (0, 999)
+    """The lowest and the highest noise level to learn at; 999 is pure noise. Motion is decided at the high ones."""
     velocity_weight: bool = False
+    """Weighs an ε-loss by 1/ᾱ_t, which makes it the loss of v; models that predict v have that loss already."""
     velocity_cap: float = 50.0
+    """The largest weight that velocity_weight gives."""
     betas: tuple[float, float] = (0.9, 0.999)
+    """AdamW's decay rates of the two moments."""
     weight_decay: float = 1e-2
+    """AdamW's weight decay."""
     eps: float = 1e-8
+    """AdamW's ε."""
     clip: float = 1.0
+    """The largest norm of the gradient; 0 sets no limit."""
     seed: int = 0
+    """Decides the noise and the timesteps that are drawn while learning."""
     lr_schedule: str = "linear"
+    """How the learning rate falls: in a straight line (linear), along a cosine, or not at all (constant)."""
     timestep_bias: float = 0.0
+    """Above 0, high noise, where motion is decided, is drawn more often; 0 draws all noise levels equally often."""
     train_debias: str = "vanilla"
+    """The form in which the value embedding acts while it is being learned, and in which the file holds it. difference
+    keeps only what changes from frame to frame."""
     motion_mask: float = 0.0
+    """Keeps the value embedding to where the clip moves: what moves by at least this share of the largest movement
+    counts in full; 0 keeps the embedding everywhere."""
 
     def __post_init__(self) -> None:
         if self.steps < 1:
@@ -89,7 +104,8 @@ class TrainingSettings:
 
     def draw_timesteps(self, count: int, process: Process, generator: torch.Generator) -> Tensor:
         """Timesteps `[count]` within the range, none beyond the model's last; whole ones, or where the process is
-        continuous any up to one beyond the highest."""
+        continuous any up to one beyond the highest. Their density grows as (t − lowest)^timestep_bias, so that a bias
+        of 1 is a straight line from nothing."""
         low, high = self.timesteps[0], min(self.timesteps[1], len(process) - 1)
         if not self.timestep_bias and not process.continuous:
             return torch.randint(low, high + 1, (count,), generator=generator)

@@ -34,20 +34,20 @@ class ClipReport:
     """Mean absolute difference of consecutive frames, 0..1."""
 
     def warnings(self) -> tuple[str, ...]:
-        """One sentence per trouble, in plain words; none for a good clip."""
+        """One sentence per problem, in plain words; none for a good clip."""
         found: list[str] = []
         if self.cuts:
             place = f"a cut at frame {self.cuts[0]}" if len(self.cuts) == 1 else f"cuts at frames {listed(self.cuts)}"
             found.append(
-                f"The clip has {place} (counting from 0): motion is learned across it; use skip_first_frames and "
-                "frame_load_cap to stay on one side."
+                f"The clip has {place} (counting from 0): motion would be learned across it; use "
+                "skip_first_frames and frame_load_cap to stay on one side."
             )
         if self.static:
             found.append("Nothing moves in the clip: there is no motion to learn; choose one that moves.")
         elif self.duplicates:
             verb = "Frame {} repeats" if len(self.duplicates) == 1 else "Frames {} repeat"
             found.append(
-                f"{verb.format(listed(self.duplicates))} the frame before (counting from 0): the motion halts there; "
+                f"{verb.format(listed(self.duplicates))} the frame before (counting from 0): the motion stops there; "
                 "a lower force_rate or select_every_nth can leave such frames out."
             )
         return tuple(found)

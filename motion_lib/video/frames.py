@@ -24,7 +24,7 @@ def check_clip_tensor(frames: Tensor, what: str = "The clip", least: int = 1, si
         raise MotionError(f"{what} has {len(frames)} frame{plural}, but this measure needs at least {least}.")
     if min(frames.shape[1:3]) < side:
         size = f"{frames.shape[2]}×{frames.shape[1]}"
-        raise MotionError(f"{what} measures {size} pixels, but this measure needs at least {side} a side.")
+        raise MotionError(f"{what} has frames of {size} pixels, but this measure needs at least {side} on each side.")
 
 
 def check_pair(reference: Tensor, output: Tensor, least: int = 1) -> None:
@@ -33,7 +33,8 @@ def check_pair(reference: Tensor, output: Tensor, least: int = 1) -> None:
     check_clip_tensor(output, "The output", least)
     if len(reference) != len(output):
         raise MotionError(
-            f"The reference has {len(reference)} frames and the output {len(output)}: compare clips of equal length."
+            f"The reference has {len(reference)} frames and the output has {len(output)}: compare clips of equal "
+            f"length."
         )
 
 

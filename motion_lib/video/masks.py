@@ -12,5 +12,5 @@ from .sources import open_picture
 
 
 def read_mask(path: str | Path) -> Tensor:
-    """How bright each pixel of a picture is, `[h, w]` in 0..1. Raises MotionError for a file that is no picture."""
+    """How bright each pixel of a picture is, `[h, w]` in 0..1. Raises MotionError for a file that is not a picture."""
     return torch.from_numpy(np.array(open_picture(Path(path)).convert("L"))).float() / 255

@@ -1,4 +1,4 @@
-"""Which frames of a clip are used, and at which size. The words are those VideoHelperSuite taught its users."""
+"""Which frames of a clip are used, and at which size. The words are those that VideoHelperSuite taught its users."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ HIGHEST = 1_000_000  # of every whole number below: what is skipped is decoded t
 
 @dataclass(frozen=True)
 class ClipOptions:
-    """What to take from a clip: `force_rate` acts first, then skip, every nth, and the cap.
+    """What to take from a clip: `force_rate` acts first, then skipping, every nth frame, and the cap.
 
     Raises:
         MotionError: a value is out of range; the sentence names the field.
     """
 
     force_rate: float = 0.0
-    """Frames per second to resample to, by nearest presentation time; 0 keeps every frame."""
+    """Frames per second to resample the clip to, by nearest presentation time; 0 keeps every frame."""
     frame_load_cap: int = 0
     """At most this many frames, counted after the other selections; 0 takes all."""
     skip_first_frames: int = 0
-    """Frames left out at the beginning, counted at the forced rate."""
+    """How many frames to leave out at the beginning, counted at the forced rate."""
     select_every_nth: int = 1
     """1 takes every frame, 2 every second one, and so on."""
     width: int = 0
-    """Pixels; 0 follows `height` by the aspect ratio, and both 0 keep the size."""
+    """Width in pixels; 0 follows the height by the aspect ratio, and both 0 keep the size."""
     height: int = 0
-    """Pixels; 0 follows `width` by the aspect ratio, and both 0 keep the size."""
+    """Height in pixels; 0 follows the width by the aspect ratio, and both 0 keep the size."""
     fit: Fit = "crop"
-    """Another aspect ratio: `crop` covers and cuts the edges, `fit` adds black bars, `stretch` distorts."""
+    """What happens if the aspect ratio differs: crop cuts the edges, fit adds black bars, stretch distorts."""
 
     def __post_init__(self) -> None:
         if self.force_rate and not is_rate(self.force_rate):

@@ -84,7 +84,7 @@ def check(clips: Sequence[torch.Tensor], labels: Sequence[str], columns: int) ->
             found = f"{list(clip.shape)} {clip.dtype}"
             raise MotionError(f"Clip {index} is {found}, but uint8 frames of the shape [f, h, w, 3] are needed.")
     if not clips or columns < 1:
-        raise MotionError(f"{len(clips)} clips in {columns} columns make no picture; give at least one of each.")
+        raise MotionError(f"{len(clips)} clips in {columns} columns cannot make a picture; give at least one of each.")
     if len(labels) not in (0, len(clips)):
         raise MotionError(f"There are {len(labels)} labels for {len(clips)} clips; give one per clip, or none.")
 

@@ -61,7 +61,9 @@ def check_writable(path: str | Path, fps: float) -> None:
 def to_uint8(frames: torch.Tensor) -> np.ndarray:
     """uint8 `[f, h, w, 3]` of uint8 or float frames; raises MotionError for anything else."""
     if frames.ndim != 4 or frames.shape[-1] != 3 or 0 in frames.shape:
-        raise MotionError(f"frames have the shape {list(frames.shape)}, but a video needs [f, h, w, 3] without a 0.")
+        raise MotionError(
+            f"frames have the shape {list(frames.shape)}, but a video needs [f, h, w, 3], none of them 0."
+        )
     if frames.is_floating_point():
         if not torch.isfinite(frames).all():
             raise MotionError("frames contain NaN or infinite values; check what produced them before writing.")

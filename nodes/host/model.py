@@ -124,7 +124,7 @@ def _patcher(opened: ModelFolder) -> comfy.model_patcher.ModelPatcher:
 def sampling_settings(scheduler: Mapping[str, Any]) -> dict[str, Any]:
     """ComfyUI's words for a diffusers scheduler."""
     if scheduler.get("trained_betas") is not None:
-        raise MotionError("scheduler_config.json holds trained_betas, which ComfyUI's schedules cannot express.")
+        raise MotionError("scheduler_config.json holds trained_betas, which ComfyUI cannot express: use another model.")
     return {
         "beta_schedule": BETA_SCHEDULES[scheduler.get("beta_schedule", "linear")],
         "linear_start": scheduler.get("beta_start", 0.0001),

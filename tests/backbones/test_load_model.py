@@ -242,7 +242,9 @@ def test_no_folder_and_an_empty_one(tmp_path: Path) -> None:
 def test_an_unknown_class(folder: Path) -> None:
     config = json.loads((folder / "unet" / "config.json").read_text())
     (folder / "unet" / "config.json").write_text(json.dumps({**config, "_class_name": "UNet2DConditionModel"}))
-    with pytest.raises(MotionError, match="describes a UNet2DConditionModel, but supported are: UNet3DConditionModel"):
+    with pytest.raises(
+        MotionError, match="describes a UNet2DConditionModel, but only these are supported: UNet3DConditionModel"
+    ):
         load_model(folder)
 
 

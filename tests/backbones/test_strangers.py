@@ -121,7 +121,7 @@ def test_nothing_asks_the_network(folder: Path, tmp_path: Path, case: str) -> No
         change(folder / "text_encoder" / "config.json", attn_implementation="evil/kernel")
         command = [*GENERATE, str(folder)]
     else:
-        clip = str(ROOT / "motion_lib" / "samples" / "figure_eight.mp4")
+        clip = str(ROOT / "motion_lib" / "bundled" / "samples" / "figure_eight.mp4")
         command = ["evaluate", clip, clip, "--text-model", "openai/clip-vit-base-patch32"]
     done = run_guarded(*command, stub=stub)
     assert done.returncode == 2, done.stdout + done.stderr

@@ -64,6 +64,6 @@ def test_ones_own_clip_is_scored_without_a_truth(small: list[str], tmp_path: Pat
 def test_what_does_not_fit_together_is_explained(small: list[str], tmp_path: Path, capsys) -> None:
     command = ["benchmark", "motion", *small, "--out", str(tmp_path)]
     assert main([*command, "--clip", "a.mp4", "--prompt", "a robot"]) == 2
-    assert "as many --clip-prompt as --clip" in capsys.readouterr().err
+    assert "one --clip-prompt for each --clip" in capsys.readouterr().err
     assert main([*command, "--methods", "object:speed=1"]) == 2
     assert "has no setting 'speed'" in capsys.readouterr().err

@@ -37,7 +37,7 @@ def test_settings_for_all_skip_those_that_have_none() -> None:
     [
         (["objekt"], [], "no method 'objekt': choose from truth, no_motion"),
         (["object:speed=3"], [], "has no setting 'speed'; it has .*learning_rate"),
-        (["object:steps"], [], "'steps' is no setting"),
+        (["object:steps"], [], "'steps' is not a setting"),
         (["object:steps=many"], [], "steps is 150 and cannot become 'many'"),
         (["object:steps=0"], [], "steps is 0, but training needs at least 1"),
         (["no_motion"], ["steps=3"], "No chosen method has a setting 'steps'"),

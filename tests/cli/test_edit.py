@@ -114,7 +114,7 @@ def test_files_that_are_applied_differently(motion: str, tmp_path: Path, capsys)
         (("--add",), "--add joins two files, but there are 1"),
         (("--retime", "0"), "speed is 0.0"),
         (("--mask", "missing.png"), "missing.png cannot be read"),
-        (("--region", "0.5,0,0.5,1"), "is no box"),
+        (("--region", "0.5,0,0.5,1"), "is not a box"),
         (("--scale", "0"), "holds no tensors"),
     ],
 )

@@ -238,11 +238,11 @@ def test_processes_started_by_hand_share_the_videos(clips: Path, folder: str, tm
         ({"RANK": "first", "WORLD_SIZE": "2"}, "RANK is 'first', not a whole number"),
         ({"RANK": "0", "WORLD_SIZE": ""}, "WORLD_SIZE is '', not a whole number"),
         ({"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "x"}, "LOCAL_RANK is 'x'"),
-        ({"RANK": "2", "WORLD_SIZE": "2"}, "RANK 2, WORLD_SIZE 2 name no process"),
-        ({"RANK": "3"}, "RANK 3 name no process"),
-        ({"RANK": "-1", "WORLD_SIZE": "2"}, "RANK -1, WORLD_SIZE 2 name no process"),
-        ({"WORLD_SIZE": "0"}, "WORLD_SIZE 0 name no process"),
-        ({"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "-1"}, "LOCAL_RANK -1 name no process"),
+        ({"RANK": "2", "WORLD_SIZE": "2"}, "RANK 2, WORLD_SIZE 2 do not name a process"),
+        ({"RANK": "3"}, "RANK 3 do not name a process"),
+        ({"RANK": "-1", "WORLD_SIZE": "2"}, "RANK -1, WORLD_SIZE 2 do not name a process"),
+        ({"WORLD_SIZE": "0"}, "WORLD_SIZE 0 do not name a process"),
+        ({"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "-1"}, "LOCAL_RANK -1 do not name a process"),
     ],
 )
 def test_processes_that_cannot_be(environment: dict[str, str], words: str) -> None:
@@ -253,7 +253,7 @@ def test_processes_that_cannot_be(environment: dict[str, str], words: str) -> No
 def test_a_process_beyond_the_world_is_one_sentence(library, monkeypatch, tmp_path: Path, capsys) -> None:
     monkeypatch.setenv("RANK", "5")
     assert library() == 2
-    assert "RANK 5 name no process of a group" in capsys.readouterr().err and not (tmp_path / "out").exists()
+    assert "RANK 5 do not name a process of a group" in capsys.readouterr().err and not (tmp_path / "out").exists()
 
 
 def test_a_folder_that_cannot_be_written_is_found_before_anything_is_loaded(

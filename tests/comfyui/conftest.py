@@ -33,7 +33,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # The workflow for ZeroScope is run with the bundled model in its place.
     diffusers = folder / "models" / "diffusers"
     diffusers.mkdir()
-    (diffusers / "zeroscope_v2_576w").symlink_to(PACK / "motion_lib" / "models" / "sprite_t2v")
+    (diffusers / "zeroscope_v2_576w").symlink_to(PACK / "motion_lib" / "bundled" / "models" / "sprite_t2v")
     return folder
 
 

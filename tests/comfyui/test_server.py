@@ -21,7 +21,7 @@ from .conftest import THREADS
 from .host import PACK, Rejected, Server, node_of, prepare_base, version_of
 
 API = sorted((PACK / "workflows" / "api").glob("*.json"))
-SAMPLE = PACK / "motion_lib" / "samples" / "figure_eight.mp4"
+SAMPLE = PACK / "motion_lib" / "bundled" / "samples" / "figure_eight.mp4"
 QUICK = {"MotionInversionTrain": {"steps": 12}}  # enough to see that it acts
 
 

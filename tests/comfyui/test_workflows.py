@@ -33,7 +33,7 @@ def test_noise_and_way_of_applying_are_the_presets(path):
 
 
 def test_the_shared_embedding_was_made_by_its_preset():
-    embedding = load_embedding(WORKFLOWS.parent / "motion_lib" / "samples" / "figure_eight.safetensors")
+    embedding = load_embedding(WORKFLOWS.parent / "motion_lib" / "bundled" / "samples" / "figure_eight.safetensors")
     preset = PRESETS[embedding.details["preset"]]
     assert usual_patch(embedding) == preset.patch(embedding)
     made = (embedding.details["trained_steps"], embedding.details["learning_rate"], embedding.details["timesteps"])

@@ -133,10 +133,10 @@ def test_still_clips_have_no_score(rendered: Rendered) -> None:
 def test_bad_clips_are_refused(rendered: Rendered) -> None:
     clip = rendered.frames[0]
     for other, sentence in (
-        (clip[:8], "16 frames and the output 8"),
+        (clip[:8], "16 frames and the output has 8"),
         (clip.float(), "need uint8"),
         (clip.permute(0, 3, 1, 2), "need uint8"),
-        (clip[:, :8], "at least 16 a side"),
+        (clip[:, :8], "at least 16 on each side"),
     ):
         with pytest.raises(MotionError, match=sentence):
             motion_fidelity(clip, other)

@@ -42,8 +42,8 @@ def test_one_cut() -> None:
     report = check_clip(torch.cat((pan(1, 10), pan(2, 14))))
     assert report == ClipReport(cuts=(10,), static=False, duplicates=(), motion=report.motion)
     assert report.warnings() == (
-        "The clip has a cut at frame 10 (counting from 0): motion is learned across it; use skip_first_frames and "
-        "frame_load_cap to stay on one side.",
+        "The clip has a cut at frame 10 (counting from 0): motion would be learned across it; use skip_first_frames "
+        "and frame_load_cap to stay on one side.",
     )
 
 
@@ -156,7 +156,7 @@ def test_repeated_frames(tmp_path: Path) -> None:
     report = check_clip(read_clip(tmp_path / "a.mp4").frames)
     assert report.duplicates == (5, 11, 17)
     assert report.warnings() == (
-        "Frames 5, 11 and 17 repeat the frame before (counting from 0): the motion halts there; a lower force_rate or "
+        "Frames 5, 11 and 17 repeat the frame before (counting from 0): the motion stops there; a lower force_rate or "
         "select_every_nth can leave such frames out.",
     )
 

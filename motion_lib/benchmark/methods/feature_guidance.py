@@ -54,7 +54,7 @@ class FeatureGuidance(Untrained):
 
     @torch.no_grad()
     def _features(self, denoiser: PlainDenoiser, x: Tensor, text: Tensor, timesteps: list[int]) -> dict[int, Tensor]:
-        """Of the reference on its way from its noise, `[1, f, c]` per guided timestep."""
+        """The features of the reference on its way from its noise, `[1, f, c]` per guided timestep."""
         schedule, found = denoiser.schedule, {}
         for t, below in zip(timesteps, [*timesteps[1:], schedule.clean_end], strict=True):
             if schedule.progress(t) > self.end:
@@ -81,7 +81,7 @@ class FeatureGuidance(Untrained):
 
 
 def spatial_marginal_mean(features: Tensor, frames: int) -> Tensor:
-    """Of features `[(b f), c, h, w]`: `[b, f, c]` (DMT, sec. 4.1)."""
+    """The spatial marginal mean `[b, f, c]` of features `[(b f), c, h, w]` (DMT, sec. 4.1)."""
     return reduce(features.float(), "(b f) c h w -> b f c", "mean", f=frames)
 
 

@@ -88,5 +88,5 @@ def _ready(model: VideoModel, lesson: Lesson) -> AbstractContextManager[Denoiser
 
 
 def _kept(lesson: Lesson) -> MotionEmbedding:
-    """As a file holds it."""
+    """The embedding as a file holds it."""
     return lesson.state.learned.to(dtype=torch.float16)

@@ -64,7 +64,7 @@ def changed(method: Any, key: str, value: Any) -> Any:
 def _pair(text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not equals:
-        raise MotionError(f"'{text}' is no setting: write it as name=value, as in learning_rate=0.1.")
+        raise MotionError(f"'{text}' is not a setting: write it as name=value, as in learning_rate=0.1.")
     return key.strip(), value.strip()
 
 

@@ -175,7 +175,7 @@ def training_choices() -> dict:
         return values.pop("settings") | values
 
     wrong = []
-    trials = {name: list(known)[-1] for name, (known, _) in choices.LISTS.items()}
+    trials = {name: list(known)[-1] for name, known in choices.LISTS.items()}
     trials |= {"sites": "all", "learning_rate": 0.5, "motion_mask": 0.0, "timestep_bias": 0.5}
     for name, value in trials.items():
         found, before = flat(choices.chosen_preset("object", 0, 3, {**untouched, name: value})), flat(base)

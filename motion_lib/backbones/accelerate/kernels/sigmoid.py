@@ -16,7 +16,7 @@ PORTABLE = tl.constexpr(os.environ.get("TRITON_INTERPRET") == "1" or torch.versi
 
 @triton.jit
 def sigmoid(x):
-    """Of float32, within 1.2·10⁻⁷ of it on an H200; 0 and 1 at −200 and 200."""
+    """The sigmoid of float32 values, within 1.2·10⁻⁷ on an H200; 0 and 1 at −200 and 200."""
     if PORTABLE:
         return tl.sigmoid(x)
     else:
