@@ -16,7 +16,7 @@ from ...backbones import VideoModel
 from ...diffusion.noise import mix
 from ...diffusion.schedule import CLEAN
 from ...errors import MotionError
-from .adapters import PlainDenoiser
+from .adapters import AdaptedDenoiser
 from .base import Reference, Request, Untrained
 
 
@@ -38,7 +38,7 @@ class FeatureGuidance(Untrained):
         return "feature guidance", self
 
     def sample(self, model: VideoModel, reference: Reference, learned: Any, request: Request) -> Tensor:
-        denoiser, schedule = PlainDenoiser(model), model.denoiser.schedule
+        denoiser, schedule = AdaptedDenoiser(model), model.denoiser.schedule
         text, empty = model.encode_prompt(list(request.prompts)), model.encode_prompt([""])
         both = torch.cat([empty.expand_as(text), text])
         timesteps = schedule.timesteps(request.steps)
@@ -54,7 +54,7 @@ class FeatureGuidance(Untrained):
         return x
 
     @torch.no_grad()
-    def _features(self, denoiser: PlainDenoiser, x: Tensor, text: Tensor, timesteps: list[int]) -> dict[int, Tensor]:
+    def _features(self, denoiser: AdaptedDenoiser, x: Tensor, text: Tensor, timesteps: list[int]) -> dict[int, Tensor]:
         """Of the reference on its way from its noise, `[1, f, c]` per guided timestep."""
         schedule, found = denoiser.schedule, {}
         for t, below in zip(timesteps, [*timesteps[1:], CLEAN], strict=True):
@@ -66,7 +66,7 @@ class FeatureGuidance(Untrained):
             x = schedule.move(x, prediction, t, below)
         return found
 
-    def _guided(self, denoiser: PlainDenoiser, x: Tensor, t: int, text: Tensor, wanted: Tensor) -> Tensor:
+    def _guided(self, denoiser: AdaptedDenoiser, x: Tensor, t: int, text: Tensor, wanted: Tensor) -> Tensor:
         live = x.detach().float().clone().requires_grad_()
         optimizer = torch.optim.Adam([live], lr=self.rate)
         for _ in range(self.iterations):
@@ -94,7 +94,7 @@ def difference_loss(features: Tensor, wanted: Tensor) -> Tensor:
 
 
 @contextmanager
-def _watching(denoiser: PlainDenoiser, site: str) -> Iterator[list[Tensor]]:
+def _watching(denoiser: AdaptedDenoiser, site: str) -> Iterator[list[Tensor]]:
     """Collects the output of a module; raises MotionError if there is none of that name."""
     modules = dict(denoiser.unet.named_modules())
     if site not in modules:
