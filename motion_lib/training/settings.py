@@ -23,34 +23,47 @@ LR_SCHEDULES: dict[str, Callable[[float], float]] = {
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """How to train; the defaults are the published ones except where the field says otherwise.
+    """How to train. The defaults are the published ones.
 
-    learning_rate goes to final_rate times itself as lr_schedule says, one of LR_SCHEDULES; `constant` leaves final_rate
-    aside. timesteps: lowest and highest that are drawn, where 999 is pure noise; motion is decided at high noise.
-    timestep_bias: the density of timesteps grows as (t − lowest)^bias towards the highest, so 0 is uniform and 1 a
-    straight line from nothing. velocity_weight: weigh an ε-loss by 1/ᾱ_t (at most `velocity_cap`), which makes it the
-    loss of v; models that predict v have it already. clip: gradient norm, 0 for no limit. train_debias: one of DEBIAS,
-    through which the value embedding acts already while it is learned, and in the file. motion_mask: keep the value
-    embedding to where the clip moves, the share of its largest movement that counts in full (see motion_mask.py); 0
-    keeps it everywhere.
+    Raises:
+        MotionError: a value is out of range; the sentence names the field.
     """
 
     steps: int = 400
+    """How many steps to train, at least 1."""
     learning_rate: float = 2e-2
+    """The learning rate of AdamW in the first step."""
     final_rate: float = 1.0
+    """The learning rate of the last step, as a multiple of that of the first."""
     loss: str = "mse"
+    """What is compared between prediction and target: one of LOSSES."""
     timesteps: tuple[int, int] = (0, 999)
+    """The lowest and the highest timestep that are drawn, where 999 is pure noise. Motion is decided at high noise."""
     velocity_weight: bool = False
+    """Whether to weigh a loss of ε by 1/ᾱ_t, which makes it the loss of v. Models that predict v have it already."""
     velocity_cap: float = 50.0
+    """The largest weight that `velocity_weight` gives."""
     betas: tuple[float, float] = (0.9, 0.999)
+    """How much of the mean of gradients, and of that of their squares, AdamW keeps from one step to the next."""
     weight_decay: float = 1e-2
+    """The weight decay of AdamW: in every step a tensor shrinks by this times the learning rate."""
     eps: float = 1e-8
+    """What AdamW adds to the root of the mean squared gradient before it divides by it."""
     clip: float = 1.0
+    """The largest norm of all gradients together, to which larger ones are scaled down; 0 is no limit."""
     seed: int = 0
+    """The seed of everything that training draws at random."""
     lr_schedule: str = "linear"
+    """How the learning rate goes from the first to the last: one of LR_SCHEDULES. `constant` leaves `final_rate`
+    aside."""
     timestep_bias: float = 0.0
+    """How strongly high timesteps are preferred: their density grows as (t − lowest)^bias towards the highest, so that
+    0 is uniform and 1 a straight line from nothing."""
     train_debias: str = "vanilla"
+    """How the value embedding is debiased, one of DEBIAS, already while it is learned, and in the file."""
     motion_mask: float = 0.0
+    """Keeps the value embedding to where the clip moves: the share of its largest movement from which on a place counts
+    in full (see motion_mask.py). 0 keeps it everywhere."""
 
     def __post_init__(self) -> None:
         if self.steps < 1:
