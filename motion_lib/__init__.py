@@ -15,12 +15,12 @@ __version__ = "0.1.0"
 _HOMES = {
     "CameraAlignment": "camera.alignment",
     "CameraPath": "camera.path",
-    "Lesson": "training.batch",
     "MotionEmbedding": "method.embedding",
     "MotionError": "errors",
     "MotionPatch": "method.patch",
-    "TrainingSettings": "training.loop",
-    "TrainingState": "training.loop",
+    "TrainingRun": "training.loop",
+    "TrainingSettings": "training.settings",
+    "TrainingState": "training.state",
     "follow_camera": "camera.measure",
     "invert": "diffusion.inversion",
     "load_embedding": "files.embedding_file",
@@ -32,7 +32,7 @@ _HOMES = {
     "sample": "diffusion.sampling",
     "save_embedding": "files.embedding_file",
     "train": "training.loop",
-    "train_together": "training.batch",
+    "train_together": "training.loop",
     "warped_noise": "camera.noise_warping",
     "write_video": "video",
 }
@@ -50,18 +50,19 @@ if TYPE_CHECKING:
     from .files.embedding_file import load_embedding, save_embedding
     from .method.embedding import MotionEmbedding
     from .method.patch import MotionPatch
-    from .training.batch import Lesson, train_together
-    from .training.loop import TrainingSettings, TrainingState, train
+    from .training.loop import TrainingRun, train, train_together
     from .training.presets import preset
+    from .training.settings import TrainingSettings
+    from .training.state import TrainingState
     from .video import read_clip, write_video
 
 __all__ = [
     "CameraAlignment",
     "CameraPath",
-    "Lesson",
     "MotionEmbedding",
     "MotionError",
     "MotionPatch",
+    "TrainingRun",
     "TrainingSettings",
     "TrainingState",
     "follow_camera",

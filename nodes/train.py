@@ -16,10 +16,12 @@ from ..motion_lib.errors import MotionError
 from ..motion_lib.files.embedding_file import load_embedding, save_embedding
 from ..motion_lib.method.embedding import MotionEmbedding
 from ..motion_lib.training.checkpoints import load_checkpoint, save_checkpoint
-from ..motion_lib.training.loop import TrainingSettings, TrainingState, train
+from ..motion_lib.training.loop import train
 from ..motion_lib.training.presets import LEARNED, PRESETS, Preset
 from ..motion_lib.training.provenance import details_of
 from ..motion_lib.training.region import on_latents
+from ..motion_lib.training.settings import TrainingSettings
+from ..motion_lib.training.state import TrainingState
 from .choices import HELP, Options, chosen_preset, option_inputs
 from .host.denoiser import backbone_of, text_embedding, video_latents
 from .host.fingerprint import fingerprint, model_state

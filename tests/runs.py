@@ -8,7 +8,9 @@ from torch import Tensor
 
 from motion_lib.backbones.unet3d.denoiser import UNet3DDenoiser
 from motion_lib.method.embedding import MotionEmbedding
-from motion_lib.training.loop import TrainingSettings, TrainingState, train
+from motion_lib.training.loop import train
+from motion_lib.training.settings import TrainingSettings
+from motion_lib.training.state import TrainingState
 from tests.tiny import randn, text, tiny_backbone, tiny_denoiser
 
 CLIP = randn(1, 4, 3, 5, 6)

@@ -15,7 +15,9 @@ from motion_lib.errors import MotionError
 from motion_lib.files.embedding_file import load_embedding, save_embedding
 from motion_lib.method.embedding import MotionEmbedding
 from motion_lib.training.checkpoints import load_checkpoint, save_checkpoint
-from motion_lib.training.loop import TrainingSettings, TrainingState, train
+from motion_lib.training.loop import train
+from motion_lib.training.settings import TrainingSettings
+from motion_lib.training.state import TrainingState
 from tests.tiny import randn, random_embedding, text, tiny_backbone, tiny_denoiser
 
 SETTINGS = TrainingSettings(steps=6, loss="debiased", timesteps=(100, 999), final_rate=0.3, seed=9)

@@ -7,10 +7,11 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from motion_lib.training import loop as training
-from motion_lib.training.loop import TrainingState, train
+from motion_lib.training import loop
+from motion_lib.training.loop import train
+from motion_lib.training.noisy_clip import NoisyClips
 from motion_lib.training.settings import TrainingSettings
-from motion_lib.training.step import Draws
+from motion_lib.training.state import TrainingState
 from tests.runs import CLIP, begin, finish
 from tests.tiny import text, tiny_denoiser
 
@@ -20,7 +21,7 @@ SETTINGS = TrainingSettings(steps=6, loss="debiased", timesteps=(500, 999), seed
 @pytest.fixture
 def ahead(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a GPU."""
-    monkeypatch.setattr(training, "Draws", lambda *given, ahead: Draws(*given, ahead=True))
+    monkeypatch.setattr(loop, "NoisyClips", lambda *given, ahead: NoisyClips(*given, ahead=True))
 
 
 def taught(change: Callable[[TrainingState], None] = lambda state: None) -> TrainingState:
@@ -44,12 +45,12 @@ def test_drawing_ahead_changes_no_number(request: pytest.FixtureRequest) -> None
 
 
 def test_what_was_drawn_is_taken_once() -> None:
-    draws = Draws(CLIP, tiny_denoiser().schedule, SETTINGS, ahead=True)
+    clips = NoisyClips(CLIP, text(), None, tiny_denoiser().schedule, SETTINGS, ahead=True)
     generator = torch.Generator().manual_seed(3)
-    draws.prepare(generator)
-    first, second = draws.take(generator), draws.take(generator)
+    clips.draw_ahead(generator)
+    first, second = clips.draw(generator), clips.draw(generator)
     generator.manual_seed(3)
-    assert torch.equal(first.noise, draws.take(generator).noise) and not torch.equal(first.noise, second.noise)
+    assert torch.equal(first.noise, clips.draw(generator).noise) and not torch.equal(first.noise, second.noise)
 
 
 def test_a_generator_that_is_set_meanwhile_counts(request: pytest.FixtureRequest) -> None:

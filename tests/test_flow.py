@@ -16,8 +16,9 @@ from motion_lib.diffusion.schedule import NoiseSchedule
 from motion_lib.errors import MotionError
 from motion_lib.method.embedding import MotionEmbedding
 from motion_lib.method.patch import MotionPatch
-from motion_lib.training.loop import TrainingState, train
+from motion_lib.training.loop import train
 from motion_lib.training.settings import TrainingSettings
+from motion_lib.training.state import TrainingState
 from tests.tiny import randn, text, tiny_backbone, tiny_flow_denoiser
 
 EULER = "FlowMatchEulerDiscreteScheduler"

@@ -17,7 +17,9 @@ from motion_lib.files.embedding_file import load_embedding, save_embedding
 from motion_lib.method.embedding import COMPONENTS, QK_AXES, V_AXES, MotionEmbedding
 from motion_lib.method.integration import INTEGRATIONS
 from motion_lib.method.patch import DEBIAS, MotionPatch
-from motion_lib.training.loop import TrainingSettings, TrainingState, train
+from motion_lib.training.loop import train
+from motion_lib.training.settings import TrainingSettings
+from motion_lib.training.state import TrainingState
 from tests.tiny import randn, random_embedding, text, tiny_backbone, tiny_denoiser
 
 F64 = torch.float64

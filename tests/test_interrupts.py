@@ -13,16 +13,19 @@ import torch
 
 from motion_lib.diffusion.schedule import NoiseSchedule
 from motion_lib.method.embedding import MotionEmbedding
-from motion_lib.training.batch import Lesson, train_together
 from motion_lib.training.interrupts import SIGNALS, Interrupted, as_interrupts, stoppable, uninterrupted
-from motion_lib.training.loop import TrainingState, train
+from motion_lib.training.loop import TrainingRun, train, train_together
 from motion_lib.training.settings import TrainingSettings
+from motion_lib.training.state import TrainingState
 from tests.runs import CLIP, finish
 from tests.tiny import SCHEDULE, randn, text, tiny_backbone
 
 SETTINGS = TrainingSettings(steps=2, loss="debiased", timesteps=(100, 999), seed=3)
 # Everything of a step but the model.
-STEP = {"loop.py", "step.py", "batch.py", "spatial_lora.py", "interrupts.py", "adam.py", "adamw.py"}
+STEP = {
+    *("loop.py", "learner.py", "state.py", "noisy_clip.py", "gradients.py", "joined_patch.py"),
+    *("spatial_lora.py", "linear_changes.py", "interrupts.py", "adam.py", "adamw.py"),
+}
 
 
 class Plain:
@@ -105,27 +108,29 @@ def test_training_left_at_any_line_is_that_of_a_whole_number_of_steps() -> None:
             if not at.where:
                 break
             assert same(content(state), whole[state.step]), at.where
-    assert {"advance", "_steps", "_look", "acting", "uninterrupted"} <= {line.partition(":")[0] for line in seen}
+    assert {"advance", "_steps", "learn_look", "acting", "changed", "uninterrupted"} <= {
+        line.partition(":")[0] for line in seen
+    }
 
 
 def test_clips_learned_together_move_on_together() -> None:
     clips, seen = [randn(1, 4, 3, 5, 6, seed=seed) for seed in (1, 2)], set()
 
-    def lessons() -> list[Lesson]:
-        return [Lesson(clip, text(seed=i), start(seed=i)) for i, clip in enumerate(clips)]
+    def runs() -> list[TrainingRun[TrainingState]]:
+        return [TrainingRun(clip, text(seed=i), start(seed=i)) for i, clip in enumerate(clips)]
 
-    def contents(of: list[Lesson]) -> list[dict[str, torch.Tensor]]:
+    def contents(of: list[TrainingRun[TrainingState]]) -> list[dict[str, torch.Tensor]]:
         return [content(lesson.state) for lesson in of]
 
-    whole = lessons()
+    whole = runs()
     steps = [contents(whole), *(contents(whole) for _ in train_together(PLAIN, whole))]
     while True:
-        broken, at = lessons(), At(seen)
+        broken, at = runs(), At(seen)
         at.stop(train_together(PLAIN, broken))
         if not at.where:
             break
         assert all(map(same, contents(broken), steps[broken[0].state.step])), at.where
-    assert {"advance", "_steps", "uninterrupted"} <= {line.partition(":")[0] for line in seen}
+    assert {"advance", "_steps", "joined_patch", "uninterrupted"} <= {line.partition(":")[0] for line in seen}
 
 
 def test_whatever_a_model_raises_leaves_the_last_whole_step() -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from motion_lib.training.gradients import backward
 from motion_lib.training.losses import mse
-from motion_lib.training.step import backward
 from tests.tiny import randn
 
 
@@ -19,8 +19,7 @@ def test_gradients_survive_half_precision_and_are_exact_in_single() -> None:
 
     gradients = {}
     for dtype in (torch.float32, torch.float16):
-        m.grad = None
-        backward(loss(dtype), latents, {"m": m})
+        backward(loss(dtype), latents, [m])
         assert m.grad is not None
         gradients[dtype] = m.grad.clone()
     m.grad = None

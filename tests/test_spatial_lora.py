@@ -15,9 +15,11 @@ from motion_lib.backbones.unet3d.denoiser import UNet3DDenoiser
 from motion_lib.diffusion.schedule import NoiseSchedule
 from motion_lib.errors import MotionError
 from motion_lib.method.patch import MotionPatch
-from motion_lib.training.loop import TrainingSettings, TrainingState, train
+from motion_lib.training.loop import train
 from motion_lib.training.losses import LOSSES, SPATIAL, SpatialTerm
+from motion_lib.training.settings import TrainingSettings
 from motion_lib.training.spatial_lora import SpatialLoRA
+from motion_lib.training.state import TrainingState
 from tests.runs import CLIP, Watched, begin, finish
 from tests.tiny import SCHEDULE, ZERO_SNR, randn, random_embedding, text, tiny_denoiser, tiny_unet
 
@@ -27,6 +29,7 @@ TERM = SpatialTerm(rank=4)
 
 def random_lora(denoiser: UNet3DDenoiser, seed: int = 0) -> SpatialLoRA:
     lora = SpatialLoRA.start(denoiser.spatial_linears(), TERM, HYBRID, "cpu")
+    lora.prepare(denoiser, CLIP)
     with torch.no_grad():
         for i, tensor in enumerate(lora.tensors.values()):
             tensor.copy_(0.3 * randn(*tensor.shape, seed=seed + i))
@@ -55,11 +58,11 @@ def test_layers_are_attention_and_feed_forward_of_the_spatial_transformers() -> 
 
 def test_a_layer_gains_up_times_down() -> None:
     denoiser = UNet3DDenoiser(tiny_unet().double(), tiny_denoiser().schedule)
-    layers, lora = denoiser.spatial_linears(), random_lora(denoiser)
-    name, layer = next(iter(layers.items()))
+    lora = random_lora(denoiser)
+    name, layer = next(iter(lora.layers.items()))
     down, up = (lora.tensors[f"{name}.{part}"].detach().double() for part in ("down", "up"))
     x = randn(5, layer.in_features, dtype=torch.float64)
-    with lora.acting(layers, learning=True):
+    with lora.acting(CLIP, learning=True):
         found = layer(x)
     plain = x @ layer.weight.mT + (0 if layer.bias is None else layer.bias)
     torch.testing.assert_close(found, plain + x @ down.mT @ up.mT, rtol=0, atol=1e-12)
@@ -69,10 +72,10 @@ def test_a_layer_gains_up_times_down() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_a_new_one_changes_nothing_and_keeps_the_precision(dtype: torch.dtype) -> None:
     denoiser = tiny_denoiser(dtype=dtype)
-    layers = denoiser.spatial_linears()
-    lora = SpatialLoRA.start(layers, TERM, HYBRID, "cpu")
+    lora = SpatialLoRA.start(denoiser.spatial_linears(), TERM, HYBRID, "cpu")
+    lora.prepare(denoiser, CLIP)
     plain = predict(denoiser, dtype)
-    with lora.acting(layers, learning=False):
+    with lora.acting(CLIP, learning=False):
         found = predict(denoiser, dtype)
     assert found.dtype == dtype and torch.equal(found, plain)
     downs = torch.cat([tensor.flatten() for name, tensor in lora.tensors.items() if name.endswith("down")])
@@ -81,10 +84,10 @@ def test_a_new_one_changes_nothing_and_keeps_the_precision(dtype: torch.dtype) -
 
 def test_it_acts_only_inside_and_leaves_even_when_something_breaks() -> None:
     denoiser = tiny_denoiser()
-    layers, lora = denoiser.spatial_linears(), random_lora(denoiser)
+    lora = random_lora(denoiser)
     weights = {name: tensor.clone() for name, tensor in denoiser.unet.state_dict().items()}
     before, plain = hooks(denoiser.unet), predict(denoiser)
-    with pytest.raises(ZeroDivisionError), lora.acting(layers, learning=True):
+    with pytest.raises(ZeroDivisionError), lora.acting(CLIP, learning=True):
         assert float((predict(denoiser) - plain).detach().abs().max()) > 0.01
         raise ZeroDivisionError
     assert torch.equal(predict(denoiser), plain) and hooks(denoiser.unet) == before
@@ -94,10 +97,10 @@ def test_it_acts_only_inside_and_leaves_even_when_something_breaks() -> None:
 @pytest.mark.parametrize("learning", [True, False])
 def test_gradients_reach_it_only_while_it_learns_and_pass_through_it_always(learning: bool) -> None:
     denoiser = tiny_denoiser()
-    layers, lora, embedding = denoiser.spatial_linears(), random_lora(denoiser), random_embedding(denoiser.backbone)
+    lora, embedding = random_lora(denoiser), random_embedding(denoiser.backbone)
     live = {name: tensor.requires_grad_() for name, tensor in embedding.tensors.items()}
     patch = MotionPatch(embedding.with_tensors(live)).prepare(3, (5, 6), "cpu", torch.float32)
-    with lora.acting(layers, learning):
+    with lora.acting(CLIP, learning):
         predict(denoiser, patches=[patch]).square().mean().backward()
     assert all((tensor.grad is not None) == learning for tensor in lora.tensors.values())
     assert all(tensor.grad is not None and tensor.grad.abs().max() > 0 for tensor in live.values())
@@ -106,11 +109,11 @@ def test_gradients_reach_it_only_while_it_learns_and_pass_through_it_always(lear
 def test_checkpointed_blocks_run_again_with_it() -> None:
     def gradients(checkpointed: bool) -> Tensor:
         denoiser = UNet3DDenoiser(tiny_unet(), tiny_denoiser().schedule)
-        layers, lora = denoiser.spatial_linears(), random_lora(denoiser)
+        lora = random_lora(denoiser)
         for block in (*denoiser.unet.down_blocks, *denoiser.unet.up_blocks) if checkpointed else ():
             forward = block.forward
             block.forward = lambda *a, forward=forward, **k: checkpoint(forward, *a, use_reentrant=False, **k)
-        with lora.acting(layers, learning=True):
+        with lora.acting(CLIP, learning=True):
             predict(denoiser).square().mean().backward()
         found = [tensor.grad.flatten() for tensor in lora.tensors.values() if tensor.grad is not None]
         assert len(found) == len(lora.tensors)

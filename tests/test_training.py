@@ -14,9 +14,11 @@ from motion_lib.backbones.unet3d.denoiser import UNet3DDenoiser
 from motion_lib.errors import MotionError
 from motion_lib.method.embedding import MotionEmbedding
 from motion_lib.method.patch import MotionPatch
-from motion_lib.training.loop import TrainingSettings, TrainingState, train
+from motion_lib.training.loop import train
 from motion_lib.training.losses import LOSSES, SPATIAL
 from motion_lib.training.motion_mask import motion_mask
+from motion_lib.training.settings import TrainingSettings
+from motion_lib.training.state import TrainingState
 from tests.runs import CLIP, Watched, begin, finish
 from tests.tiny import randn, random_embedding, text, tiny_backbone, tiny_denoiser, tiny_unet
 

@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from motion_lib.errors import MotionError
-from motion_lib.training.loop import TrainingSettings, TrainingState, train
+from motion_lib.training.loop import train
 from motion_lib.training.losses import LOSSES
+from motion_lib.training.settings import TrainingSettings
+from motion_lib.training.state import TrainingState
 from tests.runs import CLIP, Watched, begin, finish
 from tests.tiny import randn, text, tiny_denoiser
 

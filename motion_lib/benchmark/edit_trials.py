@@ -20,9 +20,10 @@ from ..method.latent_edits import follow
 from ..method.patch import MotionPatch
 from ..method.resample import rows_at
 from ..sprites import render
-from ..training.loop import TrainingState, train
+from ..training.loop import train
 from ..training.presets import APPLICATION, PRESETS, Preset
 from ..training.provenance import usual_patch
+from ..training.state import TrainingState
 from .cases import Case, as_frames, rendered_case
 
 OBJECTS = ("figure_eight", "spiral")

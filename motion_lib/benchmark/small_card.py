@@ -16,8 +16,9 @@ from ..diffusion.inversion import invert
 from ..diffusion.noise import mix
 from ..diffusion.sampling import random_noise, sample
 from ..method.patch import MotionPatch
-from ..training.loop import TrainingState, train
+from ..training.loop import train
 from ..training.settings import TrainingSettings
+from ..training.state import TrainingState
 from .full_size import FULL, FULL_VAE, TOKENS, random_denoiser
 from .training_speed import GIB, Bench, Shape, free
 

@@ -15,8 +15,9 @@ from ..backbones.accelerate.training_modes import RUNGS, Plan, accelerated, plan
 from ..backbones.unet3d.denoiser import UNet3DDenoiser
 from ..method.embedding import MotionEmbedding
 from ..method.patch import MotionPatch
-from ..training.loop import TrainingState, train
+from ..training.loop import train
 from ..training.settings import TrainingSettings
+from ..training.state import TrainingState
 from .training_speed import GIB, Bench, Shape, Way, free, measure
 
 GRADIENT_TOLERANCE = 0.02  # ‖g − g₃₂‖ / ‖g₃₂‖ in half precision

@@ -20,8 +20,9 @@ from ..backbones.accelerate.training_modes import Plan, accelerated, plan_traini
 from ..backbones.unet3d.denoiser import UNet3DDenoiser
 from ..method.embedding import MotionEmbedding
 from ..method.patch import PreparedPatch
-from ..training.loop import TrainingState, train
+from ..training.loop import train
 from ..training.settings import TrainingSettings
+from ..training.state import TrainingState
 from .full_size import random_denoiser, random_latents, random_text
 
 GIB = 2**30

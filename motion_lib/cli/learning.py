@@ -16,8 +16,9 @@ from ..method.embedding import MotionEmbedding
 from ..training.checkpoints import load_checkpoint, save_checkpoint
 from ..training.identity import difference
 from ..training.interrupts import stoppable
-from ..training.loop import TrainingState, train
+from ..training.loop import train
 from ..training.selection import Candidate, Keeper
+from ..training.state import TrainingState
 from .common import bar, say
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from ..errors import MotionError
 from ..files import embedding_file as files
-from .loop import TrainingState
 from .losses import SPATIAL
 from .settings import TrainingSettings
 from .spatial_lora import SpatialLoRA
+from .state import TrainingState
 
 FORMAT = "motion_checkpoint"
 MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -88,7 +88,7 @@ def _in_order(name: str, header: Mapping[str, str], tensors: Mapping[str, Tensor
     return {key: tensors[key].clone() for key in dict.fromkeys([*named, *tensors])}
 
 
-def _moments(prefix: str, optimizer: torch.optim.AdamW, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _moments(prefix: str, optimizer: torch.optim.Optimizer, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {
         f"{prefix}{moment}/{key}": optimizer.state[tensor][moment].cpu().contiguous()
         for key, tensor in parameters.items()
@@ -97,12 +97,16 @@ def _moments(prefix: str, optimizer: torch.optim.AdamW, parameters: Mapping[str,
     }
 
 
-def _steps_of(optimizer: torch.optim.AdamW) -> int:
+def _steps_of(optimizer: torch.optim.Optimizer) -> int:
     return max((int(entry["step"]) for entry in optimizer.state.values()), default=0)
 
 
 def _restore(
-    prefix: str, optimizer: torch.optim.AdamW, parameters: Mapping[str, Tensor], extra: Mapping[str, Tensor], step: int
+    prefix: str,
+    optimizer: torch.optim.Optimizer,
+    parameters: Mapping[str, Tensor],
+    extra: Mapping[str, Tensor],
+    step: int,
 ) -> None:
     for key, tensor in parameters.items() if step else ():
         moments = {m: _sound(f"{prefix}{m}/{key}", extra[f"{prefix}{m}/{key}"]).to(tensor.device) for m in MOMENTS}

@@ -1,161 +1,214 @@
-"""Learning a motion embedding from one clip, or several of one motion. `train` is a generator that yields its state
-after every step: progress, preview, checkpoints and stopping are a few lines of the caller's."""
+"""The training loop: learning the motion of a clip, or several of one motion, or of many in one batch.
+
+It is a generator that yields after every step: progress, preview, checkpoints and stopping are a few lines of the
+caller's. What learns is a Learner (learner.py); `train` is a batch of one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import nullcontext
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from ..diffusion.conditioning import joined
 from ..diffusion.denoiser import Denoiser
 from ..errors import MotionError
-from ..method.embedding import MotionEmbedding
-from ..method.patch import DEBIAS, MotionPatch
+from ..method.patch import PreparedPatch
+from .gradients import backward, clip_gradients
+from .interrupts import uninterrupted
+from .joined_patch import joined_patch
+from .learner import Learner, LearningState
 from .losses import LOSSES, SPATIAL, mse
-from .region import root_mask
-from .settings import TrainingSettings
-from .spatial_lora import SpatialLoRA
-from .step import Draw, Draws, Values, advance, backward, check, clip_gradients, copy_of, moving, require_finite
+from .noisy_clip import NoisyClip, NoisyClips, copy_of
+
+State = TypeVar("State", bound=LearningState[Any])
 
 
-@dataclass
-class TrainingState:
-    """Everything training continues from. `embedding` holds the tensors that are optimised; take `learned` to keep what
-    they amount to.
+@dataclass(frozen=True)
+class TrainingRun(Generic[State]):
+    """What is learned from, and the state that learns: clean latents `[b, c, f, h, w]` of b clips of one motion, a text
+    conditioning for b videos, and the mask of `train`."""
 
-    spatial: the LoRA of a loss with a spatial term, from the first step on. losses: of the embedding, per step; what
-    the LoRA learns by is not in them. moving: where the clip moves, `[h·w, f, 1]` per value embedding, if the settings
-    keep the embedding to it.
-    """
-
-    embedding: MotionEmbedding
-    settings: TrainingSettings
-    optimizer: torch.optim.AdamW
-    generator: torch.Generator
-    step: int = 0
-    losses: list[float] = field(default_factory=list)
-    spatial: SpatialLoRA | None = None
-    moving: dict[str, Tensor] = field(default_factory=dict)
-
-    @classmethod
-    def start(cls, embedding: MotionEmbedding, settings: TrainingSettings, device: torch.device | str) -> TrainingState:
-        if not embedding.tensors:
-            raise MotionError("The embedding holds no tensors (components none): there is nothing to learn.")
-        live = {k: t.detach().to(device, torch.float32).clone().requires_grad_() for k, t in embedding.tensors.items()}
-        generator = torch.Generator().manual_seed(settings.seed)
-        return cls(embedding.with_tensors(live), settings, settings.optimizer(live.values()), generator)
-
-    def acting(self) -> MotionEmbedding:
-        """The embedding as it acts while it is learned, with gradients: value embeddings debiased as the settings say,
-        and nothing where the clip stands still."""
-        if self.settings.train_debias == "vanilla" and not self.moving:
-            return self.embedding
-        debias, tensors = DEBIAS[self.settings.train_debias], dict(self.embedding.tensors)
-        for key in (key for key in tensors if key.endswith(".v")):
-            m = debias(tensors[key])
-            tensors[key] = m * self.moving[key] if key in self.moving else m
-        return self.embedding.with_tensors(tensors)
-
-    @property
-    def learned(self) -> MotionEmbedding:
-        """A copy of the embedding as it acts now, which further training does not change."""
-        return self.acting().detached()
-
-    @property
-    def loss(self) -> float:
-        """Of the last step."""
-        return self.losses[-1]
-
-    @property
-    def done(self) -> bool:
-        return self.step >= self.settings.steps
+    latents: Tensor
+    conditioning: Any
+    state: State
+    mask: Tensor | None = None
 
 
 def train(
-    denoiser: Denoiser, latents: Tensor, conditioning: Any, state: TrainingState, mask: Tensor | None = None
-) -> Iterator[TrainingState]:
+    denoiser: Denoiser, latents: Tensor, conditioning: Any, state: State, mask: Tensor | None = None
+) -> Iterator[State]:
     """Learn the motion of clean latents `[b, c, f, h, w]` under a text conditioning for b videos.
 
     Objective: E‖y − model(x_t, t)‖² over random timesteps and noise with the backbone frozen (arXiv 2403.20193, sec.
-    3.2), at strength 1, through the embedding as `TrainingState.acting` has it. Of several clips every step draws one,
-    so that time and memory of a step do not grow with them. Timesteps and noise are drawn on the CPU, so that a seed
-    means the same on every device.
+    3.2), through the embedding as it acts at strength 1. Of several clips every step draws one, so that time and memory
+    of a step do not grow with them. Timesteps and noise are drawn on the CPU, so that a seed means the same on every
+    device.
     mask: how much each place counts, not negative, of any shape that broadcasts to that of the latents, such as
     `[f, h, w]` or `[h, w]`; only what is not 0 is learned from.
     Raises MotionError for latents of another shape than the embedding's, for an embedding made for another backbone, a
     mask that does not suit, or when loss or gradient are not finite. Whatever ends a step, Ctrl-C included, leaves the
     state as it was after the step before: carrying on from there is bit for bit the same as never having stopped.
     """
-    settings = state.settings
-    state.embedding.check_fits(denoiser.backbone)
-    check(latents, state.embedding, denoiser.schedule, settings)
-    if len(conditioning) != len(latents):
-        raise MotionError(f"Each clip needs one text, but {len(conditioning)} were given for {len(latents)}.")
-    scale = None if mask is None else root_mask(mask, latents)
-    term = SPATIAL.get(settings.loss)
-    layers = denoiser.spatial_linears() if term else {}
-    if term:
-        state.spatial = state.spatial or SpatialLoRA.start(layers, term, settings, latents.device)
-        state.spatial.check_fits(layers)
-    if settings.motion_mask:
-        state.moving = moving(latents, state.embedding, settings.motion_mask)
-    return _steps(denoiser, latents, conditioning, state, scale, layers)
+    steps = train_together(denoiser, [TrainingRun(latents, conditioning, state, mask)])
+    return (state for _ in steps)
 
 
-def _steps(
-    denoiser: Denoiser,
-    latents: Tensor,
-    conditioning: Any,
-    state: TrainingState,
-    scale: Tensor | None,
-    layers: Mapping[str, nn.Linear],
-) -> Iterator[TrainingState]:
-    settings, device, term = state.settings, latents.device, SPATIAL.get(state.settings.loss)
-    frames, size = latents.shape[2], (latents.shape[3], latents.shape[4])
-    draws = Draws(latents, denoiser.schedule, settings, ahead=latents.is_cuda)
+def train_together(denoiser: Denoiser, runs: Sequence[TrainingRun[Any]]) -> Iterator[int]:
+    """Learn from many clips in one batch, a step of each run at a time, which takes less time where a model is too
+    small to fill the GPU with one clip; yields how many are still learning after every step.
 
-    while not state.done:
-        generator = copy_of(state.generator)
-        draw = Draw(denoiser, latents, conditioning, scale, settings, draws.take(generator))
-        skip = term is None or float(torch.rand((), generator=generator)) < term.skipped
-        lora = None if skip else state.spatial
+    Every run draws, clips and steps by its own settings and generator, so that what it learns is what `train` teaches
+    it, within the rounding of a larger batch. Raises MotionError for clips of different shapes, embeddings that join
+    the features in different ways, losses with a spatial term, whatever `train` refuses, and when a loss or gradient is
+    not finite; all states are then those of the last good step, as they are whatever ends a step.
+    """
+    if len(runs) > 1:
+        _check_batch(runs)
+    courses = []
+    for run in runs:
+        settings, schedule = run.state.settings, denoiser.schedule
+        _check_run(run, len(schedule))
+        ahead = run.latents.is_cuda
+        clips = NoisyClips(run.latents, run.conditioning, run.mask, schedule, settings, ahead=ahead)
+        run.state.prepare(denoiser, run.latents)
+        courses.append((run.state, clips))
+    return _steps(denoiser, courses)
+
+
+def _check_batch(runs: Sequence[TrainingRun[Any]]) -> None:
+    shapes = {tuple(run.latents.shape) for run in runs}
+    if len(shapes) > 1 or any(shape[0] != 1 for shape in shapes):
+        raise MotionError(f"Clips that are learned together must be alike, [1, c, f, h, w], not {sorted(shapes)}.")
+    for run in runs:
+        if run.state.settings.loss in SPATIAL:
+            loss = run.state.settings.loss
+            raise MotionError(f"The loss {loss} has a spatial term for one clip: learn each clip alone.")
+        if not run.state.learner.grids:
+            raise MotionError("What changes layers of the model cannot share a batch: learn each clip alone.")
+
+
+def _check_run(run: TrainingRun[Any], timesteps: int) -> None:
+    latents, settings = run.latents, run.state.settings
+    if latents.ndim != 5:
+        raise MotionError(f"Training needs latents [b, c, f, h, w], not of shape {list(latents.shape)}.")
+    if not torch.isfinite(latents).all():
+        raise MotionError("The clip's latents contain NaN or infinity: check the clip and the autoencoder.")
+    if len(run.conditioning) != len(latents):
+        raise MotionError(f"Each clip needs one text, but {len(run.conditioning)} were given for {len(latents)}.")
+    if settings.timesteps[0] >= timesteps:
+        raise MotionError(f"timesteps begin at {settings.timesteps[0]}, but this model has {timesteps} of them.")
+
+
+@dataclass
+class _Turn:
+    """One state's part in a step. generator: a copy of the state's, which follows it when the step is done. spatial:
+    the state's, unless this step does without it. values: losses and norms by name, still on the device."""
+
+    state: LearningState[Any]
+    clip: NoisyClip
+    generator: torch.Generator
+    spatial: Learner | None
+    values: dict[str, Tensor] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, state: LearningState[Any], clips: NoisyClips) -> _Turn:
+        generator, spatial = copy_of(state.generator), state.spatial
+        clip = clips.draw(generator)
+        if spatial is not None and state.skipped and float(torch.rand((), generator=generator)) < state.skipped:
+            spatial = None
+        return cls(state, clip, generator, spatial)
+
+    def learn_look(self, denoiser: Denoiser) -> None:
+        """Gradients of the spatial learner, by mse of one random frame without what learns the motion."""
+        if self.spatial is None:
+            return
+        clip, frame = self.clip, int(torch.randint(self.clip.clean.shape[2], (), generator=self.generator))
+        one = slice(frame, frame + 1)
+        with self.spatial.acting(clip.clean, learning=True) as patches:
+            prediction = denoiser(clip.noisy(one), clip.timesteps, clip.conditioning, patches)
+            loss = mse(*clip.compared(prediction, one), self.generator)
+            backward(loss, clip.clean, self.spatial.tensors.values())
+        self.keep(loss, self.spatial, "spatial ")
+
+    def acting(self, inside: ExitStack) -> list[PreparedPatch]:
+        """The patches of what acts until `inside` is left."""
+        looks = [] if self.spatial is None else inside.enter_context(self.spatial.acting(self.clip.clean, False))
+        return [*looks, *inside.enter_context(self.state.learner.acting(self.clip.clean, True))]
+
+    def compare(self, prediction: Tensor) -> Tensor:
+        """The loss."""
+        return LOSSES[self.state.settings.loss](*self.clip.compared(prediction), self.generator)
+
+    def keep(self, loss: Tensor, learner: Learner, name: str = "") -> None:
+        """Among the values, once the gradients are there, which are brought down to the largest that is allowed."""
+        norm = clip_gradients(learner.tensors.values(), self.state.settings.clip)
+        self.values |= {f"{name}loss": loss.detach(), f"{name}gradient": norm}
+
+
+def _steps(denoiser: Denoiser, courses: Sequence[tuple[LearningState[Any], NoisyClips]]) -> Iterator[int]:
+    while learning := [course for course in courses if not course[0].done]:
+        turns = [_Turn.of(*course) for course in learning]
         with torch.enable_grad():
-            values = {} if lora is None else _look(draw, lora, layers, settings, generator)
-            patch = MotionPatch(state.acting(), debias="vanilla").prepare(frames, size, device, latents.dtype)
-            with nullcontext() if lora is None else lora.acting(layers, learning=False):
-                loss = LOSSES[settings.loss](*draw.compare([patch]), generator)
-                state.optimizer.zero_grad(set_to_none=True)
-                backward(loss, latents, state.embedding.tensors)
-        values |= {"loss": loss.detach(), "gradient": clip_gradients(state.embedding.tensors, settings)}
-        draws.prepare(generator)
-        advance(state, _read(values, state), generator, lora)
-        yield state
+            for turn in turns:
+                turn.learn_look(denoiser)
+            _learn(denoiser, turns)
+        for (_, clips), turn in zip(learning, turns, strict=True):
+            clips.draw_ahead(turn.generator)
+        losses = _finite_losses(turns)
+        with uninterrupted():
+            for turn, loss in zip(turns, losses, strict=True):
+                turn.state.advance(loss, turn.generator, turn.spatial)
+        yield sum(not state.done for state, _ in courses)
 
 
-def _read(values: Values, state: TrainingState) -> float:
-    """The loss. All values at once, because reading from a GPU waits for it; raises MotionError unless all are
-    finite."""
-    read = torch.stack([value.to(values["loss"]) for value in values.values()]).tolist()
-    require_finite(state, dict(zip(values, read, strict=True)))
-    return read[list(values).index("loss")]
+def _learn(denoiser: Denoiser, turns: Sequence[_Turn]) -> None:
+    """The gradients of all, in one pass through the model."""
+    clips = [turn.clip for turn in turns]
+    with ExitStack() as inside:
+        prediction = denoiser(
+            _in_one([clip.noisy() for clip in clips]),
+            _in_one([clip.timesteps for clip in clips]),
+            _in_one([clip.conditioning for clip in clips]),
+            _patches(turns, inside),
+        )
+        losses = [turn.compare(part) for turn, part in zip(turns, prediction.split(1), strict=True)]
+        tensors = [tensor for turn in turns for tensor in turn.state.learner.tensors.values()]
+        backward(torch.stack(losses).sum(), clips[0].clean, tensors)
+    for turn, loss in zip(turns, losses, strict=True):
+        turn.keep(loss, turn.state.learner)
 
 
-def _look(
-    draw: Draw,
-    lora: SpatialLoRA,
-    layers: Mapping[str, nn.Linear],
-    settings: TrainingSettings,
-    generator: torch.Generator,
-) -> Values:
-    """The spatial LoRA's gradients, by mse of one random frame without the embedding; loss and norm, still on the
-    device."""
-    frame = int(torch.randint(draw.clean.shape[2], (), generator=generator))
-    with lora.acting(layers, learning=True):
-        loss = mse(*draw.compare((), slice(frame, frame + 1)), generator)
-        lora.optimizer.zero_grad(set_to_none=True)
-        backward(loss, draw.clean, lora.tensors)
-    return {"spatial loss": loss.detach(), "spatial gradient": clip_gradients(lora.tensors, settings)}
+def _in_one(parts: Sequence[Any]) -> Any:
+    """A batch of all; one part alone stays as it is."""
+    return parts[0] if len(parts) == 1 else joined(parts)
+
+
+def _patches(turns: Sequence[_Turn], inside: ExitStack) -> list[PreparedPatch]:
+    patches = [turn.acting(inside) for turn in turns]
+    if len(turns) == 1:
+        return patches[0]
+    grids = {layer: grid for turn in turns for layer, grid in turn.state.learner.grids.items()}
+    return [joined_patch([patch for (patch,) in patches], grids)]
+
+
+def _finite_losses(turns: Sequence[_Turn]) -> list[float]:
+    """The loss of each. All values are read at once, because reading from a GPU waits for it; raises MotionError unless
+    all of them are finite, before any state moves on."""
+    values = [value for turn in turns for value in turn.values.values()]
+    read = iter(torch.stack([value.to(turns[0].values["loss"]) for value in values]).tolist())
+    found = [{name: next(read) for name in turn.values} for turn in turns]
+    for number, (turn, named) in enumerate(zip(turns, found, strict=True), start=1):
+        whose = f" of clip {number} of {len(turns)}" if len(turns) > 1 else ""
+        for name, value in named.items():
+            if not math.isfinite(value):
+                raise MotionError(
+                    f"The {name}{whose} became {value} at step {turn.state.step + 1}: lower learning_rate, or use a "
+                    f"higher precision."
+                )
+    return [named["loss"] for named in found]

@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
+from ..method.embedding import MotionEmbedding
+
 
 def motion_mask(latents: Tensor, grid: tuple[int, int], threshold: float) -> Tensor:
     """How much each position of a grid (h, w) moves in each frame, in 0..1: `[h·w, f, 1]` of latents
@@ -27,3 +29,12 @@ def motion_mask(latents: Tensor, grid: tuple[int, int], threshold: float) -> Ten
     most = wide.max()
     shown = (places / (threshold * most)).clamp(max=1) if most > 0 else torch.ones_like(places)
     return rearrange(shown, "f h w -> (h w) f 1")
+
+
+def motion_masks(latents: Tensor, embedding: MotionEmbedding, threshold: float) -> dict[str, Tensor]:
+    """The mask of each value embedding, by the name of its tensor."""
+    masks = {}  # layers share grids
+    for key in (key for key in embedding.tensors if key.endswith(".v")):
+        grid = embedding.grid_of(key)
+        masks[grid] = masks[grid] if grid in masks else motion_mask(latents.float(), grid, threshold)
+    return {key: masks[embedding.grid_of(key)] for key in embedding.tensors if key.endswith(".v")}

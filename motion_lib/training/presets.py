@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import MotionError
 from ..method.embedding import Backbone, MotionEmbedding
 from ..method.patch import MotionPatch
-from .loop import TrainingSettings
+from .settings import TrainingSettings
 
 
 @dataclass(frozen=True)

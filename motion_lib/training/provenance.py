@@ -15,8 +15,8 @@ from torch import Tensor
 from ..method.details import checked
 from ..method.embedding import MotionEmbedding
 from ..method.patch import MotionPatch
-from .loop import TrainingSettings
 from .presets import APPLICATION, PRESETS, SAMPLING, Preset
+from .settings import TrainingSettings
 
 THUMBNAIL = 96  # pixels of a frame's longer side
 

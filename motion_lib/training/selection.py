@@ -24,7 +24,7 @@ from ..diffusion.sampling import random_noise
 from ..errors import MotionError
 from ..method.embedding import MotionEmbedding
 from ..method.patch import MotionPatch
-from .loop import TrainingState
+from .state import TrainingState
 
 if TYPE_CHECKING:
     from ..backbones import VideoModel

@@ -1,67 +1,62 @@
 """The spatial LoRA of losses with a spatial term: it takes on the look of the clip while the embedding learns its
-motion, and is thrown away after training.
-
-It acts through forward hooks on the linear layers of the spatial transformers, and only inside `acting`: between two
-steps, and whatever happens in one, the model is the one that was loaded.
-"""
+motion, and is thrown away after training."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..diffusion.denoiser import Denoiser
 from ..errors import MotionError
+from ..method.patch import PreparedPatch
 from .interrupts import uninterrupted
+from .linear_changes import changed, new_lora, ready_to_learn
 from .losses import SpatialTerm
 from .settings import TrainingSettings
 
 
 @dataclass
 class SpatialLoRA:
-    """tensors: `<layer>.down` `[rank, in]` and `<layer>.up` `[out, rank]` per linear layer, whose output gains
-    up·down·x (LoRA, Hu et al. 2021, arXiv 2106.09685, eq. 3, with α = rank)."""
+    """A Learner. tensors: those of a LoRA on `layers` (see linear_changes.py), the linear layers of the spatial
+    transformers; those of a run that is read back are known when it carries on."""
 
     tensors: dict[str, Tensor]
     optimizer: torch.optim.AdamW
+    learning_rate: float
+    layers: Mapping[str, nn.Linear] = field(default_factory=dict)
+    grids: Mapping[str, tuple[int, int]] = field(default_factory=dict, init=False)
 
     @classmethod
     def start(
-        cls,
-        layers: Mapping[str, nn.Linear],
-        term: SpatialTerm,
-        settings: TrainingSettings,
-        device: torch.device | str,
+        cls, layers: Mapping[str, nn.Linear], term: SpatialTerm, settings: TrainingSettings, device: torch.device | str
     ) -> SpatialLoRA:
-        """One that changes nothing yet: `down` is Gaussian with deviation 1/rank, from the seed, and `up` zero.
-
-        Raises MotionError when there are no layers for it.
-        """
+        """One that changes nothing yet, from the seed. Raises MotionError when there are no layers for it."""
         if not layers:
             raise MotionError(
                 f"The loss {settings.loss} needs spatial transformers, and this model has none: use another loss."
             )
-        generator, tensors = torch.Generator().manual_seed(settings.seed), {}
-        for name, layer in layers.items():
-            tensors[f"{name}.down"] = torch.randn(term.rank, layer.in_features, generator=generator) / term.rank
-            tensors[f"{name}.up"] = torch.zeros(layer.out_features, term.rank)
-        return cls.of(tensors, term, settings, device)
+        generator = torch.Generator().manual_seed(settings.seed)
+        return cls.of(new_lora(layers, term.rank, generator), term, settings, device)
 
     @classmethod
     def of(
         cls, tensors: Mapping[str, Tensor], term: SpatialTerm, settings: TrainingSettings, device: torch.device | str
     ) -> SpatialLoRA:
-        live = {name: tensor.to(device, torch.float32).requires_grad_() for name, tensor in tensors.items()}
-        return cls(live, settings.optimizer(live.values(), term.learning_rate))
+        live = ready_to_learn(tensors, device)
+        return cls(live, settings.optimizer(live.values(), term.learning_rate), term.learning_rate)
 
-    def check_fits(self, layers: Mapping[str, nn.Linear]) -> None:
-        """Raise MotionError unless it was made for layers of these names and widths."""
-        needed = {f"{name}.down": layer.in_features for name, layer in layers.items()}
-        needed |= {f"{name}.up": layer.out_features for name, layer in layers.items()}
+    def rate(self, step: int) -> float:
+        return self.learning_rate
+
+    def prepare(self, denoiser: Denoiser, latents: Tensor) -> None:
+        """Raises MotionError unless it was made for layers of the names and widths that the model has."""
+        self.layers = denoiser.spatial_linears()
+        needed = {f"{name}.down": layer.in_features for name, layer in self.layers.items()}
+        needed |= {f"{name}.up": layer.out_features for name, layer in self.layers.items()}
         if needed != {name: tensor.shape[name.endswith(".down")] for name, tensor in self.tensors.items()}:
             raise MotionError(
                 "The unfinished run holds a spatial LoRA for another model: resume with the model it began with, or "
@@ -69,23 +64,8 @@ class SpatialLoRA:
             )
 
     @contextmanager
-    def acting(self, layers: Mapping[str, nn.Linear], learning: bool) -> Iterator[None]:
-        """While inside, the layers have the LoRA. Gradients reach it only if it is learning.
-
-        The backward pass belongs inside as well, since a checkpointed block runs forward again there. Ctrl-C waits
-        until the block ends: where it came while hooks are removed, some would stay.
-        """
-        with uninterrupted(), ExitStack() as hooks:
-            for name, layer in layers.items():
-                pair = [self.tensors[f"{name}.{part}"] for part in ("down", "up")]
-                down, up = pair if learning else [tensor.detach() for tensor in pair]
-                hooks.callback(layer.register_forward_hook(_adding(down, up)).remove)
-            yield
-
-
-def _adding(down: Tensor, up: Tensor):
-    def hook(layer: nn.Module, arguments: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        x = arguments[0]
-        return output + F.linear(F.linear(x, down.to(x)), up.to(x))
-
-    return hook
+    def acting(self, clean: Tensor, learning: bool = True) -> Iterator[list[PreparedPatch]]:
+        """Ctrl-C waits until the block ends: where it came while hooks are removed, some would stay."""
+        tensors = self.tensors if learning else {name: tensor.detach() for name, tensor in self.tensors.items()}
+        with uninterrupted(), changed(self.layers, tensors):
+            yield []

@@ -21,8 +21,9 @@ from motion_lib.errors import MotionError
 from motion_lib.files.embedding_file import load_embedding, save_embedding
 from motion_lib.method.embedding import Backbone, MotionEmbedding
 from motion_lib.method.patch import DEBIAS, MotionPatch
-from motion_lib.training.loop import TrainingState, train
+from motion_lib.training.loop import train
 from motion_lib.training.settings import TrainingSettings
+from motion_lib.training.state import TrainingState
 from tests.tiny import SCHEDULE, randn, random_embedding
 
 F64, FRAMES, SIZE = torch.float64, 3, (5, 6)

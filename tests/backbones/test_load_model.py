@@ -19,7 +19,9 @@ from motion_lib.diffusion.sampling import random_noise, sample
 from motion_lib.errors import MotionError
 from motion_lib.method.embedding import MotionEmbedding
 from motion_lib.method.patch import MotionPatch
-from motion_lib.training.loop import TrainingSettings, TrainingState, train
+from motion_lib.training.loop import train
+from motion_lib.training.settings import TrainingSettings
+from motion_lib.training.state import TrainingState
 from tests.backbones.folders import MODELS, PICKLES, WEIGHTS, build
 
 PARTS = ("unet", "vae", "text_encoder")

@@ -30,8 +30,9 @@ from motion_lib.diffusion.sampling import sample
 from motion_lib.errors import MotionError
 from motion_lib.method.embedding import MotionEmbedding
 from motion_lib.method.patch import MotionPatch
-from motion_lib.training.loop import TrainingState, train
+from motion_lib.training.loop import train
 from motion_lib.training.settings import TrainingSettings
+from motion_lib.training.state import TrainingState
 from tests.tiny import randn, random_embedding, text, tiny_backbone, tiny_denoiser, tiny_unet
 
 CLIP = randn(1, 4, 3, 5, 6)

@@ -8,16 +8,20 @@ import pytest
 import torch
 
 from motion_lib.backbones import VideoModel
-from motion_lib.benchmark.methods import METHODS, USUAL, Method, Reference, Request
-from motion_lib.benchmark.methods.adapters import Adapter, PlainDenoiser, fit
+from motion_lib.benchmark.methods import METHODS, USUAL, Method, Reference, Request, adapters
+from motion_lib.benchmark.methods.adapters import AdaptedDenoiser, Adapter, AdapterLearner
 from motion_lib.benchmark.methods.base import generate
 from motion_lib.benchmark.methods.feature_guidance import FeatureGuidance, difference_loss, spatial_marginal_mean
 from motion_lib.benchmark.methods.motion_inversion import MotionInversion
 from motion_lib.benchmark.methods.spec import chosen_methods, settings_of
 from motion_lib.benchmark.methods.temporal_finetuning import TemporalFinetuning
-from motion_lib.benchmark.methods.temporal_lora import TEMPORAL, TemporalLoRA
+from motion_lib.benchmark.methods.temporal_lora import SPATIAL, TEMPORAL, TemporalLoRA
 from motion_lib.errors import MotionError
-from motion_lib.training.loop import TrainingSettings
+from motion_lib.training.learner import LearningState
+from motion_lib.training.linear_changes import changed, new_lora, no_change
+from motion_lib.training.loop import TrainingRun, train_together
+from motion_lib.training.losses import LOSSES
+from motion_lib.training.settings import TrainingSettings
 
 BASELINES = ("temporal_lora", "temporal_finetuning", "feature_guidance")
 
@@ -80,19 +84,18 @@ def test_what_has_not_learned_changes_nothing(
 def test_a_change_acts_as_the_changed_weight(rank: int | None) -> None:
     layer = torch.nn.Linear(6, 5)
     generator = torch.Generator().manual_seed(0)
-    adapter = Adapter.start({"it": layer}, rank, torch.device("cpu"), generator)
-    adapter = adapter.having(torch.randn(t.shape, generator=generator) for t in adapter.tensors)
-    change = adapter.changes["it"]
-    delta = change[0] if rank is None else change[0] @ change[1]
+    tensors = no_change({"it": layer}) if rank is None else new_lora({"it": layer}, rank, generator)
+    tensors = {name: torch.randn(tensor.shape, generator=generator) for name, tensor in tensors.items()}
+    delta = tensors["it.change"] if rank is None else tensors["it.up"] @ tensors["it.down"]
     x = torch.randn(4, 6)
-    with adapter.acting():
+    with changed({"it": layer}, tensors):
         inside = layer(x)
     torch.testing.assert_close(inside, torch.nn.functional.linear(x, layer.weight + delta, layer.bias))
     torch.testing.assert_close(layer(x), torch.nn.functional.linear(x, layer.weight, layer.bias))
 
 
 def test_fitting_lowers_the_loss_and_the_look_takes_its_share(model: VideoModel, reference: Reference) -> None:
-    denoiser = PlainDenoiser(model)
+    denoiser = AdaptedDenoiser(model)
     text = model.encode_prompt([reference.case.prompt])
     settings = TrainingSettings(steps=12, learning_rate=3e-2, timesteps=(600, 601))
     layers = denoiser.linears(TEMPORAL, lambda name: name.endswith(".to_v"))
@@ -104,24 +107,89 @@ def test_fitting_lowers_the_loss_and_the_look_takes_its_share(model: VideoModel,
     target = denoiser.schedule.target(reference.latents, noise, at)
 
     def loss(adapter: Adapter) -> float:
-        with torch.no_grad(), adapter.acting():
+        with torch.no_grad(), denoiser.having(adapter):
             return float((denoiser(noisy, at, text) - target).square().mean())
 
-    adapter = Adapter.start(layers, None, model.device, torch.Generator())
-    look = Adapter.start(spatial, 2, model.device, torch.Generator().manual_seed(0))
-    before = loss(adapter)
-    fit(denoiser, reference.latents, text, settings, adapter, look)
-    assert loss(adapter) < 0.98 * before
-    assert all(bool(up.any()) for up, _ in look.changes.values())
+    learner = AdapterLearner.start(denoiser, layers, settings, model.device)
+    start = new_lora(spatial, 2, torch.Generator().manual_seed(0))
+    look = AdapterLearner.start(denoiser, spatial, settings, model.device, start)
+    before = loss(learner.adapter)
+    assert loss(learner.fit(reference.latents, text, look)) < 0.98 * before
+    assert all(bool(tensor.any()) for tensor in look.tensors.values())
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+def test_fitting_is_the_loop_of_the_papers(
+    recorded: bool, model: VideoModel, reference: Reference, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bit for bit as a loop of its own here. Recording, which needs a GPU, is stood in for by what it records: a
+    function of its inputs alone."""
+    denoiser, latents = AdaptedDenoiser(model), reference.latents
+    text, schedule = model.encode_prompt([reference.case.prompt]), model.denoiser.schedule
+    settings = TrainingSettings(steps=4, learning_rate=3e-3, loss="debiased", timesteps=(400, 999), final_rate=0.1)
+    temporal, spatial = (denoiser.linears(kind, lambda name: ".attn1." in name) for kind in (TEMPORAL, SPATIAL))
+    starts = [new_lora(layers, 2, torch.Generator().manual_seed(i)) for i, layers in enumerate((temporal, spatial))]
+    both = [{name: tensor.clone().requires_grad_() for name, tensor in start.items()} for start in starts]
+    optimizer = settings.optimizer(tensor for tensors in both for tensor in tensors.values())
+    generator = torch.Generator().manual_seed(settings.seed)
+    for step in range(4):
+        optimizer.param_groups[0]["lr"] = settings.rate(step)
+        t = settings.draw_timesteps(1, 999, generator)
+        noise = torch.randn(latents.shape, generator=generator)
+        noisy, target = schedule.noisy(latents, noise, t), schedule.target(latents, noise, t)
+        i = int(torch.randint(latents.shape[2], (), generator=generator))
+        optimizer.zero_grad()
+        with changed(spatial, both[1]):
+            loss = (denoiser(noisy[:, :, i : i + 1], t, text) - target[:, :, i : i + 1]).square().mean()
+            loss.backward()
+        still = {name: tensor.detach() for name, tensor in both[1].items()}
+        with changed(temporal, both[0]), changed(spatial, still):
+            LOSSES["debiased"](denoiser(noisy, t, text), target, generator).backward()
+        optimizer.step()
+
+    kinds = []
+
+    class Recorded:
+        def __init__(self, function, inputs):
+            self.function = function
+            kinds.append([x.requires_grad for x in inputs])
+
+        def __call__(self, *inputs):
+            return self.function(*inputs)
+
+    if recorded:
+        monkeypatch.setattr(adapters, "Graphed", Recorded)
+        denoiser.records = True
+    learner, look = (
+        AdapterLearner.start(denoiser, layers, settings, model.device, start)
+        for layers, start in zip((temporal, spatial), starts, strict=True)
+    )
+    learner.fit(latents, text, look)
+    for found, expected in zip((learner, look), both, strict=True):
+        assert all(torch.equal(found.tensors[name], tensor) for name, tensor in expected.items())
+    learning = [True] * len(both[0]), [True] * len(both[1])
+    passes = [[False] * 3 + learning[1], [False] * (3 + len(both[1])) + learning[0]]
+    assert kinds == (passes if recorded else [])
+
+
+def test_adapters_learn_alone(model: VideoModel, reference: Reference) -> None:
+    denoiser, settings = AdaptedDenoiser(model), TrainingSettings(steps=1)
+    layers, text = denoiser.linears(TEMPORAL, lambda name: True), model.encode_prompt([reference.case.prompt])
+    runs = []
+    for _ in range(2):
+        learner = AdapterLearner.start(denoiser, layers, settings, model.device)
+        runs.append(TrainingRun(reference.latents, text, LearningState(learner, settings, torch.Generator())))
+    with pytest.raises(MotionError, match="changes layers of the model cannot share a batch: learn each clip alone"):
+        train_together(denoiser, runs)
 
 
 def test_temporal_layers_are_those_the_papers_name(model: VideoModel) -> None:
     lora = TemporalLoRA(TrainingSettings(steps=1)).learn(model, _any_reference(model))
-    names = set(lora.changes)
+    names = set(lora.layers)
     assert all(".transformer_blocks." in name for name in names)
     assert {name.rsplit(".transformer_blocks.0.")[1].split(".")[0] for name in names} == {"attn1", "attn2", "ff"}
     tuned = TemporalFinetuning(TrainingSettings(steps=1)).learn(model, _any_reference(model))
-    assert {name.rsplit(".", 1)[1] for name in tuned.changes} == {"to_q", "to_k", "to_v"}
+    assert {name.rsplit(".", 1)[1] for name in tuned.layers} == {"to_q", "to_k", "to_v"}
 
 
 def _any_reference(model: VideoModel) -> Reference:
@@ -149,7 +217,7 @@ def test_difference_loss_by_its_sums() -> None:
 
 
 def test_guidance_brings_the_features_closer(model: VideoModel, reference: Reference, request_: Request) -> None:
-    denoiser, method = PlainDenoiser(model), FeatureGuidance(site="up_blocks.1", rate=0.05, iterations=8)
+    denoiser, method = AdaptedDenoiser(model), FeatureGuidance(site="up_blocks.1", rate=0.05, iterations=8)
     text, empty = model.encode_prompt(list(request_.prompts)), model.encode_prompt([""])
     t = denoiser.schedule.timesteps(3)[0]
     wanted = method._features(denoiser, reference.inverted, empty, [t])[t]

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from ...diffusion.noise import START_NOISES
 from ...method.patch import DEBIAS
-from ...training.loop import TrainingSettings
 from ...training.presets import PRESETS, Preset
+from ...training.settings import TrainingSettings
 from .base import Method, Reference, Request
 from .feature_guidance import FeatureGuidance
 from .motion_inversion import MotionInversion

@@ -1,32 +1,40 @@
-"""Learned changes to linear layers of a UNet, for baselines that change weights.
-
-They act through forward hooks and only inside `acting`, so that the weights themselves are never touched. The UNet is
-called directly, as hooks need.
-"""
+"""Learned changes to linear layers of a UNet, for baselines that change weights: what the training loop asks of them,
+and a denoiser that runs them. The UNet is called directly, as hooks need."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...backbones import VideoModel
 from ...backbones.accelerate.graphs import Graphed
 from ...errors import MotionError
 from ...method.patch import PreparedPatch
-from ...training.loop import TrainingSettings
-from ...training.losses import LOSSES, mse
+from ...training.learner import LearningState
+from ...training.linear_changes import changed, no_change, ready_to_learn
+from ...training.loop import train
+from ...training.settings import TrainingSettings
 
-Change = tuple[Tensor, ...]  # ΔW `[out, in]`, or up `[out, rank]` and down `[rank, in]` of a LoRA
+
+@dataclass(frozen=True)
+class Adapter:
+    """Changes of layers, named as in linear_changes.py."""
+
+    layers: Mapping[str, nn.Linear]
+    tensors: Mapping[str, Tensor]
+
+    def detached(self) -> Adapter:
+        return Adapter(self.layers, {name: tensor.detach() for name, tensor in self.tensors.items()})
 
 
-class PlainDenoiser:
-    """A Denoiser that calls the UNet of a model as it is, without the faster passes that do not run hooks."""
+class AdaptedDenoiser:
+    """A Denoiser that calls the UNet of a model as it is, without the faster passes that do not run hooks, with the
+    adapters of all `having` blocks that it is in. On a GPU, passes that they learn from are recorded as CUDA graphs."""
 
     def __init__(self, model: VideoModel):
         unet: Any = getattr(model.denoiser, "unet", None)
@@ -34,12 +42,38 @@ class PlainDenoiser:
             raise MotionError(f"{model.name} has no UNet: this method changes one, choose other methods.")
         self.unet, self.schedule, self.backbone = unet, model.denoiser.schedule, model.denoiser.backbone
         self.spatial_linears = model.denoiser.spatial_linears
+        self.adapters: list[Adapter] = []
+        self.records = model.device.type == "cuda"
+        self.recorded: dict[Any, Graphed] = {}
+
+    @contextmanager
+    def having(self, adapter: Adapter) -> Iterator[None]:
+        self.adapters.append(adapter)
+        try:
+            yield
+        finally:
+            self.adapters.pop()
 
     def __call__(
         self, latents: Tensor, timesteps: Tensor, conditioning: Any, patches: Sequence[PreparedPatch] = ()
     ) -> Tensor:
-        kwargs = {"motion": tuple(patches)}
-        return self.unet(latents, timesteps, conditioning, cross_attention_kwargs=kwargs, return_dict=False)[0]
+        adapters, kwargs = tuple(self.adapters), {"motion": tuple(patches)}
+
+        def predict(latents: Tensor, timesteps: Tensor, conditioning: Any, *tensors: Tensor) -> Tensor:
+            rest = iter(tensors)
+            with ExitStack() as inside:
+                for adapter in adapters:
+                    inside.enter_context(changed(adapter.layers, {name: next(rest) for name in adapter.tensors}))
+                return self.unet(latents, timesteps, conditioning, cross_attention_kwargs=kwargs, return_dict=False)[0]
+
+        tensors = [tensor for adapter in adapters for tensor in adapter.tensors.values()]
+        inputs = [latents, timesteps, conditioning, *tensors]
+        if not self.records or not torch.is_grad_enabled() or not any(tensor.requires_grad for tensor in tensors):
+            return predict(*inputs)
+        kind = tuple((x.shape, x.dtype, x.requires_grad) for x in inputs)
+        if kind not in self.recorded:
+            self.recorded[kind] = Graphed(predict, inputs)
+        return self.recorded[kind](*inputs)
 
     def linears(self, kind: str, keep: Callable[[str], bool]) -> dict[str, nn.Linear]:
         """The linear layers inside modules of class `kind` whose full names `keep` accepts."""
@@ -49,112 +83,52 @@ class PlainDenoiser:
         return {n: m for n, m in modules if isinstance(m, nn.Linear) and n.startswith(within) and keep(n)}
 
 
-@dataclass(frozen=True)
-class Adapter:
-    """A change of every layer, by name."""
+@dataclass
+class AdapterLearner:
+    """The Learner of an adapter, for the denoiser that it is made for."""
 
-    layers: Mapping[str, nn.Linear]
-    changes: Mapping[str, Change]
+    denoiser: AdaptedDenoiser
+    adapter: Adapter
+    settings: TrainingSettings
+    optimizer: torch.optim.AdamW
+    grids: Mapping[str, tuple[int, int]] = field(default_factory=dict, init=False)
 
     @classmethod
     def start(
-        cls, layers: Mapping[str, nn.Linear], rank: int | None, device: torch.device, generator: torch.Generator
-    ) -> Adapter:
-        """Zero ΔW, or LoRA whose `up` is zero and whose `down` is Gaussian with deviation 1/rank (Hu et al. 2021, arXiv
-        2106.09685), ready to learn in float32."""
-        changes = {}
-        for name, layer in layers.items():
-            zero = torch.zeros(layer.out_features, layer.in_features if rank is None else rank)
-            down = () if rank is None else (torch.randn(rank, layer.in_features, generator=generator) / rank,)
-            changes[name] = tuple(t.to(device).requires_grad_() for t in (zero, *down))
-        return cls(layers, changes)
+        cls,
+        denoiser: AdaptedDenoiser,
+        layers: Mapping[str, nn.Linear],
+        settings: TrainingSettings,
+        device: torch.device,
+        tensors: Mapping[str, Tensor] | None = None,
+    ) -> AdapterLearner:
+        """From these changes, or from none of every weight."""
+        live = ready_to_learn(no_change(layers) if tensors is None else tensors, device)
+        return cls(denoiser, Adapter(layers, live), settings, settings.optimizer(live.values()))
 
     @property
-    def tensors(self) -> list[Tensor]:
-        return [t for change in self.changes.values() for t in change]
+    def tensors(self) -> Mapping[str, Tensor]:
+        return self.adapter.tensors
 
-    def having(self, tensors: Iterable[Tensor]) -> Adapter:
-        """The same with other tensors, in the order of `tensors`."""
-        rest = iter(tensors)
-        return Adapter(self.layers, {k: tuple(next(rest) for _ in change) for k, change in self.changes.items()})
+    def rate(self, step: int) -> float:
+        return self.settings.rate(step)
 
-    def detached(self) -> Adapter:
-        return self.having(t.detach() for t in self.tensors)
+    def prepare(self, denoiser: Any, latents: Tensor) -> None:
+        """Its layers are those of the model."""
 
     @contextmanager
-    def acting(self) -> Iterator[None]:
-        """While inside, every layer computes (W + ΔW)·x, with ΔW = up·down for a LoRA."""
-        handles = []
-        try:
-            for name, layer in self.layers.items():
-                handles.append(layer.register_forward_hook(_adding(self.changes[name])))
-            yield
-        finally:
-            for handle in handles:
-                handle.remove()
+    def acting(self, clean: Tensor, learning: bool = True) -> Iterator[list[PreparedPatch]]:
+        with self.denoiser.having(self.adapter if learning else self.adapter.detached()):
+            yield []
 
+    def fit(self, latents: Tensor, text: Tensor, look: AdapterLearner | None = None) -> Adapter:
+        """What it learns from one clip `[1, c, f, h, w]`.
 
-def _adding(change: Change):
-    def hook(layer: nn.Module, arguments: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        x = arguments[0]
-        for weight in reversed(change):
-            x = F.linear(x, weight.to(x))
-        return output + x
-
-    return hook
-
-
-def fit(
-    denoiser: PlainDenoiser,
-    latents: Tensor,
-    text: Tensor,
-    settings: TrainingSettings,
-    adapter: Adapter,
-    look: Adapter | None = None,
-) -> None:
-    """Train an adapter on one clip `[1, c, f, h, w]` as `settings` say.
-
-    look: one on the spatial layers, which learns one random frame at every step by plain mse and acts, without
-    learning, in the pass over all frames (MotionDirector, arXiv 2310.08465, sec. 3.2).
-    """
-    schedule, frames = denoiser.schedule, latents.shape[2]
-    generator = torch.Generator().manual_seed(settings.seed)
-    at, noise = torch.zeros(1, dtype=torch.long, device=latents.device), torch.zeros_like(latents)
-    held = [] if look is None else [t.detach() for t in look.tensors]
-    predict = _recorded(denoiser, [noise, at, text, *adapter.tensors, *held], [adapter, *([look] if look else [])])
-    draw = _recorded(denoiser, [noise[:, :, :1], at, text, *look.tensors], [look]) if look else None
-    parameters = [*adapter.tensors, *(look.tensors if look else ())]
-    optimizer = settings.optimizer(parameters)
-    for step in range(settings.steps):
-        for group in optimizer.param_groups:
-            group["lr"] = settings.rate(step)
-        at = settings.draw_timesteps(1, schedule, generator).to(latents.device)
-        noise = torch.randn(latents.shape, generator=generator).to(latents)
-        noisy, target = schedule.noisy(latents, noise, at), schedule.target(latents, noise, at).float()
-        optimizer.zero_grad(set_to_none=True)
-        with torch.enable_grad():
-            if look and draw:
-                i = int(torch.randint(frames, (), generator=generator))
-                one = slice(i, i + 1)
-                frame = draw(noisy[:, :, one], at, text, *look.tensors).float()
-                mse(frame, target[:, :, one], generator).backward()
-                held = [t.detach() for t in look.tensors]
-            prediction = predict(noisy, at, text, *adapter.tensors, *held).float()
-            LOSSES[settings.loss](prediction, target, generator).backward()
-        if settings.clip:
-            torch.nn.utils.clip_grad_norm_(parameters, settings.clip)
-        optimizer.step()
-
-
-def _recorded(denoiser: PlainDenoiser, inputs: list[Tensor], adapters: Sequence[Adapter]) -> Callable[..., Tensor]:
-    """`(noisy, timestep, text, *tensors of the adapters) -> prediction`; on a GPU as a CUDA graph."""
-
-    def predict(noisy: Tensor, at: Tensor, text: Tensor, *tensors: Tensor) -> Tensor:
-        rest = list(tensors)
-        with ExitStack() as stack:
-            for adapter in adapters:
-                own, rest = rest[: len(adapter.tensors)], rest[len(adapter.tensors) :]
-                stack.enter_context(adapter.having(own).acting())
-            return denoiser(noisy, at, text)
-
-    return Graphed(predict, inputs) if inputs[0].is_cuda else predict
+        look: one on the spatial layers, which learns one random frame at every step by plain mse and acts, without
+        learning, in the pass over all frames (MotionDirector, arXiv 2310.08465, sec. 3.2).
+        """
+        generator = torch.Generator().manual_seed(self.settings.seed)
+        state = LearningState(self, self.settings, generator, spatial=look)
+        for _ in train(self.denoiser, latents, text, state):
+            pass
+        return self.adapter.detached()

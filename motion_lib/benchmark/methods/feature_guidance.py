@@ -15,7 +15,7 @@ from torch import Tensor
 from ...backbones import VideoModel
 from ...diffusion.noise import mix
 from ...errors import MotionError
-from .adapters import PlainDenoiser
+from .adapters import AdaptedDenoiser
 from .base import Reference, Request, Untrained
 
 
@@ -37,7 +37,7 @@ class FeatureGuidance(Untrained):
         return "feature guidance", self
 
     def sample(self, model: VideoModel, reference: Reference, learned: Any, request: Request) -> Tensor:
-        denoiser, schedule = PlainDenoiser(model), model.denoiser.schedule
+        denoiser, schedule = AdaptedDenoiser(model), model.denoiser.schedule
         text, empty = model.encode_prompt(list(request.prompts)), model.encode_prompt([""])
         both = torch.cat([empty.expand_as(text), text])
         timesteps = schedule.timesteps(request.steps)
@@ -53,7 +53,7 @@ class FeatureGuidance(Untrained):
         return x
 
     @torch.no_grad()
-    def _features(self, denoiser: PlainDenoiser, x: Tensor, text: Tensor, timesteps: list[int]) -> dict[int, Tensor]:
+    def _features(self, denoiser: AdaptedDenoiser, x: Tensor, text: Tensor, timesteps: list[int]) -> dict[int, Tensor]:
         """The features of the reference on its way from its noise, `[1, f, c]` per guided timestep."""
         schedule, found = denoiser.schedule, {}
         for t, below in zip(timesteps, [*timesteps[1:], schedule.clean_end], strict=True):
@@ -65,7 +65,7 @@ class FeatureGuidance(Untrained):
             x = schedule.move(x, prediction, t, below)
         return found
 
-    def _guided(self, denoiser: PlainDenoiser, x: Tensor, t: int, text: Tensor, wanted: Tensor) -> Tensor:
+    def _guided(self, denoiser: AdaptedDenoiser, x: Tensor, t: int, text: Tensor, wanted: Tensor) -> Tensor:
         live = x.detach().float().clone().requires_grad_()
         optimizer = torch.optim.Adam([live], lr=self.rate)
         for _ in range(self.iterations):
@@ -93,7 +93,7 @@ def difference_loss(features: Tensor, wanted: Tensor) -> Tensor:
 
 
 @contextmanager
-def _watching(denoiser: PlainDenoiser, site: str) -> Iterator[list[Tensor]]:
+def _watching(denoiser: AdaptedDenoiser, site: str) -> Iterator[list[Tensor]]:
     """Collects the output of a module; raises MotionError if there is none of that name."""
     modules = dict(denoiser.unet.named_modules())
     if site not in modules:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
 import torch
@@ -11,13 +10,13 @@ from torch import Tensor
 
 from ...backbones import VideoModel
 from ...backbones.accelerate.training_modes import accelerated, plan_training
-from ...diffusion.denoiser import Denoiser
 from ...diffusion.noise import mix
 from ...method.embedding import MotionEmbedding
-from ...training.batch import Lesson, train_together
-from ...training.loop import TrainingSettings, TrainingState, train
+from ...training.loop import TrainingRun, train_together
 from ...training.losses import SPATIAL
 from ...training.presets import APPLICATION, SAMPLING, Preset
+from ...training.settings import TrainingSettings
+from ...training.state import TrainingState
 from .base import Reference, Request, generate
 
 _PLAIN = Preset(about="", settings=TrainingSettings())
@@ -43,23 +42,23 @@ class MotionInversion:
         return self.preset.settings.loss not in SPATIAL and self.preset.components != "none"
 
     def learn(self, model: VideoModel, reference: Reference) -> MotionEmbedding:
-        start = self._start(model, reference)
-        if not start.tensors:  # components none: what the start noise does alone
-            return start
-        lesson = _lesson(model, reference, start, self.preset.settings)
-        with _ready(model, lesson) as denoiser:
-            for _ in train(denoiser, lesson.latents, lesson.conditioning, lesson.state):
-                pass
-        return _kept(lesson)
+        if self.preset.components == "none":  # what the start noise does alone
+            return self._start(model, reference)
+        (learned,) = self.learn_together(model, [reference])
+        return learned
 
     def learn_together(self, model: VideoModel, references: Sequence[Reference]) -> list[MotionEmbedding]:
-        """What `learn` learns from each, in one batch."""
-        settings = self.preset.settings
-        lessons = [_lesson(model, each, self._start(model, each), settings) for each in references]
-        with _ready(model, lessons[0]) as denoiser:
-            for _ in train_together(denoiser, lessons):
+        """What is learned from each, in one batch, as a file holds it."""
+        settings, runs = self.preset.settings, []
+        for reference in references:
+            text = model.encode_prompt([reference.case.prompt])
+            state = TrainingState.start(self._start(model, reference), settings, model.device)
+            runs.append(TrainingRun(reference.latents, text, state))
+        plan = plan_training(model.denoiser, "auto", runs[0].latents.shape, runs[0].state.embedding)
+        with accelerated(model.denoiser, plan) as denoiser:
+            for _ in train_together(denoiser, runs):
                 pass
-        return [_kept(lesson) for lesson in lessons]
+        return [run.state.learned.to(dtype=torch.float16) for run in runs]
 
     def _start(self, model: VideoModel, reference: Reference) -> MotionEmbedding:
         _, _, frames, height, width = reference.latents.shape
@@ -75,18 +74,3 @@ class MotionInversion:
     def shared(self, reference: Reference, learned: MotionEmbedding) -> dict[str, Tensor]:
         inverted = {"inverted": reference.inverted} if self.preset.noise_weight else {}
         return {**learned.tensors, **inverted}
-
-
-def _lesson(model: VideoModel, reference: Reference, start: MotionEmbedding, settings: TrainingSettings) -> Lesson:
-    text = model.encode_prompt([reference.case.prompt])
-    return Lesson(reference.latents, text, TrainingState.start(start, settings, model.device))
-
-
-def _ready(model: VideoModel, lesson: Lesson) -> AbstractContextManager[Denoiser]:
-    plan = plan_training(model.denoiser, "auto", lesson.latents.shape, lesson.state.embedding)
-    return accelerated(model.denoiser, plan)
-
-
-def _kept(lesson: Lesson) -> MotionEmbedding:
-    """The embedding as a file holds it."""
-    return lesson.state.learned.to(dtype=torch.float16)

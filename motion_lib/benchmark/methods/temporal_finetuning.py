@@ -6,13 +6,12 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
 
-import torch
 from torch import Tensor
 
 from ...backbones import VideoModel
 from ...diffusion.noise import mix
-from ...training.loop import TrainingSettings
-from .adapters import Adapter, PlainDenoiser, fit
+from ...training.settings import TrainingSettings
+from .adapters import AdaptedDenoiser, Adapter, AdapterLearner
 from .base import Reference, Request, generate
 from .temporal_lora import TEMPORAL
 
@@ -30,20 +29,19 @@ class TemporalFinetuning:
         return replace(self, noise_weight=0.0)
 
     def learn(self, model: VideoModel, reference: Reference) -> Adapter:
-        denoiser = PlainDenoiser(model)
+        denoiser = AdaptedDenoiser(model)
         layers = denoiser.linears(TEMPORAL, _query_key_value)
-        adapter = Adapter.start(layers, None, model.device, torch.Generator())
-        fit(denoiser, reference.latents, model.encode_prompt([reference.case.prompt]), self.settings, adapter)
-        return adapter.detached()
+        learner = AdapterLearner.start(denoiser, layers, self.settings, model.device)
+        return learner.fit(reference.latents, model.encode_prompt([reference.case.prompt]))
 
     def sample(self, model: VideoModel, reference: Reference, learned: Adapter, request: Request) -> Tensor:
-        noise = mix(reference.inverted, request.fresh, self.noise_weight)
-        with learned.acting():
-            return generate(replace(model, denoiser=PlainDenoiser(model)), request, noise)
+        noise, denoiser = mix(reference.inverted, request.fresh, self.noise_weight), AdaptedDenoiser(model)
+        with denoiser.having(learned):
+            return generate(replace(model, denoiser=denoiser), request, noise)
 
     def shared(self, reference: Reference, learned: Adapter) -> dict[str, Tensor]:
         inverted = {"inverted": reference.inverted} if self.noise_weight else {}
-        return {name: change for name, (change,) in learned.changes.items()} | inverted
+        return {**learned.tensors, **inverted}
 
 
 def _query_key_value(name: str) -> bool:

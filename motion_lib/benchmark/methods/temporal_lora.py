@@ -3,16 +3,17 @@ while a second LoRA on the spatial ones takes on the look, which is left out whe
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...backbones import VideoModel
 from ...diffusion.noise import mix
-from ...training.loop import TrainingSettings
-from .adapters import Adapter, PlainDenoiser, fit
+from ...training.linear_changes import new_lora
+from ...training.settings import TrainingSettings
+from .adapters import AdaptedDenoiser, Adapter, AdapterLearner
 from .base import Reference, Request, generate
 
 TEMPORAL, SPATIAL = "TransformerTemporalModel", "Transformer2DModel"
@@ -34,27 +35,28 @@ class TemporalLoRA:
         return replace(self, strength=1.0, noise_weight=0.0)
 
     def learn(self, model: VideoModel, reference: Reference) -> Adapter:
-        denoiser = PlainDenoiser(model)
-        generator = torch.Generator().manual_seed(self.settings.seed)
-        adapter = Adapter.start(denoiser.linears(TEMPORAL, _inside_blocks), self.rank, model.device, generator)
-        look = None
+        denoiser, settings = AdaptedDenoiser(model), self.settings
+        generator = torch.Generator().manual_seed(settings.seed)
+
+        def start(layers: Mapping[str, nn.Linear]) -> AdapterLearner:
+            tensors = new_lora(layers, self.rank, generator)
+            return AdapterLearner.start(denoiser, layers, settings, model.device, tensors)
+
+        learner, look = start(denoiser.linears(TEMPORAL, _inside_blocks)), None
         if self.spatial:  # self-attention and feed-forward: cross-attention is left to the prompt (sec. 3.2)
             spatial = denoiser.linears(SPATIAL, lambda name: _inside_blocks(name) and ".attn2." not in name)
-            look = Adapter.start(spatial, self.rank, model.device, generator)
-        fit(denoiser, reference.latents, model.encode_prompt([reference.case.prompt]), self.settings, adapter, look)
-        return adapter.detached()
+            look = start(spatial)
+        return learner.fit(reference.latents, model.encode_prompt([reference.case.prompt]), look)
 
     def sample(self, model: VideoModel, reference: Reference, learned: Adapter, request: Request) -> Tensor:
-        noise = mix(reference.inverted, request.fresh, self.noise_weight)
-        scaled = {name: (self.strength * up, down) for name, (up, down) in learned.changes.items()}
-        with Adapter(learned.layers, scaled).acting():
-            return generate(replace(model, denoiser=PlainDenoiser(model)), request, noise)
+        noise, denoiser = mix(reference.inverted, request.fresh, self.noise_weight), AdaptedDenoiser(model)
+        scaled = {name: t * (self.strength if name.endswith(".up") else 1) for name, t in learned.tensors.items()}
+        with denoiser.having(replace(learned, tensors=scaled)):
+            return generate(replace(model, denoiser=denoiser), request, noise)
 
     def shared(self, reference: Reference, learned: Adapter) -> dict[str, Tensor]:
-        tensors = {"inverted": reference.inverted} if self.noise_weight else {}
-        for name, (up, down) in learned.changes.items():
-            tensors |= {f"{name}.up": up, f"{name}.down": down}
-        return tensors
+        inverted = {"inverted": reference.inverted} if self.noise_weight else {}
+        return {**learned.tensors, **inverted}
 
 
 def _inside_blocks(name: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from ..render import render
 from ..scene import random_scenes
 from . import checkpoint
 from .design import AUTOENCODER, SCALING_FACTOR
+from .run import Run
 
 
 def new_autoencoder() -> Any:
@@ -34,15 +34,12 @@ def reconstruction_loss(output: Tensor, target: Tensor) -> Tensor:
 
 
 def train(work: Path, steps: int, batch: int, minutes: float, device: str, rate: float = 1.5e-3) -> None:
+    run = Run(work / "autoencoder.pt", steps, minutes, device)
     torch.manual_seed(0)
-    clock = checkpoint.Clock(minutes)
-    model = new_autoencoder().to(device, memory_format=torch.channels_last)
+    model = new_autoencoder().to(run.device, memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate, betas=(0.9, 0.99), weight_decay=1e-4)
-    ema, start, path = checkpoint.averaged(model), 0, work / "autoencoder.pt"
-    if state := checkpoint.load(path, device):
-        model.load_state_dict(state["model"])
+    if state := run.start(model):
         optimizer.load_state_dict(state["optimizer"])
-        ema, start = state["ema"], state["step"]
 
     def objective(images: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         posterior = model.encode(images).latent_dist
@@ -51,33 +48,24 @@ def train(work: Path, steps: int, batch: int, minutes: float, device: str, rate:
         kl = 0.5 * (posterior.mean.square() + posterior.var - 1 - posterior.logvar).mean()
         return reconstruction_loss(output, images) + 2e-5 * kl, (output - images).detach().abs().mean()
 
-    run = torch.compile(objective) if device == "cuda" else objective
+    compiled = torch.compile(objective) if device == "cuda" else objective
     side = AUTOENCODER["sample_size"] // 8
-    step, errors = start, []
-    while step < steps and not clock.over():
-        images = frame_batch(batch, 1_000_000 + step, device).contiguous(memory_format=torch.channels_last)
-        noise = torch.randn(batch, 4, side, side, device=device)
+    while run.step < steps and not run.clock.over():
+        images = frame_batch(batch, 1_000_000 + run.step, run.device).contiguous(memory_format=torch.channels_last)
+        noise = torch.randn(batch, 4, side, side, device=run.device)
         for group in optimizer.param_groups:
-            group["lr"] = rate * checkpoint.cosine(step, steps, 200)
+            group["lr"] = rate * checkpoint.cosine(run.step, steps, 200)
         with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
-            loss, error = run(images, noise)
+            loss, error = compiled(images, noise)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
-        checkpoint.average(ema, model, min(0.999, (step + 1) / (step + 10)))
-        step += 1
-        errors.append(error)
-        if step % 200 == 0 or step - start == 20:
-            print(json.dumps({"step": step, "l1": _mean(errors), "seconds": round(clock.seconds)}), flush=True)
-            errors = []
-    checkpoint.save(path, model=model.state_dict(), optimizer=optimizer.state_dict(), ema=ema, step=step)
-
-
-def _mean(values: list[Tensor]) -> float:
-    return round(
-        torch.stack(values).mean().item() / 2, 5
-    )  # frames run from -1 to 1, so half of it is in units of [0, 1]
+        checkpoint.average(run.ema, model, min(0.999, (run.step + 1) / (run.step + 10)))
+        run.count(error)
+        if run.step % 200 == 0 or run.done == 20:
+            run.tell(l1=round(run.mean().item() / 2, 5))  # frames run from -1 to 1: half of it is in units of [0, 1]
+    run.save(model, optimizer=optimizer.state_dict())
 
 
 def finished(work: Path, device: str):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,9 @@ from ..vocabulary import TEMPLATES, caption
 from . import autoencoder, checkpoint
 from .design import FRAMES, SCHEDULER, TEXT_LENGTH, UNET
 from .fast import speed_up
+from .run import Run
 from .text import load_tokenizer, new_text_encoder, tokenize
-from .workers import FlatGradient, agree, join_workers
+from .workers import FlatGradient
 
 
 class TextToVideo(nn.Module):
@@ -112,56 +112,36 @@ def train(
 
     With `steps` 0 the number of steps is what fits into `minutes`, judged by the first ones.
     """
-    clock = checkpoint.Clock(minutes)
-    rank, workers = join_workers(device)
-    device = f"cuda:{rank}" if device == "cuda" else device
-    path, model = work / "unet.pt", new_model(work, device)
-    ema, step = checkpoint.averaged(model), 0
+    run = Run(work / "unet.pt", steps, minutes, device)
+    model = new_model(work, run.device)
     gradient = FlatGradient(model)
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=rate, betas=(0.9, 0.99), weight_decay=1e-3, fused=device != "cpu"
     )
-    if state := checkpoint.load(path, device):
-        model.load_state_dict(state["model"])
+    if state := run.start(model):
         optimizer.load_state_dict(state["optimizer"])
-        ema, step = state["ema"], state["step"]
-    generator = torch.Generator(device)
-    generator.manual_seed(2 + 1000 * rank + step)
-    store = ClipStore(work, clips, renew, 10_000_000 * rank + step, device)
-    backward = Backward(model, gradient, alphas_cumprod(device), batch, compile, record)
-
-    def tell(**facts) -> None:
-        if rank == 0:
-            print(json.dumps({"step": step, **facts, "seconds": round(clock.seconds)}), flush=True)
-
-    def save() -> None:
-        if rank == 0:
-            checkpoint.save(path, model=model.state_dict(), optimizer=optimizer.state_dict(), ema=ema, step=step)
-
-    tell(clips=len(store.ids), workers=workers)
-    first, begun, losses = step, 0.0, []
-    while (step < steps or not steps) and not (steps and workers == 1 and clock.over()):
+    generator = torch.Generator(run.device)
+    generator.manual_seed(2 + 1000 * run.rank + run.step)
+    store = ClipStore(work, clips, renew, 10_000_000 * run.rank + run.step, run.device)
+    backward = Backward(model, gradient, alphas_cumprod(run.device), batch, compile, record)
+    run.tell(clips=len(store.ids), workers=run.workers)
+    while run.going and not (run.steps and run.workers == 1 and run.clock.over()):
         store.renew()
-        losses.append(backward(*store.draw(batch, generator), generator))
-        gradient.share(workers)
+        loss = backward(*store.draw(batch, generator), generator)
+        gradient.share(run.workers)
         gradient.clip(1.0)
         for group in optimizer.param_groups:
-            group["lr"] = rate * checkpoint.cosine(step, steps or 10_000, 300)
+            group["lr"] = rate * checkpoint.cosine(run.step, run.steps or 10_000, 300)
         optimizer.step()
-        step += 1
-        if step % 10 == 0:
-            checkpoint.average(ema, model, min(0.999**10, step / (step + 50)))
-        if step == first + 50:
-            begun = clock.synchronized(device)
-        if step == first + 150 and not steps:
-            pace = (clock.synchronized(device) - begun) / 100
-            steps = agree(step + int((60 * minutes - clock.seconds) / pace), device, workers)
-        if step % 200 == 0 or step == first + 20:
-            tell(of=steps, loss=round(torch.stack(losses).mean().item(), 5))
-            losses = []
-        if step % 1000 == 0:
-            save()
-    save()
+        run.count(loss)
+        if run.step % 10 == 0:
+            checkpoint.average(run.ema, model, min(0.999**10, run.step / (run.step + 50)))
+        run.fit(50, 150)
+        if run.step % 200 == 0 or run.done == 20:
+            run.tell(of=run.steps, loss=round(run.mean().item(), 5))
+        if run.step % 1000 == 0:
+            run.save(model, optimizer=optimizer.state_dict())
+    run.save(model, optimizer=optimizer.state_dict())
 
 
 class Backward:

@@ -11,14 +11,15 @@ from comfy_process import clip_pixels, embedding, inputs, largest, latents, libr
 
 def gradients(patcher, recompute: bool = False, fast: bool = False) -> torch.Tensor:
     """Of the first training step, all of them in a row."""
-    training = pack("motion_lib.training.loop")
+    training, state_of = pack("motion_lib.training.loop"), pack("motion_lib.training.state").TrainingState.start
+    settings = pack("motion_lib.training.settings").TrainingSettings(steps=1, clip=0.0)
     start = embedding(4).with_tensors({k: torch.zeros_like(t) for k, t in embedding(4).tensors.items()})
     session, denoisers = pack("nodes.host.session"), pack("nodes.host.denoiser")
     with torch.inference_mode():  # as the executor does
         given = latents(4)
         words = model()[1].encode_from_tokens(model()[1].tokenize("a red star"))
         with session.loaded(patcher, (4, 4, 16, 16)) as device:
-            state = training.TrainingState.start(start, training.TrainingSettings(steps=1, clip=0.0), device)
+            state = state_of(start, settings, device)
             clip = denoisers.video_latents(patcher, {"samples": given}, device)
             text = denoisers.text_embedding(patcher, [[words, {}]], device)
             (state,) = training.train(denoisers.ModelDenoiser(patcher, recompute, fast), clip, text, state)

@@ -118,7 +118,8 @@ def training(patcher: Any, opened: Callable[..., Any], steps: int) -> dict[str, 
             latents = hosted.video_latents(patcher, {"samples": given}, device)
             text = hosted.text_embedding(patcher, [[patcher.text, {}]], device)
             with torch.inference_mode(False):
-                state = trainer.TrainingState.start(start, trainer.TrainingSettings(steps=steps), device)
+                settings = pack("motion_lib.training.settings").TrainingSettings(steps=steps)
+                state = pack("motion_lib.training.state").TrainingState.start(start, settings, device)
                 began, marks = _now(), []
                 for _ in trainer.train(denoiser, latents, text, state):
                     marks.append(time.perf_counter())  # every step waits for its loss

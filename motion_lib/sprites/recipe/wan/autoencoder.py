@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from .. import checkpoint
-from ..workers import FlatGradient, agree, join_workers
+from ..run import Run
+from ..workers import FlatGradient
 from .clips import KINDS, ClipPool, Clips, unseen
 from .design import AUTOENCODER_DIM, FRAMES, LATENT_CHANNELS, SHORT_FRAMES, SIZE
-from .muon import muon_and_adam, take_step
+from .muon import load_moments, moments, muon_and_adam, take_step
 from .sheets import write_sheet
 from .vae import Speed, VideoAutoencoder, _norm_silu
 
@@ -39,63 +40,41 @@ def train(
 
     With `steps` 0 the number of steps is what fits into `minutes`, judged by the first ones.
     """
-    clock = checkpoint.Clock(minutes)
-    rank, workers = join_workers(device)
-    kind, device = device, f"cuda:{rank}" if device == "cuda" else device
+    run = Run(work / FILE, steps, minutes, device)
     torch.manual_seed(0)
-    model = VideoAutoencoder(AUTOENCODER_DIM).to(device)
-    ema, step, path = checkpoint.averaged(model), 0, work / FILE
-    if state := checkpoint.load(path, device):
-        model.load_state_dict(state.get("model", state["ema"]))
-        ema, step = {name: value.float() for name, value in state["ema"].items()}, state["step"]
+    model = VideoAutoencoder(AUTOENCODER_DIM).to(run.device)
+    state = run.start(model)
     gradient = FlatGradient(model)
-    pool = ClipPool(Clips(device, photographs), 16 * batch, 4 * batch, frames, CLASSIC, 1_000_000 * (1 + rank) + step)
-    noise = torch.Generator(device)
-    noise.manual_seed(3 + 1000 * rank + step)
+    seed = 1_000_000 * (1 + run.rank) + run.step
+    pool = ClipPool(Clips(run.device, photographs), 16 * batch, 4 * batch, frames, CLASSIC, seed)
+    noise = torch.Generator(run.device)
+    noise.manual_seed(3 + 1000 * run.rank + run.step)
 
-    def backward(pixels: Tensor) -> tuple[Tensor, Tensor]:
+    def backward(pixels: Tensor) -> Tensor:
         gradient.zero()
-        with torch.autocast(kind, torch.bfloat16, enabled=kind == "cuda", cache_enabled=False):
+        with torch.autocast(device, torch.bfloat16, enabled=device == "cuda", cache_enabled=False):
             loss, error = _objective(model, pixels, noise)
         loss.backward()
-        return loss, error
+        return error
 
     example = pool.draw(batch, noise)
     prepare(model, lambda: backward(example), compile)
     gradient = FlatGradient(model)  # anew: the weights' memory layout has changed
-    both = muon_and_adam(model.parameters(), rate, weight_decay=1e-4, fused=kind == "cuda")
-    for optimizer, moments in zip(both, state.get("optimizers", []) if state else [], strict=False):
-        optimizer.load_state_dict(moments)
-
-    def tell(**facts) -> None:
-        if rank == 0:
-            print(json.dumps({"step": step, **facts, "seconds": round(clock.seconds)}), flush=True)
-
-    def save() -> None:
-        if rank == 0:
-            moments = [optimizer.state_dict() for optimizer in both]
-            checkpoint.save(path, model=model.state_dict(), optimizers=moments, ema=ema, step=step)
-
-    first, begun, errors = step, 0.0, []
-    while step < steps or not steps:
-        _, error = backward(pool.draw(batch, noise))
-        gradient.share(workers)
+    both = muon_and_adam(model.parameters(), rate, weight_decay=1e-4, fused=device == "cuda")
+    load_moments(both, state)
+    while run.going:
+        error = backward(pool.draw(batch, noise))
+        gradient.share(run.workers)
         gradient.clip(1.0)
-        take_step(both, checkpoint.cosine(step, steps or 100_000, 50))
-        step += 1
-        checkpoint.average(ema, model, min(0.998, step / (step + 20)))
-        errors.append(error)
-        if step == first + 20:
-            begun = clock.synchronized(kind)
-        if step == first + 50 and not steps:
-            pace = (clock.synchronized(kind) - begun) / 30
-            steps = agree(step + int((60 * minutes - clock.seconds) / pace), device, workers)
-        if step % 100 == 0 or step - first in (20, 50):
-            tell(of=steps, psnr_db=round(-10 * torch.stack(errors).mean().log10().item(), 2))
-            errors = []
-        if step % 1000 == 0:
-            save()
-    save()
+        take_step(both, checkpoint.cosine(run.step, run.steps or 100_000, 50))
+        run.count(error)
+        checkpoint.average(run.ema, model, min(0.998, run.step / (run.step + 20)))
+        run.fit(20, 50)
+        if run.step % 100 == 0 or run.done in (20, 50):
+            run.tell(of=run.steps, psnr_db=round(-10 * run.mean().log10().item(), 2))
+        if run.step % 1000 == 0:
+            run.save(model, optimizers=moments(both))
+    run.save(model, optimizers=moments(both))
 
 
 def _objective(model: VideoAutoencoder, pixels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:

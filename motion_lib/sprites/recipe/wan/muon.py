@@ -8,6 +8,8 @@ by one, which takes longer than everything else for small matrices.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -73,3 +75,14 @@ def take_step(optimizers: list[torch.optim.Optimizer], factor: float) -> None:
         for group in optimizer.param_groups:
             group["lr"] = group["full_lr"] * factor
         optimizer.step()
+
+
+def moments(optimizers: list[torch.optim.Optimizer]) -> list[dict[str, Any]]:
+    """What a saved state keeps of them."""
+    return [optimizer.state_dict() for optimizer in optimizers]
+
+
+def load_moments(optimizers: list[torch.optim.Optimizer], state: Mapping[str, Any]) -> None:
+    """From a saved state, which has none where it was lightened."""
+    for optimizer, kept in zip(optimizers, state.get("optimizers", []), strict=False):
+        optimizer.load_state_dict(kept)

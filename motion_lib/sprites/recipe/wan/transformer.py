@@ -6,7 +6,6 @@ noise as in Esser et al. 2024 (arXiv 2403.03206), section 5.3.2.
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 
@@ -14,11 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from .. import checkpoint
+from ..run import Run
 from ..text import load_tokenizer, new_text_encoder
-from ..workers import FlatGradient, agree, join_workers
+from ..workers import FlatGradient
 from .design import LATENT_FRAMES, LATENT_SIDE, SHIFT, SHORT_LATENT_FRAMES
 from .dit import new_transformer, rotary
-from .muon import muon_and_adam, take_step
+from .muon import load_moments, moments, muon_and_adam, take_step
 from .store import LatentStore
 
 FILE = "wan_transformer.pt"
@@ -71,67 +71,46 @@ def train(
     The learning rate stays, or with `cool` falls to a hundredth over the run's steps. With `steps` 0 the number of
     steps is what fits into `minutes`, judged by the first ones.
     """
-    clock = checkpoint.Clock(minutes)
-    rank, workers = join_workers(device)
-    kind, device = device, f"cuda:{rank}" if device == "cuda" else device
-    path, model = work / FILE, new_model(work, device)
-    ema, step = checkpoint.averaged(model), 0
+    run = Run(work / FILE, steps, minutes, device)
+    model = new_model(work, run.device)
     gradient = FlatGradient(model)
-    both = optimizers(model, rate, fused=kind == "cuda")
-    if state := checkpoint.load(path, device):
-        model.load_state_dict(state.get("model", state["ema"]), strict=False)
-        ema, step = {name: value.float() for name, value in state["ema"].items()}, state["step"]
-        for optimizer, moments in zip(both, state.get("optimizers", []), strict=False):
-            optimizer.load_state_dict(moments)
-    warm = not state or "optimizers" not in state
-    generator = torch.Generator(device)
-    generator.manual_seed(2 + 1000 * rank + step)
-    store = LatentStore(work, clips, renew, 10_000_000 * rank + step, device, photographs, compile)
+    both = optimizers(model, rate, fused=device == "cuda")
+    state = run.start(model)
+    load_moments(both, state)
+    run.steps = steps and run.first + steps
+    warm = "optimizers" not in state
+    generator = torch.Generator(run.device)
+    generator.manual_seed(2 + 1000 * run.rank + run.step)
+    store = LatentStore(work, clips, renew, 10_000_000 * run.rank + run.step, run.device, photographs, compile)
     if compile:
         for block in model.transformer.blocks:
             block.compile()
-    turns = {n: rotary(n, LATENT_SIDE // 2, LATENT_SIDE // 2, device) for n in (LATENT_FRAMES, SHORT_LATENT_FRAMES)}
-
-    def tell(**facts) -> None:
-        if rank == 0:
-            print(json.dumps({"step": step, **facts, "seconds": round(clock.seconds)}), flush=True)
-
-    def save() -> None:
-        if rank == 0:
-            moments = [optimizer.state_dict() for optimizer in both]
-            checkpoint.save(path, model=model.state_dict(), optimizers=moments, ema=ema, step=step)
-
-    tell(clips=len(store), workers=workers)
-    first, begun, losses = step, 0.0, []
-    while not steps or step < first + steps:
+    sizes = LATENT_FRAMES, SHORT_LATENT_FRAMES
+    turns = {n: rotary(n, LATENT_SIDE // 2, LATENT_SIDE // 2, run.device) for n in sizes}
+    run.tell(clips=len(store), workers=run.workers)
+    while run.going:
         store.renew()
-        length = SHORT_LATENT_FRAMES if step % SHORT_EVERY == SHORT_EVERY - 1 else LATENT_FRAMES
+        length = SHORT_LATENT_FRAMES if run.step % SHORT_EVERY == SHORT_EVERY - 1 else LATENT_FRAMES
         count = batch * LATENT_FRAMES // length
         latents, given, ids = store.draw(count, length, generator)
         noisy, target, level = _noised(latents, generator)
         gradient.zero()
-        with torch.autocast(kind, torch.bfloat16, enabled=kind == "cuda", cache_enabled=False):
+        with torch.autocast(device, torch.bfloat16, enabled=device == "cuda", cache_enabled=False):
             velocity = model(torch.cat([noisy, given], dim=1), level, ids, turns[length])
         loss = (velocity.float() - target).square().mean()
         loss.backward()
-        gradient.share(workers)
+        gradient.share(run.workers)
         gradient.clip(1.0)
-        take_step(both, _pace(step - first, steps, warm, cool))
-        step += 1
-        if step % 4 == 0:
-            checkpoint.average(ema, model, min(0.999**4, step / (step + 60)))
-        losses.append(loss.detach())
-        if step == first + 60:
-            begun = clock.synchronized(kind)
-        if step == first + 150 and not steps:
-            pace = (clock.synchronized(kind) - begun) / 90
-            steps = agree(150 + int((60 * minutes - clock.seconds) / pace), device, workers)
-        if step % 200 == 0 or step - first in (1, 2, 3, 4, 6, 20, 60):
-            tell(of=steps and first + steps, loss=round(torch.stack(losses).mean().item(), 5))
-            losses = []
-        if step % 2000 == 0:
-            save()
-    save()
+        take_step(both, _pace(run.done, run.steps and run.steps - run.first, warm, cool))
+        run.count(loss)
+        if run.step % 4 == 0:
+            checkpoint.average(run.ema, model, min(0.999**4, run.step / (run.step + 60)))
+        run.fit(60, 150)
+        if run.step % 200 == 0 or run.done in (1, 2, 3, 4, 6, 20, 60):
+            run.tell(of=run.steps, loss=round(run.mean().item(), 5))
+        if run.step % 2000 == 0:
+            run.save(model, optimizers=moments(both))
+    run.save(model, optimizers=moments(both))
 
 
 def _noised(latents: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
