@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from ..camera.alignment import CameraAlignment, apart_from_camera
 from ..errors import MotionError
-from ..training.presets import PRESETS
+from ..method.application import APPLICATIONS
+from ..method.records import Advice
 from .common import clip_options
 
 if TYPE_CHECKING:
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from ..method.embedding import MotionEmbedding
 
 MEASURED_AT = 256  # pixels of the shorter side, at least
-ALONE = PRESETS["camera"].camera_end  # where no embedding says otherwise
-OBJECTS = PRESETS["hybrid"].objects  # for an embedding that moves objects, under another clip's camera
+ALONE = APPLICATIONS["camera"].camera_end  # where no embedding says otherwise
+OBJECTS = APPLICATIONS["hybrid"].objects  # for an embedding that moves objects, under another clip's camera
 
 
 def add_camera_arguments(parser: argparse.ArgumentParser) -> None:
@@ -81,8 +82,6 @@ def path_or_still(options: argparse.Namespace, video: str, model: VideoModel, li
 
 
 def advice(embedding: MotionEmbedding | None) -> tuple[float, float]:
-    """camera_end and objects as the embedding's file says; 0 where it says nothing that makes sense."""
-    stored = None if embedding is None else embedding.details.get("apply")
-    found = [stored.get(name, 0.0) if isinstance(stored, dict) else 0.0 for name in ("camera_end", "objects")]
-    end, objects = (float(v) if isinstance(v, (int, float)) and 0 <= v <= 1 else 0.0 for v in found)
-    return end, objects
+    """camera_end and objects as the embedding's file says; 0 where it says nothing."""
+    given = Advice() if embedding is None else embedding.advice
+    return given.camera_end or 0.0, given.objects or 0.0

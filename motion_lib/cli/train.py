@@ -191,7 +191,7 @@ def check_places(out: Path) -> None:
 @dataclass(frozen=True)
 class Task:
     """What is to be learned, and how. mask: uint8 `[1 or f, h, w, 3]`. start: the embedding that training begins with;
-    its details say the rest."""
+    its origin says the rest."""
 
     chosen: Preset
     clips: list[Clip]
@@ -205,8 +205,8 @@ def task_of(options: argparse.Namespace, model: VideoModel, videos: list[str], p
     import torch
 
     from ..bundled.models import BUNDLED
-    from ..training.identity import recorded
-    from ..training.provenance import clip_hash, details_of
+    from ..training.identity import model_hash
+    from ..training.provenance import clip_hash, origin_of
 
     chosen = chosen_preset(options)
     clips = [read_reference(options, video, model) for video in videos]
@@ -215,7 +215,7 @@ def task_of(options: argparse.Namespace, model: VideoModel, videos: list[str], p
         raise MotionError(f"The videos have {', '.join(map(str, counts))} frames: give --frames {min(counts)}.")
     frames = torch.cat([clip.frames for clip in clips])
     mask = read_mask(options, model, counts[0]) if options.mask else None
-    details = details_of(
+    origin = origin_of(
         frames=frames,
         fps=clips[0].fps,
         source=", ".join(clip.source for clip in clips),
@@ -225,14 +225,15 @@ def task_of(options: argparse.Namespace, model: VideoModel, videos: list[str], p
         chosen=chosen,
     )
     folder = BUNDLED[options.model][0] if options.model in BUNDLED else Path(options.model).expanduser()
-    details |= recorded(chosen.settings, folder)
-    if mask is not None:
-        details["mask_sha256"] = clip_hash(mask)
-    if options.keep_best:
-        details["scored_by"] = options.keep_best
+    origin = replace(
+        origin,
+        model_sha256=model_hash(folder),
+        mask_sha256=None if mask is None else clip_hash(mask),
+        scored_by=tuple(options.keep_best or ()),
+    )
     size = model.latent_shape(counts[0], frames.shape[2], frames.shape[1])[3:]
     empty = chosen.empty(model.denoiser.backbone, counts[0], size)
-    return Task(chosen, clips, prompts, mask, empty.with_tensors(empty.tensors, details=details))
+    return Task(chosen, clips, prompts, mask, replace(empty, origin=origin, advice=chosen.application.advice()))
 
 
 def learn_one(
@@ -252,7 +253,7 @@ def learn_one(
         latents,
         task.prompts,
         task.chosen,
-        task.start.details,
+        task.start.origin,
         out,
         mask=None if task.mask is None else region_of(task.mask, (latents.shape[3], latents.shape[4])),
         keeper=keeper_of(options, model, task.chosen, task.clips[0].frames, latents[:1]),
@@ -295,8 +296,8 @@ def keeper_of(
         reference,
         options.keep_best,
         chosen.patch,
-        inverted=invert_clip(model, latents) if chosen.noise_weight else None,
-        noise_weight=chosen.noise_weight,
+        inverted=invert_clip(model, latents) if chosen.application.noise_weight else None,
+        noise_weight=chosen.application.noise_weight,
         seed=options.seed,
         regions=sprite_regions if model.name in BUNDLED else whole_frame,
     )

@@ -3,10 +3,11 @@ motion and to the picture is measured in docs/settings.md."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..errors import MotionError
+from ..method.application import APPLICATIONS, Application
 from ..method.embedding import Backbone, MotionEmbedding
 from ..method.patch import MotionPatch
 from .loop import TrainingSettings
@@ -14,10 +15,7 @@ from .loop import TrainingSettings
 
 @dataclass(frozen=True)
 class Preset:
-    """sites to v_axes: what is learned (see MotionEmbedding.zeros). strength_qk to end: how it is applied (see
-    MotionPatch). noise_weight: how much inversion noise the start noise holds. camera_end: until where in sampling the
-    video is held to the reference's camera, from noise that it carries (see CameraAlignment); 0 is not at all. objects:
-    what moves apart from that camera by more than this share is left alone; 0 leaves nothing alone."""
+    """sites to v_axes: what is learned (see MotionEmbedding.zeros)."""
 
     about: str
     settings: TrainingSettings
@@ -26,14 +24,7 @@ class Preset:
     integration: str = "add"
     qk_axes: str = "none"
     v_axes: str = "2d"
-    strength_qk: float = 1.0
-    strength_v: float = 1.0
-    debias: str = "difference"
-    start: float = 0.0
-    end: float = 1.0
-    noise_weight: float = 0.5
-    camera_end: float = 0.0
-    objects: float = 0.0
+    application: Application = field(default_factory=Application)
 
     def empty(self, backbone: Backbone, frames: int, latent_size: tuple[int, int]) -> MotionEmbedding:
         """The embedding that training begins with, for latents of this size (height, width).
@@ -54,13 +45,10 @@ class Preset:
 
     def patch(self, embedding: MotionEmbedding, **overrides: Any) -> MotionPatch:
         """The embedding as this preset applies it; overrides are fields of MotionPatch, None keeps the preset's."""
-        usual = {name: getattr(self, name) for name in APPLICATION}
-        return MotionPatch(embedding, **usual | {k: v for k, v in overrides.items() if v is not None})
+        return self.application.patch(embedding, **overrides)
 
 
 LEARNED = ("sites", "components", "integration", "qk_axes", "v_axes")
-APPLICATION = ("strength_qk", "strength_v", "debias", "start", "end")
-SAMPLING = ("noise_weight", "camera_end", "objects")  # what else a preset says about making videos
 
 # Motion is decided where noise is high. Learning there, faster and at fewer layers than published, takes 100 to
 # 150 steps instead of 400.
@@ -72,24 +60,15 @@ PRESETS: dict[str, Preset] = {
         # Kept to where the clip moves, and to what changes from frame to frame, the embedding leaves the look alone.
         settings=replace(_QUICK, loss="debiased", learning_rate=0.15, train_debias="difference", motion_mask=0.35),
         sites="coarse_up",
-        debias="vanilla",  # it was learned debiased
-        end=0.4,  # the path is decided early, the look late: there the prompt is left alone
-        noise_weight=0.1,  # more of it makes videos of different seeds alike
+        application=APPLICATIONS["object"],
     ),
     "camera": Preset(
         about="how the camera moves: pan, tilt, zoom (which can be had without learning)",
         settings=replace(_QUICK, loss="debiased"),
-        # The camera's path does most, early in sampling the embedding helps a little; more of it costs words.
-        debias="vanilla",
-        strength_v=0.5,
-        end=0.4,
-        noise_weight=0.0,
-        camera_end=1.0,
+        application=APPLICATIONS["camera"],
     ),
 }
-PRESETS["hybrid"] = replace(
-    PRESETS["object"], about="camera and object together", noise_weight=0.3, camera_end=1.0, objects=0.5
-)
+PRESETS["hybrid"] = replace(PRESETS["object"], about="camera and object together", application=APPLICATIONS["hybrid"])
 
 
 def preset(name: str) -> Preset:
