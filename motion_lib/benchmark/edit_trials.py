@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..backbones import VideoModel
-from ..camera.measure import CameraMotion, true_camera
+from ..camera.motion import CameraMotion
 from ..diffusion.inversion import REFINEMENTS, invert
 from ..diffusion.noise import mix
 from ..diffusion.sampling import random_noise
@@ -22,6 +22,7 @@ from ..method.latent_edits import follow
 from ..method.patch import MotionPatch
 from ..method.records import Origin
 from ..method.resample import rows_at
+from ..metrics.camera import true_camera
 from ..sprites import render
 from ..training.loop import TrainingState, train
 from ..training.presets import PRESETS, Preset

@@ -24,14 +24,16 @@ from typing import Any
 from torch import Tensor
 
 from ..backbones import VideoModel
-from ..camera.measure import beside, camera_error, camera_of_tracks
+from ..camera.measure import beside, camera_of_tracks
 from ..camera.trackers import track
 from ..cli.common import add_model_arguments, add_seed, load, say, without_nan
 from ..cli.generate import add_application_arguments
-from ..cli.train import add_training_arguments, chosen_preset
+from ..cli.task import chosen_preset
+from ..cli.train import add_training_arguments
 from ..diffusion.sampling import sample
 from ..files.atomic import replacing
 from ..method.application import PATCH
+from ..metrics.camera import camera_error
 from ..metrics.captions import caption_accuracy, object_path
 from ..metrics.leak import sprite_regions
 from ..metrics.paths import path_correlation, path_extent

@@ -27,7 +27,8 @@ from ..files.atomic import replacing
 from ..method.application import PATCH
 from .common import add_json, add_model_arguments, add_seed, load, show, without_nan
 from .generate import add_application_arguments
-from .train import add_training_arguments, chosen_preset
+from .task import chosen_preset
+from .train import add_training_arguments
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -17,9 +17,9 @@ from motion_lib.benchmark import edit_trials, edits
 from motion_lib.benchmark.cases import Case, as_frames, rendered_case
 from motion_lib.benchmark.edit_trials import EDITS, TRIALS, Bench, Trial, object_trials
 from motion_lib.benchmark.edits import COLUMNS, markdown, scores
-from motion_lib.camera.measure import true_camera
 from motion_lib.method import algebra
 from motion_lib.method.embedding import MotionEmbedding
+from motion_lib.metrics.camera import true_camera
 from motion_lib.sprites import render
 from motion_lib.training.presets import Preset
 from tests.tiny import random_embedding, tiny_backbone

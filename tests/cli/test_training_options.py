@@ -14,8 +14,9 @@ from PIL import Image
 from motion_lib import load_embedding
 from motion_lib.cli import generate, learning, main
 from motion_lib.cli import train as command
+from motion_lib.cli.task import chosen_preset
 from motion_lib.files import embedding_file as files
-from motion_lib.training import selection as keeping
+from motion_lib.metrics import candidates
 from motion_lib.training.losses import LOSSES
 from motion_lib.training.presets import PRESETS
 from motion_lib.training.settings import LR_SCHEDULES
@@ -42,11 +43,11 @@ def parsed(*arguments: str) -> argparse.Namespace:
 def test_options_reach_the_settings() -> None:
     given = ["--lr-schedule", "cosine", "--timestep-bias", "1.5", "--clip", "0", "--loss", "velocity", "--seed", "4"]
     given += ["--train-debias", "normalize", "--motion-mask", "0.2"]
-    chosen = command.chosen_preset(parsed(*given)).settings
+    chosen = chosen_preset(parsed(*given)).settings
     found = (chosen.lr_schedule, chosen.timestep_bias, chosen.clip, chosen.loss, chosen.seed)
     assert found == ("cosine", 1.5, 0.0, "velocity", 4)
     assert (chosen.train_debias, chosen.motion_mask) == ("normalize", 0.2)
-    assert command.chosen_preset(parsed()).settings == PRESETS["object"].settings
+    assert chosen_preset(parsed()).settings == PRESETS["object"].settings
 
 
 @pytest.mark.parametrize(
@@ -140,7 +141,7 @@ def scores(monkeypatch):
 
     def arrange(*values: float) -> None:
         coming = iter(values)
-        monkeypatch.setattr(keeping, "FidelityMinusLeak", lambda *a, **k: lambda embedding: next(coming))
+        monkeypatch.setattr(candidates, "FidelityMinusLeak", lambda *a, **k: lambda embedding: next(coming))
         monkeypatch.setattr(generate, "invert_clip", lambda model, latents: latents)  # fifty steps that nobody sees
 
     return arrange

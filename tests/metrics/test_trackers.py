@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from motion_lib.camera.trackers import TRACKERS, Tracks, track
+from motion_lib.camera.trackers import TRACKERS, track
+from motion_lib.camera.tracks import Tracks
 from motion_lib.errors import MotionError
 
 from .clips import clips, noise, scenes
