@@ -5,17 +5,16 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..motion_lib.help import help_of
+from ..motion_lib.method.application import APPLICATIONS, usual_patch
 from ..motion_lib.method.curves import parse_curve
 from ..motion_lib.method.embedding import MotionEmbedding
 from ..motion_lib.method.patch import DEBIAS, MotionPatch
-from ..motion_lib.training.presets import PRESETS
-from ..motion_lib.training.provenance import usual_patch
 from .host.denoiser import backbone_of
 from .host.patch import AppliedPatch, with_patch
 from .schema import MotionEmbeddingType, advanced, in_order, schema
 
 HELP = help_of(MotionPatch)
-USUAL = PRESETS["object"]  # whose way of applying the advanced node begins with
+USUAL = APPLICATIONS["object"]  # whose way of applying the advanced node begins with
 STRENGTH = {"default": 1.0, "min": -4.0, "max": 4.0, "step": 0.05}
 MODEL_TIP = "A MODEL from Load Motion Video Model, with or without LoRAs and other motion embeddings."
 EMBEDDING_TIP = "The motion, from Train Motion Embedding or Load Motion Embedding."

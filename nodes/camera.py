@@ -19,7 +19,7 @@ from ..motion_lib.camera.path import AMOUNT_HELP, CameraPath
 from ..motion_lib.diffusion.noise import statistics
 from ..motion_lib.errors import MotionError
 from ..motion_lib.help import help_of
-from ..motion_lib.training.presets import PRESETS
+from ..motion_lib.method.application import APPLICATIONS
 from .host.images import frames_of
 from .host.shown import NODE_ID, say
 from .noise import noise_outputs, noisy_latent
@@ -29,7 +29,7 @@ CameraMotionType = io.Custom("CAMERA_MOTION")
 CAMERA_TIP = "The camera's path, from Camera Motion from Video."
 HELP = help_of(CameraAlignment)
 AMOUNT = {"default": 1.0, "min": -2.0, "max": 2.0, "step": 0.05}
-OBJECTS = PRESETS["hybrid"].objects
+OBJECTS = APPLICATIONS["hybrid"].objects
 END = 0.9  # the last steps are left to the model, which finishes every frame there
 EMPHASIS = CameraAlignment.emphasis
 

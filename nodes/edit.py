@@ -101,8 +101,8 @@ class EditMotionEmbedding(io.ComfyNode):
         inverted_noise: dict | None = None,
     ) -> io.NodeOutput:
         # A history of its own, for the noise is that of the motion as it came.
-        earlier = motion_embedding.details.get("made_from", [])
-        edited = replace(motion_embedding, details={**motion_embedding.details, "made_from": []})
+        earlier = motion_embedding.origin.made_from
+        edited = replace(motion_embedding, origin=replace(motion_embedding.origin, made_from=()))
         if mirror != UNCHANGED:
             edited = algebra.mirror(edited, mirror)
         if reverse:
@@ -119,9 +119,8 @@ class EditMotionEmbedding(io.ComfyNode):
             video = rearrange(inverted_noise["samples"], "f c h w -> 1 c f h w")
             frames = rearrange(follow(edited, video), "1 c f h w -> f c h w")
             inverted_noise = {**inverted_noise, "samples": frames.contiguous()}
-        history = [*earlier, *edited.details["made_from"]]
-        details = {**edited.details, "made_from": history} if history else motion_embedding.details
-        return io.NodeOutput(replace(edited, details=details), inverted_noise)
+        origin = replace(edited.origin, made_from=(*earlier, *edited.origin.made_from))
+        return io.NodeOutput(replace(edited, origin=origin), inverted_noise)
 
 
 class CombineMotionEmbeddings(io.ComfyNode):

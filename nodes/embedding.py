@@ -13,9 +13,12 @@ from comfy_api.latest import io
 
 from ..motion_lib.errors import MotionError, shown
 from ..motion_lib.files.compress import BITS
+from ..motion_lib.files.details import written_details
 from ..motion_lib.files.embedding_file import load_embedding, save_embedding
+from ..motion_lib.method.application import usual_patch
 from ..motion_lib.method.embedding import MotionEmbedding
-from ..motion_lib.training.provenance import thumbnail, usual_patch
+from ..motion_lib.method.records import Origin
+from ..motion_lib.training.provenance import thumbnail
 from .host.denoiser import backbone_of
 from .host.folders import EMBEDDINGS, embedding_names, embedding_path, new_embedding_path, temporary_path
 from .host.images import frames_of
@@ -83,11 +86,13 @@ class SaveMotionEmbedding(io.ComfyNode):
         compress: str = WHOLE,
     ) -> io.NodeOutput:
         path = new_embedding_path(name)
-        details = {**motion_embedding.details, "title": title.strip() or path.stem}
-        details |= {key: text.strip() for key, text in (("author", author), ("license", license)) if text.strip()}
-        if preview is not None:
-            details["thumbnail"] = thumbnail(frames_of(preview))
-        embedding = replace(motion_embedding, details=details)
+        origin = Origin(
+            title=title.strip() or path.stem,
+            author=author.strip() or None,
+            license=license.strip() or None,
+            thumbnail=None if preview is None else thumbnail(frames_of(preview)),
+        )
+        embedding = replace(motion_embedding, origin=motion_embedding.origin.merged(origin))
         save_embedding(path, embedding, bits=None if compress == WHOLE else int(compress))
         text = f"Saved {path.name}, {os.path.getsize(path) / 1e6:.1f} MB.\n{describe(embedding)}"
         return io.NodeOutput(embedding, ui=_shown(cls, embedding, text))
@@ -136,7 +141,8 @@ class LoadMotionEmbedding(io.ComfyNode):
 
 def describe(embedding: MotionEmbedding) -> str:
     """A few lines for people, none of them long, whatever the file says."""
-    known = {name: shown(value, LONGEST_TEXT) for name, value in embedding.details.items()}
+    details = written_details(embedding.origin, embedding.advice)
+    known = {name: shown(value, LONGEST_TEXT) for name, value in details.items()}
     size = shown(", ".join(sorted({f"{h}x{w}" for h, w in embedding.grids.values()})))
     lines = [
         known.get("title", ""),
@@ -165,7 +171,7 @@ def applied(embedding: MotionEmbedding) -> str:
 def _shown(node: type[io.ComfyNode], embedding: MotionEmbedding, text: str) -> dict:
     """What the node displays: text, and the preview that the file carries."""
     shown = say(node, text)
-    found = PREVIEW.fullmatch(embedding.details.get("thumbnail", ""))
+    found = PREVIEW.fullmatch(embedding.origin.thumbnail or "")
     if found:
         with suppress(ValueError):  # the picture of a file from anywhere; the motion is good without it
             picture = base64.b64decode(found["data"], validate=True)

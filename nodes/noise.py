@@ -16,7 +16,7 @@ from ..motion_lib.diffusion.noise import NOISE_HELP, RENORMALISE_HELP, START_NOI
 from ..motion_lib.errors import MotionError
 from ..motion_lib.files import embedding_file as files
 from ..motion_lib.help import help_of
-from ..motion_lib.training.presets import PRESETS, Preset
+from ..motion_lib.method.application import APPLICATIONS, Application
 from .host.denoiser import ModelDenoiser, text_embedding, video_latents
 from .host.fingerprint import fingerprint, model_state
 from .host.folders import INVERTED, result_path
@@ -24,7 +24,7 @@ from .host.session import Progress, loaded
 from .host.shown import NODE_ID, say
 from .schema import advanced, schema
 
-WEIGHT_HELP = help_of(Preset)["noise_weight"]
+WEIGHT_HELP = help_of(Application)["noise_weight"]
 MOST_NOISE_DEVIATION = 2.0  # clean latents lie around 5, since ComfyUI keeps them unscaled
 
 
@@ -113,7 +113,7 @@ class MixInversionNoise(io.ComfyNode):
                     max=1.0,
                     step=0.05,
                     tooltip=f"{WEIGHT_HELP} The presets object and hybrid were made for "
-                    f"{PRESETS['object'].noise_weight:g} and {PRESETS['hybrid'].noise_weight:g}.",
+                    f"{APPLICATIONS['object'].noise_weight:g} and {APPLICATIONS['hybrid'].noise_weight:g}.",
                 ),
                 io.Int.Input(
                     "noise_seed",

@@ -9,9 +9,11 @@ import torch
 from comfy_api.latest import io
 from PIL import Image, ImageDraw
 
-from ..motion_lib.camera.measure import camera_error, camera_of_tracks
-from ..motion_lib.camera.trackers import Tracks, track
+from ..motion_lib.camera.measure import camera_of_tracks
+from ..motion_lib.camera.trackers import track
+from ..motion_lib.camera.tracks import Tracks
 from ..motion_lib.errors import MotionError
+from ..motion_lib.metrics.camera import camera_error
 from ..motion_lib.metrics.captions import caption_accuracy, object_path
 from ..motion_lib.metrics.fidelity import fidelity_of_tracks
 from ..motion_lib.metrics.leak import appearance_leak

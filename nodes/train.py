@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -15,19 +14,19 @@ from torch import Tensor
 from ..motion_lib.errors import MotionError
 from ..motion_lib.files.embedding_file import load_embedding, save_embedding
 from ..motion_lib.method.embedding import MotionEmbedding
-from ..motion_lib.training.checkpoints import load_checkpoint, save_checkpoint
+from ..motion_lib.method.records import Origin
+from ..motion_lib.training.checkpoints import save_checkpoint
 from ..motion_lib.training.loop import train
-from ..motion_lib.training.presets import LEARNED, PRESETS, Preset
-from ..motion_lib.training.provenance import details_of
+from ..motion_lib.training.presets import PRESETS, Preset
+from ..motion_lib.training.provenance import origin_of
 from ..motion_lib.training.region import on_latents
-from ..motion_lib.training.settings import TrainingSettings
 from ..motion_lib.training.state import TrainingState
 from .choices import HELP, Options, chosen_preset, option_inputs
 from .host.denoiser import backbone_of, text_embedding, video_latents
-from .host.fingerprint import fingerprint, model_state
-from .host.folders import EMBEDDINGS, TRAINED, result_path
+from .host.folders import EMBEDDINGS, TRAINED
 from .host.graph import clip_above, prompt_above
 from .host.images import frames_of
+from .host.results import Inputs, Results
 from .host.session import Progress
 from .host.shown import NODE_ID, say
 from .host.training import ready_to_train
@@ -134,41 +133,41 @@ class TrainMotionEmbedding(io.ComfyNode):
         backbone = backbone_of(model)
         latents = video_latents(model, latent, management.intermediate_device())
         text = text_embedding(model, positive, management.intermediate_device())
-        settings = chosen.settings
-        start = chosen.empty(backbone, latents.shape[2], latents.shape[3:])
-        learned = [getattr(chosen, name) for name in LEARNED]
+        settings, advice = chosen.settings, chosen.application.advice()
         mask = None if region is None else _region(region, latents.shape)
-        key = fingerprint(model_state(model), latents, text, settings, *learned, mask)
-        name = f"{preset}_{key[:16]}"
-        finished, unfinished = result_path(TRAINED, f"{name}.safetensors"), result_path(TRAINED, f"{name}.checkpoint")
-        details = _details(cls, frames, frame_rate, model.model.folder.name, preset, chosen)
-        if options.reuse and finished.is_file():
-            kept = load_embedding(finished)
+        inputs = Inputs(model, latents, text, mask)
+        origin = _origin(cls, frames, frame_rate, model.model.folder.name, preset, chosen)
+        hashes = inputs.hashes()
+        origin = replace(origin, input_hashes=hashes, mask_sha256=None if mask is None else hashes["mask"])
+        start = chosen.empty(backbone, latents.shape[2], latents.shape[3:])
+        start = replace(start, origin=origin, advice=advice)
+        results = Results.of(preset, start, chosen, inputs)
+        if options.reuse and (found := results.find(start)):
+            path, kept = found
             # What it was learned from may have been connected later, and the advice be that of a newer version.
-            kept = replace(kept, details={**kept.details, **details, "date": kept.details.get("date", "")})
-            return _output(cls, kept, f"Reused {TRAINED}/{finished.name}, which was trained from the same inputs.")
+            origin = kept.origin.merged(replace(origin, date=kept.origin.date))
+            kept = replace(kept, origin=origin, advice=advice)
+            return _output(cls, kept, f"Reused {TRAINED}/{path.name}, which was trained from the same inputs.")
         began = time.monotonic()
         shape = (latents.shape[2], latents.shape[1], *latents.shape[3:])
         with ready_to_train(model, shape, start, options.save_memory, vae) as (denoiser, device, plan):
             say(cls, plan.describe())
-            state = _begin(unfinished if options.reuse else None, start, settings, device)
+            state = results.resume(start, settings, device) if options.reuse else None
+            state = state or TrainingState.start(start, settings, device)
             progress = Progress(model, settings.steps, vae, state.step)
             try:
                 for state in train(denoiser, latents.to(device), text.to(device), state, mask):  # noqa: B020
                     progress.update(state.step, denoiser.clean)
             except management.InterruptProcessingException:
-                partial = result_path(TRAINED, f"{name}_step{state.step}.safetensors")
-                save_embedding(partial, _described(state, details))
-                save_checkpoint(unfinished, state)
+                save_embedding(results.partial(state.step), _described(state, start))
+                save_checkpoint(results.unfinished, state)
                 raise
-            save_embedding(finished, _described(state, details))
-        with suppress(OSError):
-            unfinished.unlink(missing_ok=True)
+            save_embedding(results.finished, _described(state, start))
+        results.forget_checkpoints()
         took = time.strftime("%M:%S", time.gmtime(time.monotonic() - began))
-        where = f"models/{EMBEDDINGS}/{TRAINED}/{finished.name}"
-        return _output(
-            cls, load_embedding(finished), f"Trained {state.step} steps in {took}; the result is kept as {where}."
-        )
+        where = f"models/{EMBEDDINGS}/{TRAINED}/{results.finished.name}"
+        kept = load_embedding(results.finished)
+        return _output(cls, kept, f"Trained {state.step} steps in {took}; the result is kept as {where}.")
 
 
 def _region(masks: Tensor, shape: torch.Size) -> Tensor:
@@ -182,22 +181,14 @@ def _region(masks: Tensor, shape: torch.Size) -> Tensor:
     return on_latents(masks, (shape[3], shape[4]))
 
 
-def _begin(checkpoint, start: MotionEmbedding, settings: TrainingSettings, device) -> TrainingState:
-    """From the checkpoint of a cancelled run if there is a sound one."""
-    if checkpoint is not None and checkpoint.is_file():
-        with suppress(MotionError):
-            return load_checkpoint(checkpoint, settings, device)
-    return TrainingState.start(start, settings, device)
-
-
-def _details(
+def _origin(
     node: type[io.ComfyNode], frames, frame_rate: float | None, model: str, name: str, chosen: Preset
-) -> dict[str, Any]:
-    """What the file will say about itself. Neither LATENT nor CONDITIONING knows the clip's name and the words: these
-    are read from the graph."""
+) -> Origin:
+    """Where the motion comes from. Neither LATENT nor CONDITIONING knows the clip's name and the words: these are read
+    from the graph."""
     hidden = getattr(node, "hidden", None)
     graph, number = (hidden.prompt, hidden.unique_id) if hidden is not None else (None, None)
-    return details_of(
+    return origin_of(
         frames=None if frames is None else frames_of(frames),
         fps=frame_rate,
         source=clip_above(graph, number, "latent") or "clip",
@@ -208,15 +199,15 @@ def _details(
     )
 
 
-def _described(state: TrainingState, details: dict[str, Any]) -> MotionEmbedding:
-    losses = [float(f"{loss:.5g}") for loss in state.losses]
-    last = losses[-20:]
-    found = {"trained_steps": state.step, "final_loss": round(sum(last) / max(1, len(last)), 5), "losses": losses}
-    return replace(state.learned, details={**details, **found})
+def _described(state: TrainingState, start: MotionEmbedding) -> MotionEmbedding:
+    losses = tuple(float(f"{loss:.5g}") for loss in state.losses)
+    final = round(sum(losses[-20:]) / max(1, len(losses[-20:])), 5)
+    origin = replace(start.origin, trained_steps=state.step, final_loss=final, losses=losses)
+    return replace(state.learned, origin=origin, advice=start.advice)
 
 
 def _output(node: type[io.ComfyNode], embedding: MotionEmbedding, message: str) -> io.NodeOutput:
-    losses = embedding.details.get("losses", [])
+    losses = list(embedding.origin.losses)
     tenth = max(1, len(losses) // 10)
     if losses:
         first, last = sum(losses[:tenth]) / tenth, sum(losses[-tenth:]) / tenth

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from motion_lib.errors import MotionError
 from motion_lib.files.embedding_file import load_embedding, save_embedding
 from motion_lib.method import algebra
+from motion_lib.method.application import usual_patch
 from motion_lib.method.embedding import MAP, QK_AXES, V_AXES, Backbone, MotionEmbedding, TemporalLayer
 from motion_lib.method.integration import INTEGRATIONS
 from motion_lib.method.patch import DEBIAS, MotionPatch, PreparedPatch
-from motion_lib.training.provenance import usual_patch
-from tests.tiny import randn, random_embedding, tiny_backbone
+from tests.tiny import randn, random_embedding, said_by, saying, tiny_backbone
 
 SITE = "down_blocks.0.temp_attentions.0"
 V = f"{SITE}.attn1.v"
@@ -175,7 +175,7 @@ def test_negative_and_zero_factors() -> None:
 def test_baked_acts_as_what_it_was_baked_from(choices, name, frames) -> None:
     """At the number of frames it was baked at."""
     apply = {"strength_qk": 0.5, "strength_v": -2.0, "debias": name, "end": 0.7}
-    m = replace(motion(frames, **choices), details={"apply": apply})
+    m = saying(motion(frames, **choices), {"apply": apply})
     baked = algebra.baked(m)
     assert usual_patch(baked).debias == "vanilla" and usual_patch(baked).end == 0.7
     found, expected = acting(baked, frames), acting(m, frames)
@@ -184,7 +184,7 @@ def test_baked_acts_as_what_it_was_baked_from(choices, name, frames) -> None:
 
 
 def test_baked_differences_keep_their_size_in_longer_videos() -> None:
-    ramp = replace(rows(0.0, 1.0, 2.0), details={"apply": {"debias": "difference"}})
+    ramp = saying(rows(0.0, 1.0, 2.0), {"apply": {"debias": "difference"}})
     assert acting(ramp, 5, (1, 1)).value[SITE, "attn1"][0, :, 0].tolist() == [0, 0.5, 0.5, 0.5, 0.5]
     assert acting(algebra.baked(ramp), 5, (1, 1)).value[SITE, "attn1"][0, :, 0].tolist() == [0, 0.5, 1, 1, 1]
 
@@ -219,13 +219,13 @@ def test_masked_cells_by_hand() -> None:
 
 @pytest.mark.parametrize("integration", INTEGRATIONS)
 def test_combine_takes_each_part_from_one(integration: str) -> None:
-    a = replace(
+    a = saying(
         motion(5, integration=integration, qk_axes="partial"),
-        details={"title": "camera", "apply": {"strength_qk": 0.5, "debias": "vanilla", "end": 1.0}},
+        {"title": "camera", "apply": {"strength_qk": 0.5, "debias": "vanilla", "end": 1.0}},
     )
-    b = replace(
+    b = saying(
         motion(3, (4, 4), seed=2, integration=integration, v_axes="1d"),
-        details={"title": "object", "apply": {"strength_v": 0.3, "debias": "difference", "end": 0.4}},
+        {"title": "object", "apply": {"strength_v": 0.3, "debias": "difference", "end": 0.4}},
     )
     both = algebra.combine(a, b)
     assert (both.qk_axes, both.v_axes, both.frames, both.grids) == ("partial", "1d", 5, a.grids)
@@ -235,7 +235,7 @@ def test_combine_takes_each_part_from_one(integration: str) -> None:
     torch.testing.assert_close(found.query_key, acting(a, 5).query_key)
     expected = MotionPatch(b.resample(5, (5, 6)), strength_v=0.3, debias="difference")
     torch.testing.assert_close(found.value, expected.prepare(5, (5, 6), "cpu", torch.float32).value)
-    assert both.details["made_from"] == [{"edit": "combine", "v_of": {"title": "object"}}]
+    assert said_by(both)["made_from"] == [{"edit": "combine", "v_of": {"title": "object"}}]
 
 
 def test_concatenated_and_added_embeddings_join_as_added_ones() -> None:
@@ -279,7 +279,7 @@ def test_motions_learned_at_different_layers_make_files_that_can_be_read(tmp_pat
 def test_what_would_fill_the_memory_is_refused() -> None:
     """A file of some kilobytes may name a grid of any size."""
     small = random_embedding(tiny_backbone(), "deep", components="qk")
-    large = replace(small, grids=dict.fromkeys(small.grids, (16_000, 16_000)), details={"title": "a\x1b[2J"})
+    large = saying(replace(small, grids=dict.fromkeys(small.grids, (16_000, 16_000))), {"title": "a\x1b[2J"})
     whole = random_embedding(tiny_backbone(), "deep")
     for act in (
         lambda: algebra.masked(large, torch.ones(2, 2)),
@@ -292,11 +292,11 @@ def test_what_would_fill_the_memory_is_refused() -> None:
     assert algebra.retime(whole, frames=100).frames == 100
 
 
-def test_details_say_what_was_done() -> None:
-    a = replace(motion(), details={"title": "wave", "thumbnail": "data:", "fps": 8.0})
-    b = replace(motion(seed=2), details={"title": "jump", "seed": 3})
+def test_an_embedding_says_what_was_done() -> None:
+    a = saying(motion(), {"title": "wave", "thumbnail": "data:", "fps": 8.0})
+    b = saying(motion(seed=2), {"title": "jump", "seed": 3})
     found = algebra.blend(algebra.reverse(a), algebra.mirror(b), 0.25)
-    assert found.details == {
+    assert said_by(found) == {
         "title": "wave",
         "fps": 8.0,
         "made_from": [
@@ -308,7 +308,7 @@ def test_details_say_what_was_done() -> None:
             },
         ],
     }
-    assert "made_from" not in a.details
+    assert not a.origin.made_from
 
 
 OTHER = Backbone("unet3d", (TemporalLayer(SITE, 99, 0, "down"),))

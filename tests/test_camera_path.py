@@ -7,9 +7,10 @@ import math
 import pytest
 import torch
 
-from motion_lib.camera.measure import follow_camera, true_camera
+from motion_lib.camera.measure import follow_camera
 from motion_lib.camera.path import CameraPath, pixel_centres
 from motion_lib.errors import MotionError
+from motion_lib.metrics.camera import true_camera
 from motion_lib.sprites import Words, render
 from motion_lib.sprites.motions import reference
 

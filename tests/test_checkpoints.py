@@ -18,7 +18,7 @@ from motion_lib.training.checkpoints import load_checkpoint, save_checkpoint
 from motion_lib.training.loop import train
 from motion_lib.training.settings import TrainingSettings
 from motion_lib.training.state import TrainingState
-from tests.tiny import randn, random_embedding, text, tiny_backbone, tiny_denoiser
+from tests.tiny import randn, random_embedding, said_by, saying, text, tiny_backbone, tiny_denoiser
 
 SETTINGS = TrainingSettings(steps=6, loss="debiased", timesteps=(100, 999), final_rate=0.3, seed=9)
 CLIP = randn(1, 4, 3, 5, 6)
@@ -26,7 +26,7 @@ CLIP = randn(1, 4, 3, 5, 6)
 
 def begin(components: str = "both", settings: TrainingSettings = SETTINGS) -> TrainingState:
     zeros = MotionEmbedding.zeros(tiny_backbone(), "deep", 3, (5, 6), components)
-    return TrainingState.start(replace(zeros, details={"prompt": "a cat"}), settings, "cpu")
+    return TrainingState.start(saying(zeros, {"prompt": "a cat"}), settings, "cpu")
 
 
 def advance(state: TrainingState, to: int) -> TrainingState:
@@ -131,7 +131,7 @@ def test_resuming_is_exact(tmp_path: Path, stop: int, components: str) -> None:
         advance(again, 6)
     assert again.losses == whole.losses and again.step == 6
     assert torch.equal(again.generator.get_state(), whole.generator.get_state())
-    assert again.embedding.details == {"prompt": "a cat"} and again.embedding.grids == whole.embedding.grids
+    assert said_by(again.embedding) == {"prompt": "a cat"} and again.embedding.grids == whole.embedding.grids
     for key, tensor in whole.embedding.tensors.items():
         mine = again.embedding.tensors[key]
         assert torch.equal(mine, tensor), key

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from motion_lib.errors import MotionError
 from motion_lib.files.compress import BITS, CODES, LEVELS, SCALES, _join, _split, lloyd, pack, unpack
 from motion_lib.files.embedding_file import load_embedding, save_embedding
-from tests.tiny import randn, random_embedding, tiny_backbone
+from tests.tiny import randn, random_embedding, said_by, saying, tiny_backbone
 
 DATA = Path(__file__).parent / "data"
 SITE = "down_blocks.0.temp_attentions.0"
@@ -81,12 +80,12 @@ def test_rows_that_do_not_fill_bytes_stay_as_they_are() -> None:
 @pytest.mark.parametrize("bits", BITS)
 def test_files(tmp_path: Path, bits: int, integration: str) -> None:
     """Reading needs to be told nothing, and gives what unpacking gives."""
-    before = replace(random_embedding(tiny_backbone(), integration=integration), details={"title": "wave"})
+    before = saying(random_embedding(tiny_backbone(), integration=integration), {"title": "wave"})
     save_embedding(tmp_path / "a.safetensors", before, bits=bits)
     after = load_embedding(tmp_path / "a.safetensors")
     halves = {k: t.half() for k, t in before.tensors.items()}
     expected = unpack("", pack(halves, bits), bits)
-    assert (after.details, after.grids, after.integration) == (before.details, before.grids, integration)
+    assert (after.origin, after.grids, after.integration) == (before.origin, before.grids, integration)
     assert after.tensors.keys() == before.tensors.keys()
     assert all(torch.equal(t, expected[k].float()) and t.dtype == torch.float32 for k, t in after.tensors.items())
     with safe_open(tmp_path / "a.safetensors", "pt") as file:
@@ -98,7 +97,7 @@ def test_the_compressed_file_of_version_2_still_reads() -> None:
     codes that count 0, 1, 2, 3 along channels; maps count up in 64ths."""
     found = load_embedding(DATA / "embedding_v2_compressed.safetensors")
     assert (found.integration, found.qk_axes, found.v_axes) == ("concatenate", "none", "2d")
-    assert found.details == {"title": "Version 2, compressed"}
+    assert said_by(found) == {"title": "Version 2, compressed"}
     row = torch.tensor([-3.0, -1.0, 1.0, 3.0] * 8)
     assert torch.equal(found.tensors[V], torch.stack([0.5 * row, 2 * row, 0.5 * row]).expand(6, 3, 32))
     assert torch.equal(found.tensors[f"{V}.map"], torch.arange(32 * 8).reshape(32, 8) / 64)

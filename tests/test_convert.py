@@ -81,16 +81,16 @@ def test_every_tensor_arrives_unchanged_without_untrained_rows(tmp_path: Path) -
         for attention in ("attn1", "attn2"):
             expected = original[plain(site, attention, "vSpatial")][:, :3]
             assert torch.equal(embedding.tensors[f"{site}.{attention}.v"], expected)
-    assert embedding.details["source_file"] == "motion_embed.pt"
-    assert embedding.details["source_sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert embedding.details["stored_frames"] == 5 and embedding.details["trained_frames"] == 3
+    assert embedding.origin.source_file == "motion_embed.pt"
+    assert embedding.origin.source_sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert embedding.origin.stored_frames == 5 and embedding.origin.trained_frames == 3
 
 
 def test_result_is_a_sound_file_of_this_library(tmp_path: Path) -> None:
     embedding = convert(saved(tmp_path, artefact()))
     save_embedding(tmp_path / "a.safetensors", embedding, torch.float32)
     again = load_embedding(tmp_path / "a.safetensors")
-    assert again.details == embedding.details and again.grids == embedding.grids
+    assert (again.origin, again.advice) == (embedding.origin, embedding.advice) and again.grids == embedding.grids
     assert all(torch.equal(again.tensors[k], t) for k, t in embedding.tensors.items())
 
 
@@ -131,7 +131,7 @@ def test_frames_can_be_chosen_within_the_trained_ones(tmp_path: Path) -> None:
     path = saved(tmp_path, artefact(stored=6, trained=4))
     assert convert(path).frames == 4
     short = convert(path, frames=2)
-    assert {t.shape[1] for t in short.tensors.values()} == {2} and short.details["trained_frames"] == 4
+    assert {t.shape[1] for t in short.tensors.values()} == {2} and short.origin.trained_frames == 4
     for wrong in (0, 5, -1):
         with pytest.raises(MotionError, match=r"frames is -?\d, but motion_embed.pt has 4 trained frames"):
             convert(path, frames=wrong)
@@ -153,9 +153,9 @@ def test_grids_of_several_depths_agree_with_one_frame_size(tmp_path: Path) -> No
 
 def test_grid_is_nearest_to_16_by_9_unless_given(tmp_path: Path) -> None:
     path = saved(tmp_path, artefact(DEEP[:1], 2, 2, grids={2: (12, 12)}))
-    assert convert(path).grids[DEEP[0]] == (9, 16) and convert(path).details["grid_guessed"]
+    assert convert(path).grids[DEEP[0]] == (9, 16) and convert(path).origin.grid_guessed
     given = convert(path, grid=(12, 12))
-    assert given.grids[DEEP[0]] == (12, 12) and not given.details["grid_guessed"]
+    assert given.grids[DEEP[0]] == (12, 12) and not given.origin.grid_guessed
     with pytest.raises(MotionError, match=r"grid is \(10, 10\), .* 9×16, 12×12"):
         convert(path, grid=(10, 10))
 

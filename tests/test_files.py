@@ -7,7 +7,6 @@ import math
 import os
 import struct
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,7 +22,7 @@ from motion_lib.files.convert import MODELSCOPE
 from motion_lib.files.embedding_file import load_embedding, save_embedding
 from motion_lib.method.embedding import QK_AXES, V_AXES, MotionEmbedding
 from motion_lib.method.integration import INTEGRATIONS
-from tests.tiny import random_embedding, tiny_backbone
+from tests.tiny import random_embedding, said_by, saying, tiny_backbone
 
 DATA = Path(__file__).parent / "data"
 DETAILS = {
@@ -38,7 +37,7 @@ DETAILS = {
 
 @pytest.fixture
 def embedding() -> MotionEmbedding:
-    return replace(random_embedding(tiny_backbone(), "deep"), details=DETAILS)
+    return saying(random_embedding(tiny_backbone(), "deep"), DETAILS)
 
 
 @pytest.fixture
@@ -56,10 +55,10 @@ def contents(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
 @pytest.mark.parametrize("components", ["both", "qk", "v"])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
 def test_round_trip(tmp_path: Path, components: str, dtype: torch.dtype) -> None:
-    before = replace(random_embedding(tiny_backbone(), components=components), details=DETAILS)
+    before = saying(random_embedding(tiny_backbone(), components=components), DETAILS)
     save_embedding(tmp_path / "a.safetensors", before, dtype)
     after = load_embedding(tmp_path / "a.safetensors")
-    assert (after.backbone, after.grids, after.frames, after.details) == (tiny_backbone(), before.grids, 3, DETAILS)
+    assert (after.backbone, after.grids, after.frames, said_by(after)) == (tiny_backbone(), before.grids, 3, DETAILS)
     assert after.tensors.keys() == before.tensors.keys()
     for key, tensor in after.tensors.items():
         assert tensor.dtype == torch.float32 and torch.equal(tensor, before.tensors[key].to(dtype).float())
@@ -115,7 +114,7 @@ def test_more_files_of_version_1(
     expected = counted({key: like.shapes()[key] for key in like.tensors})
     assert (found.integration, found.qk_axes, found.v_axes) == ("add", "none", "2d")
     assert (found.backbone, found.grids, found.frames) == (tiny_backbone(), like.grids, frames)
-    assert found.details["title"] == title and found.tensors.keys() == expected.keys()
+    assert found.origin.title == title and found.tensors.keys() == expected.keys()
     assert all(torch.equal(tensor, expected[key]) for key, tensor in found.tensors.items())
 
 
@@ -149,7 +148,7 @@ def test_the_file_of_version_1_still_reads() -> None:
     assert (DATA / "embedding_v1.safetensors").stat().st_size < 30_000
     assert found.frames == 3 and found.backbone.describe() == "unet3d (8-16-32 channels, 8 temporal layers)"
     assert found.grids == {"down_blocks.1.temp_attentions.0": (2, 3), "up_blocks.0.temp_attentions.1": (2, 3)}
-    assert found.details == {"title": "Version 1", "prompt": "a red star on a grey plain background", "fps": 8.0}
+    assert said_by(found) == {"title": "Version 1", "prompt": "a red star on a grey plain background", "fps": 8.0}
     start = 0
     for key in sorted(found.tensors):
         shape = (1 if key.endswith(".qk") else 6, 3, 16)

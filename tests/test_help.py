@@ -15,6 +15,7 @@ from motion_lib.camera.path import AMOUNT_HELP
 from motion_lib.cli import generate, train
 from motion_lib.diffusion.noise import NOISE_HELP, RENORMALISE_HELP
 from motion_lib.help import help_of
+from motion_lib.method.application import Application
 from motion_lib.method.patch import MotionPatch
 from motion_lib.training.presets import Preset
 from motion_lib.training.settings import TrainingSettings
@@ -42,7 +43,7 @@ SAID = {
         **{"start_percent": CAMERA["start"], "end_percent": CAMERA["end"]},
     },
     "CameraNoise": {"amount": AMOUNT_HELP},
-    "MixNoise": {"weight": TRAINING["noise_weight"], "method": NOISE_HELP, "renormalise": RENORMALISE_HELP},
+    "MixNoise": {"weight": help_of(Application)["noise_weight"], "method": NOISE_HELP, "renormalise": RENORMALISE_HELP},
     "PrepareClip": {name: CLIP[name] for name in ("force_rate", "skip_first_frames", "select_every_nth", "fit")},
 }
 

@@ -10,20 +10,22 @@ from pathlib import Path
 import pytest
 
 from motion_lib.bundled.models import BUNDLED
+from motion_lib.files.details import SETTINGS
 from motion_lib.files.embedding_file import load_embedding, save_embedding
-from motion_lib.training.identity import SINCE, difference, model_hash, recorded
+from motion_lib.training.identity import difference, identity_hash, model_hash
 from motion_lib.training.presets import preset
-from tests.tiny import tiny_backbone
+from motion_lib.training.settings import TrainingSettings
+from tests.tiny import said_by, saying, tiny_backbone
 
 MODEL = BUNDLED["sprite_t2v"][0]
 ENTRY = preset("object")
 
 
 def learned(entry=ENTRY, **details):
-    """As it was begun, with the details of a run."""
+    """As it was begun, and said so."""
     said = {"clip_sha256": "1", "prompt": "a cat", "model": "sprite_t2v", "preset": "object", "title": "x"}
     empty = entry.empty(tiny_backbone(), 3, (5, 6))
-    return replace(empty, details={**said, **recorded(entry.settings, MODEL), **details})
+    return saying(empty, {**said, "model_sha256": "3", **entry.settings.recorded(), **details})
 
 
 @pytest.mark.parametrize(
@@ -73,12 +75,44 @@ def test_other_words_for_the_same_layers_are_the_same() -> None:
 
 
 def test_older_files_are_compared_by_what_they_say() -> None:
-    old = learned()
-    for name in set(SINCE) - {"steps", "seed"}:
-        del old.details[name]
+    said = said_by(learned())
+    kept = {name: said[name] for name in said if name not in (*SETTINGS, "model_sha256") or name in ("steps", "seed")}
+    old = saying(learned(), kept)
     assert difference(old, learned()) is None
     assert difference(old, learned(replace(ENTRY, settings=replace(ENTRY.settings, seed=3)))) == "seed"
     assert difference(old, learned(replace(ENTRY, sites="all"))) == "sites"
+
+
+NODE = {"latents": "1", "text": "2", "weights": "3", "mask": "4"}
+
+
+@pytest.mark.parametrize("name", NODE)
+def test_what_came_into_a_node(name: str) -> None:
+    other = learned(input_hashes={**NODE, name: "x"})
+    words = {"latents": "clip", "weights": "model's weights"}
+    assert difference(learned(input_hashes=NODE), other) == words.get(name, name)
+    assert identity_hash(learned(input_hashes=NODE)) != identity_hash(other)
+
+
+def test_frames_and_words_that_a_node_may_lack_do_not_count_there() -> None:
+    before, now = learned(input_hashes=NODE), learned(input_hashes=NODE, clip_sha256="9", prompt="another", date="x")
+    assert difference(before, now) is None and identity_hash(before) == identity_hash(now)
+    assert difference(learned(), now) is None  # of a version that did not record them
+    assert difference(now, learned()) == "clip"
+
+
+def test_every_choice_changes_the_name_of_a_result() -> None:
+    changes: list[dict] = [{"sites": "all"}, {"components": "qk"}, {"integration": "multiply"}, {"qk_axes": "full"}]
+    changes += [{"v_axes": "1d"}, {"settings": replace(ENTRY.settings, steps=7)}]
+    found = {identity_hash(learned(replace(ENTRY, **change))) for change in ({}, *changes)}
+    assert len(found) == 1 + len(changes)
+
+
+def test_a_setting_that_has_its_usual_value_changes_no_name() -> None:
+    entry = replace(ENTRY, settings=TrainingSettings())
+    said = said_by(learned(entry))
+    older = saying(learned(entry), {name: said[name] for name in said if name != "timestep_bias"})
+    assert identity_hash(older) == identity_hash(learned(entry))
 
 
 def test_a_model_is_known_by_its_weights_and_not_by_its_folder(tmp_path: Path) -> None:

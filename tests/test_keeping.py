@@ -15,9 +15,10 @@ from motion_lib.backbones import load_model
 from motion_lib.errors import MotionError
 from motion_lib.method.embedding import MotionEmbedding
 from motion_lib.method.patch import MotionPatch
+from motion_lib.metrics.candidates import FidelityMinusLeak
 from motion_lib.metrics.leak import sprite_regions
 from motion_lib.training.loop import train
-from motion_lib.training.selection import Candidate, FidelityMinusLeak, Keeper
+from motion_lib.training.selection import Candidate, Keeper
 from motion_lib.training.settings import TrainingSettings
 from tests.backbones.folders import build
 from tests.runs import CLIP, begin

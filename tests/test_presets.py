@@ -20,11 +20,12 @@ def test_contract(name: str) -> None:
     assert len(chosen.about) > 20 and chosen.settings.steps >= 50
     zeros = MotionEmbedding.zeros(tiny_backbone(), chosen.sites, 3, (5, 6), chosen.components)
     ones = zeros.with_tensors({k: torch.ones_like(t) for k, t in zeros.tensors.items()})
-    patch = MotionPatch(ones, chosen.strength_qk, chosen.strength_v, chosen.debias)
+    way = chosen.application
+    patch = MotionPatch(ones, way.strength_qk, way.strength_v, way.debias)
     ready = patch.prepare(3, (5, 6), "cpu", torch.float32)
     assert any(bool(t.any()) for t in (*ready.query_key.values(), *ready.value.values()))
     for start in START_NOISES.values():
-        mixed = start(randn(1, 4, 3, 5, 6), randn(1, 4, 3, 5, 6, seed=1), chosen.noise_weight)
+        mixed = start(randn(1, 4, 3, 5, 6), randn(1, 4, 3, 5, 6, seed=1), way.noise_weight)
         assert torch.isfinite(mixed).all()
     low, high = chosen.settings.timesteps
     assert 0 <= low < high <= 999

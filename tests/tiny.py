@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,6 +14,7 @@ from motion_lib.backbones.unet3d.denoiser import UNet3DDenoiser
 from motion_lib.backbones.unet3d.tiny import TEXT_WIDTH, tiny_unet
 from motion_lib.diffusion.flow import FlowMatching
 from motion_lib.diffusion.schedule import NoiseSchedule
+from motion_lib.files.details import read_details, written_details
 from motion_lib.method.embedding import Backbone, MotionEmbedding
 
 SCHEDULE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1}
@@ -63,3 +67,14 @@ def random_embedding(
     zeros = MotionEmbedding.zeros(backbone, sites, frames, size, components, **choices)
     tensors = {k: randn(*t.shape, seed=1000 * seed + i, dtype=dtype) for i, (k, t) in enumerate(zeros.tensors.items())}
     return zeros.with_tensors(tensors)
+
+
+def saying(embedding: MotionEmbedding, details: Mapping[str, Any]) -> MotionEmbedding:
+    """The same as if its file said this of itself."""
+    origin, advice = read_details(details)
+    return replace(embedding, origin=origin, advice=advice)
+
+
+def said_by(embedding: MotionEmbedding) -> dict[str, Any]:
+    """What its file says of itself."""
+    return written_details(embedding.origin, embedding.advice)

@@ -11,18 +11,20 @@ import torch
 from torch import Tensor
 
 from ..backbones import VideoModel
-from ..camera.measure import CameraMotion, true_camera
+from ..camera.motion import CameraMotion
 from ..diffusion.noise import mix
 from ..diffusion.sampling import random_noise
 from ..method import algebra
+from ..method.application import usual_patch
 from ..method.embedding import MotionEmbedding
 from ..method.latent_edits import follow
 from ..method.patch import MotionPatch
+from ..method.records import Origin
 from ..method.resample import rows_at
+from ..metrics.camera import true_camera
 from ..sprites import render
 from ..training.loop import train
-from ..training.presets import APPLICATION, PRESETS, Preset
-from ..training.provenance import usual_patch
+from ..training.presets import PRESETS, Preset
 from ..training.state import TrainingState
 from .cases import Case, as_frames, rendered_case
 
@@ -96,21 +98,20 @@ class Bench:
         return self.learned[case.name]
 
     def learn(self, case: Case, chosen: Preset) -> MotionEmbedding:
-        """An embedding whose details say how the preset applies it."""
+        """An embedding that says how the preset applies it."""
         latents = self.model.encode_video(case.frames)
         empty = chosen.empty(self.model.denoiser.backbone, latents.shape[2], (latents.shape[3], latents.shape[4]))
         state = TrainingState.start(empty, chosen.settings, self.model.device)
         for _ in train(self.model.denoiser, latents, self.model.encode_prompt([case.prompt]), state):
             pass
-        advice = {name: getattr(chosen, name) for name in APPLICATION} | {"noise_weight": chosen.noise_weight}
-        return replace(state.learned, details={"title": case.name, "apply": advice})
+        return replace(state.learned, origin=Origin(title=case.name), advice=chosen.application.advice())
 
     def inverted(self, latents: Tensor) -> Tensor:
         """Noise of clips `[b, c, f, h, w]`, all at once."""
         return self.model.invert(latents, steps=self.steps, fast=False)
 
     def mixed(self, inverted: Tensor, fresh: Tensor) -> Tensor:
-        return mix(inverted, fresh, self.preset.noise_weight, self.noise, self.renormalise)
+        return mix(inverted, fresh, self.preset.application.noise_weight, self.noise, self.renormalise)
 
     def fresh(self, case: Case, like: Tensor) -> Tensor:
         """`[videos, c, f, h, w]`: every video has its own noise, the same for every edit."""

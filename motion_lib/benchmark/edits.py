@@ -24,16 +24,18 @@ from typing import Any
 from torch import Tensor
 
 from ..backbones import VideoModel
-from ..camera.measure import beside, camera_error, camera_of_tracks
+from ..camera.measure import beside, camera_of_tracks
 from ..camera.trackers import track
 from ..cli.common import add_model_arguments, add_seed, load, say, without_nan
 from ..cli.generate import add_application_arguments
-from ..cli.train import add_training_arguments, chosen_preset
+from ..cli.task import chosen_preset
+from ..cli.train import add_training_arguments
 from ..files.atomic import replacing
+from ..method.application import PATCH
+from ..metrics.camera import camera_error
 from ..metrics.captions import caption_accuracy, object_path
 from ..metrics.leak import sprite_regions
 from ..metrics.paths import path_correlation, path_extent
-from ..training.presets import APPLICATION
 from ..video.sheet import contact_sheet
 from .edit_trials import TRIALS, Bench, Trial
 
@@ -78,8 +80,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     model = load(options)
     steps = options.sampling_steps or model.defaults.steps
-    overrides = {name: getattr(options, name) for name in (*APPLICATION, "noise_weight")}
-    chosen = replace(chosen_preset(options), **{k: v for k, v in overrides.items() if v is not None})
+    chosen = chosen_preset(options)
+    asked = {name: getattr(options, name) for name in (*PATCH, "noise_weight") if getattr(options, name) is not None}
+    chosen = replace(chosen, application=replace(chosen.application, **asked))
     bench = Bench(model, options.videos, steps, chosen, options.noise, options.renormalise, options.seed)
     rows: list[tuple[Trial, Future[dict[str, float]]]] = []
     shown: list[tuple[str, Tensor]] = []

@@ -72,8 +72,7 @@ def run(options: argparse.Namespace) -> None:
                 replace(
                     chosen,
                     settings=replace(chosen.settings, steps=steps),
-                    strength_v=strength,
-                    noise_weight=weight,
+                    application=replace(chosen.application, strength_v=strength, noise_weight=weight),
                 )
             )
             for weight in options.noise_weights

@@ -11,8 +11,11 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ..camera.measure import CameraMotion, beside, camera_error, camera_of_tracks, true_camera
-from ..camera.trackers import Tracker, track
+from ..camera.measure import beside, camera_of_tracks
+from ..camera.motion import CameraMotion
+from ..camera.trackers import track
+from ..camera.tracks import Tracker
+from ..metrics.camera import camera_error, true_camera
 from ..metrics.captions import KINDS, caption_accuracy, object_path
 from ..metrics.clip import ClipModel, neighbour_similarity, text_similarity
 from ..metrics.consistency import warp_error

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..errors import MotionError, shown
 from ..video.frames import check_clip_tensor
-from .trackers import Tracker, Tracks
+from .tracks import Tracker, Tracks
 
 GRID = 24  # points a side, laid over the middle frame
 

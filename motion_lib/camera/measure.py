@@ -1,65 +1,26 @@
-"""Camera motion: pan, zoom and roll from frame to frame, fitted to the tracks of the background.
-
-Points `[2]` are in half frames, x right and y down, (0, 0) the centre of the picture, both axes divided by half the
-shorter side. A step moves the background's points by the similarity x' = zoom · R(roll) · x + shift.
-"""
+"""Camera motion: pan, zoom and roll from frame to frame, fitted to the tracks of the background."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..errors import MotionError
-from ..sprites import Scenes
 from ..video.frames import check_clip_tensor, opencv
+from .motion import CameraMotion
 from .path import CameraPath
 from .refinement import refined
-from .trackers import Tracker, Tracks, track
+from .trackers import track
+from .tracks import Tracker, Tracks
 
 TOLERANCE = 0.012  # half frames: about 0.8 pixels at 128
 LEAST_POINTS = 6
 BESIDE = 0.1  # of the shorter side: half of the window in which the default tracker compares
 LEAST_SPREAD = 0.3  # of the frame's area, spanned by points that move as one: less is an object, not a background
-
-
-@dataclass(frozen=True)
-class CameraMotion:
-    """shift `[f-1, 2]` in half frames, log_zoom `[f-1]`, roll `[f-1]` in radians clockwise on the screen; NaN for steps
-    in which no background could be followed, as in front of a plain wall."""
-
-    shift: Tensor
-    log_zoom: Tensor
-    roll: Tensor
-
-    @property
-    def fitted(self) -> Tensor:
-        """bool `[f-1]`."""
-        return ~self.log_zoom.isnan()
-
-    def displacements(self) -> Tensor:
-        """How the step moves nine points of the picture, `[f-1, 9, 2]`: one unit for pan, zoom and roll."""
-        axis = torch.tensor([-2 / 3, 0, 2 / 3])
-        grid = torch.cartesian_prod(axis, axis)
-        c, s = (self.log_zoom.exp() * part for part in (self.roll.cos(), self.roll.sin()))
-        x, y = grid[:, 0], grid[:, 1]
-        turned = torch.stack([c[:, None] * x - s[:, None] * y, s[:, None] * x + c[:, None] * y], dim=-1)
-        return turned + self.shift[:, None] - grid
-
-
-@dataclass(frozen=True)
-class CameraError:
-    """error: root mean square difference of the displacements of nine points, in half frames per step.
-    correlation: of the displacements, 1 for the same camera, -1 for the opposite one, NaN if one of the two stands
-    still. steps: how many could be compared; with none both values are NaN."""
-
-    error: float
-    correlation: float
-    steps: int
 
 
 def camera_motion(frames: Tensor, tracker: str | Tracker = "lucas_kanade") -> CameraMotion:
@@ -102,32 +63,6 @@ def beside(tracks: Tracks, objects: Tensor) -> Tracks:
     height, width = tracks.size
     hit = near[torch.arange(len(near)), y.clamp(0, height - 1), x.clamp(0, width - 1)]
     return replace(tracks, visible=tracks.visible & ~hit)
-
-
-def true_camera(scenes: Scenes, i: int) -> CameraMotion:
-    """What the camera of the i-th rendered scene does."""
-    zoom, roll, camera = scenes.zoom[i], scenes.roll[i], scenes.camera[i]
-    moved = zoom[1:, None] * (camera[:-1] - camera[1:])
-    c, s = roll[1:].cos(), roll[1:].sin()
-    shift = torch.stack([c * moved[:, 0] - s * moved[:, 1], s * moved[:, 0] + c * moved[:, 1]], dim=-1)
-    return CameraMotion(shift, zoom.log().diff(), roll.diff())
-
-
-def camera_error(a: CameraMotion, b: CameraMotion) -> CameraError:
-    """Compare the cameras of two clips, or of a clip and its truth; raises MotionError for unequal lengths."""
-    if len(a.log_zoom) != len(b.log_zoom):
-        raise MotionError(
-            f"The cameras move over {len(a.log_zoom) + 1} and {len(b.log_zoom) + 1} frames: compare equal lengths."
-        )
-    common = a.fitted & b.fitted
-    first, second = a.displacements()[common].double(), b.displacements()[common].double()
-    if not len(first):
-        return CameraError(math.nan, math.nan, 0)
-    error = float((first - second).square().sum(dim=-1).mean().sqrt())
-    lengths = [float(d.square().sum(dim=-1).mean().sqrt()) for d in (first, second)]
-    moving = min(lengths) > TOLERANCE / 4
-    product = float((first * second).sum(dim=-1).mean())
-    return CameraError(error, product / (lengths[0] * lengths[1]) if moving else math.nan, len(first))
 
 
 def _similarity(before: np.ndarray, after: np.ndarray, least_area: float) -> tuple[float, float, float, float]:

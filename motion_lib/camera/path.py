@@ -32,7 +32,7 @@ class CameraPath:
 
     @classmethod
     def of_steps(cls, shift: Tensor, log_zoom: Tensor, roll: Tensor) -> CameraPath:
-        """From what every step does to the background, `[f-1, 2]` and `[f-1]` twice (see camera.measure.CameraMotion);
+        """From what every step does to the background, `[f-1, 2]` and `[f-1]` twice (see CameraMotion);
         NaN, where a step could not be seen, becomes what lies between its neighbours.
 
         Raises MotionError if less than a third of the steps were seen.

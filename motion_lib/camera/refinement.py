@@ -7,16 +7,13 @@ Comparing whole pictures does not have that error, but must begin near the answe
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..video.frames import opencv, resized
-
-if TYPE_CHECKING:
-    from .measure import CameraMotion
+from .motion import CameraMotion
 
 SIDES = 96, 256  # shorter side to which larger pictures are reduced, one after the other
 STRAY = 3.0  # times the median difference of grey: what differs more does not move with the camera
@@ -43,7 +40,7 @@ def refined(frames: Tensor, motion: CameraMotion) -> CameraMotion:
         for i, step in enumerate(steps)
     ]
     values = torch.tensor(np.array(found), dtype=torch.float32).reshape(-1, 4)
-    return type(motion)(values[:, :2], values[:, 2], values[:, 3])
+    return CameraMotion(values[:, :2], values[:, 2], values[:, 3])
 
 
 def _refined(levels: list[list[np.ndarray]], step: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

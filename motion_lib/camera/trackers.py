@@ -7,8 +7,7 @@ Lucas-Kanade (Bouguet 2001) on Shi-Tomasi corners, each step checked by tracking
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,29 +15,7 @@ from torch import Tensor
 
 from ..errors import MotionError
 from ..video.frames import check_clip_tensor, opencv, resized
-
-
-@dataclass(frozen=True)
-class Tracks:
-    """points: float32 `[n, f, 2]`, x and y in pixels. visible: bool `[n, f]`; points are meaningless where it is
-    false. size: (height, width) of the frames."""
-
-    points: Tensor
-    visible: Tensor
-    size: tuple[int, int]
-
-    def __len__(self) -> int:
-        return len(self.points)
-
-    def __getitem__(self, index: Any) -> Tracks:
-        return Tracks(self.points[index], self.visible[index], self.size)
-
-
-class Tracker(Protocol):
-    """Frames uint8 `[f, h, w, 3]` to tracks of the same length."""
-
-    def __call__(self, frames: Tensor) -> Tracks: ...
-
+from .tracks import Tracker, Tracks
 
 WORKING_SIDE = 128  # shorter side to which frames are brought: windows are so wide that finer pixels add nothing
 CELLS = 8  # a side, so that a vivid object does not take all points

@@ -11,7 +11,8 @@ from ..camera.alignment import CameraAlignment, apart_from_camera
 from ..camera.path import AMOUNT_HELP
 from ..errors import MotionError
 from ..help import help_of
-from ..training.presets import PRESETS, Preset
+from ..method.application import APPLICATIONS, Application
+from ..method.records import Advice
 from .common import clip_options
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     from ..method.embedding import MotionEmbedding
 
 MEASURED_AT = 256  # pixels of the shorter side, at least
-ALONE = PRESETS["camera"].camera_end  # where no embedding says otherwise
-OBJECTS = PRESETS["hybrid"].objects  # for an embedding that moves objects, under another clip's camera
+ALONE = APPLICATIONS["camera"].camera_end  # where no embedding says otherwise
+OBJECTS = APPLICATIONS["hybrid"].objects  # for an embedding that moves objects, under another clip's camera
 
 
 def add_camera_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +39,7 @@ def add_camera_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--camera-end",
         type=float,
-        help=f"{help_of(Preset)['camera_end']} (default: as the embedding's preset says, or {ALONE})",
+        help=f"{help_of(Application)['camera_end']} (default: as the embedding's preset says, or {ALONE})",
     )
 
 
@@ -82,8 +83,6 @@ def path_or_still(options: argparse.Namespace, video: str, model: VideoModel, li
 
 
 def advice(embedding: MotionEmbedding | None) -> tuple[float, float]:
-    """camera_end and objects as the embedding's file says; 0 where it says nothing that makes sense."""
-    stored = None if embedding is None else embedding.details.get("apply")
-    found = [stored.get(name, 0.0) if isinstance(stored, dict) else 0.0 for name in ("camera_end", "objects")]
-    end, objects = (float(v) if isinstance(v, (int, float)) and 0 <= v <= 1 else 0.0 for v in found)
-    return end, objects
+    """camera_end and objects as the embedding's file says; 0 where it says nothing."""
+    given = Advice() if embedding is None else embedding.advice
+    return given.camera_end or 0.0, given.objects or 0.0

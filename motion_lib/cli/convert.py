@@ -34,7 +34,7 @@ def run(options: argparse.Namespace) -> None:
     embedding = convert(options.source, frames=options.frames, grid=options.grid)
     save_embedding(options.out, embedding)
     summary = describe(options.out)
-    guessed = embedding.details.get("grid_guessed")
+    guessed = embedding.origin.grid_guessed
     hint = ["The grid was guessed; give --grid if the clip was not 16:9."] if guessed else []
     show(summary, options.json, [f"{options.source} → {options.out}", *lines_of(summary), *hint])
 

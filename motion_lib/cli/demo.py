@@ -24,10 +24,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..files.atomic import replacing
-from ..training.presets import APPLICATION
+from ..method.application import PATCH
 from .common import add_json, add_model_arguments, add_seed, load, show, without_nan
 from .generate import add_application_arguments
-from .train import add_training_arguments, chosen_preset
+from .task import chosen_preset
+from .train import add_training_arguments
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -77,8 +78,8 @@ def run(options: argparse.Namespace) -> None:
     stage = _stopwatch(seconds)
     sample = SAMPLES[REFERENCE]
     chosen, steps = chosen_preset(options), options.sampling_steps
-    overrides = {name: getattr(options, name) for name in APPLICATION}
-    weight = chosen.noise_weight if options.noise_weight is None else options.noise_weight
+    overrides = {name: getattr(options, name) for name in PATCH}
+    weight = chosen.application.noise_weight if options.noise_weight is None else options.noise_weight
 
     with stage("load"):
         model = load(options)
@@ -126,7 +127,7 @@ def run(options: argparse.Namespace) -> None:
         "model": model.name,
         "preset": options.preset,
         "training": asdict(chosen.settings) | {"sites": chosen.sites, "components": chosen.components},
-        "apply": {name: getattr(patch, name) for name in APPLICATION},
+        "apply": {name: getattr(patch, name) for name in PATCH},
         "noise": {"kind": options.noise, "weight": weight},
         "seed": options.seed,
         "file_bytes": (options.out / "motion.safetensors").stat().st_size,
@@ -144,11 +145,11 @@ def run(options: argparse.Namespace) -> None:
 
 def _learn(options: argparse.Namespace, model: VideoModel, clip: Any, latents: Tensor, prompt: str):
     from ..files.embedding_file import load_embedding
-    from ..training.provenance import details_of
+    from ..training.provenance import origin_of
     from .learning import learn
 
     chosen = chosen_preset(options)
-    details = details_of(
+    origin = origin_of(
         frames=clip.frames,
         fps=clip.fps,
         source=clip.source,
@@ -158,7 +159,7 @@ def _learn(options: argparse.Namespace, model: VideoModel, clip: Any, latents: T
         chosen=chosen,
     )
     out = options.out / "motion.safetensors"
-    learn(model, latents, [prompt], chosen, details, out)
+    learn(model, latents, [prompt], chosen, origin, out)
     return load_embedding(out)  # what is shown is what a file holds
 
 

@@ -22,9 +22,9 @@ from ..errors import MotionError
 from ..files.compress import BITS
 from ..files.embedding_file import load_embedding, save_embedding
 from ..method import algebra
+from ..method.application import usual_patch
 from ..method.embedding import MotionEmbedding
 from ..method.patch import DEBIAS
-from ..training.provenance import usual_patch
 from ..video.masks import read_mask
 from .common import add_json, say, show
 from .inspect import describe, lines_of
@@ -155,7 +155,7 @@ def run(options: argparse.Namespace) -> None:
         )
     result = embeddings[0]
     if options.title:
-        result = replace(result, details={**result.details, "title": options.title})
+        result = replace(result, origin=replace(result.origin, title=options.title))
     save_embedding(options.out, result, bits=options.compress)
     summary = describe(options.out)
     show(summary, options.json, lines_of(summary))
@@ -182,4 +182,6 @@ def apply(embeddings: Sequence[MotionEmbedding], name: str, value: Any) -> list[
 
 def _titled(embedding: MotionEmbedding, path: str) -> MotionEmbedding:
     """With the file's name where it has no title, for messages and the account of what was done."""
-    return replace(embedding, details={"title": Path(path).stem, **embedding.details})
+    if embedding.origin.title is not None:
+        return embedding
+    return replace(embedding, origin=replace(embedding.origin, title=Path(path).stem))

@@ -64,8 +64,9 @@ def compare(
     tracker: str = "lucas_kanade",
 ) -> dict[str, Any]:
     """Every score that these clips, uint8 `[f, h, w, 3]`, allow; NaN where there is nothing to compare."""
-    from ..camera.measure import camera_error, camera_of_tracks
+    from ..camera.measure import camera_of_tracks
     from ..camera.trackers import track
+    from ..metrics.camera import camera_error
     from ..metrics.captions import caption_accuracy, object_path
     from ..metrics.consistency import warp_error
     from ..metrics.fidelity import fidelity_of_tracks

@@ -18,12 +18,11 @@ from typing import TYPE_CHECKING
 from ..diffusion.noise import NOISE_HELP, RENORMALISE_HELP, START_NOISES
 from ..errors import MotionError
 from ..help import help_of
+from ..method.application import PATCH, Application, usual_patch
 from ..method.curves import parse_curve
 from ..method.latent_edits import FOLLOWED, follow
 from ..method.patch import DEBIAS, MotionPatch
 from ..method.stretch import far_from_learned
-from ..training.presets import APPLICATION, Preset
-from ..training.provenance import usual_patch
 from .camera import add_camera_arguments, advice, alignment_of, path_in, path_or_still
 from .common import add_clip_arguments, add_json, add_model_arguments, add_seed, bar, load, read_reference, say, show
 
@@ -67,7 +66,7 @@ def add_application_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--debias", choices=list(DEBIAS), help=APPLIED["debias"])
     group.add_argument("--start", type=float, help=APPLIED["start"])
     group.add_argument("--end", type=float, help=APPLIED["end"])
-    group.add_argument("--noise-weight", type=float, help=help_of(Preset)["noise_weight"])
+    group.add_argument("--noise-weight", type=float, help=help_of(Application)["noise_weight"])
     group.add_argument(
         "--noise",
         default="blend",
@@ -100,7 +99,7 @@ def run(options: argparse.Namespace) -> None:
         embedding.check_fits(model.denoiser.backbone, Path(options.motion).name)
     fallback = model.defaults
     frames = options.frames or fallback.frames
-    fps = options.fps or (embedding.details.get("fps") if embedding else None) or fallback.fps
+    fps = options.fps or (embedding.origin.fps if embedding else None) or fallback.fps
     check_writable(options.out, fps)
     shape = model.latent_shape(frames, options.width or fallback.width, options.height or fallback.height)
     weight = noise_weight(options, embedding)
@@ -162,7 +161,7 @@ def _camera(
     if not options.reference:
         say("This embedding was made to go with the camera of its clip: give its clip with --reference to have both.")
         return None
-    if moved := sorted({step["edit"] for step in embedding.details.get("made_from", ())} & FOLLOWED.keys()):
+    if moved := sorted({edit.name for edit in embedding.origin.made_from} & FOLLOWED.keys()):
         say(f"The embedding was edited ({', '.join(moved)}), but not its reference's camera: the camera is left out.")
         return None
     return alignment_of(options, embedding, path_in(options, options.reference, model), latents)
@@ -170,7 +169,7 @@ def _camera(
 
 def patch_of(options: argparse.Namespace, embedding: MotionEmbedding) -> MotionPatch:
     """How the file's own preset applies it, with what the options change."""
-    asked = {name: getattr(options, name) for name in APPLICATION if getattr(options, name) is not None}
+    asked = {name: getattr(options, name) for name in PATCH if getattr(options, name) is not None}
     curves = {name: getattr(options, name) or "" for name in ("curve", "frame_curve")}
     asked |= {name: parse_curve(f"--{name.replace('_', '-')}", text) for name, text in curves.items()}
     return replace(usual_patch(embedding), **asked)
@@ -184,7 +183,8 @@ def noise_weight(options: argparse.Namespace, embedding: MotionEmbedding | None)
         return options.noise_weight
     if embedding is None or not options.reference:
         return 0.0
-    return float(embedding.details.get("apply", {}).get("noise_weight", 0.5))
+    advised = embedding.advice.noise_weight
+    return 0.5 if advised is None else float(advised)
 
 
 def invert_clip(model: VideoModel, latents: Tensor, steps: int | None = None) -> Tensor:

@@ -31,10 +31,12 @@ def run(options: argparse.Namespace) -> None:
 def describe(path: str | Path) -> dict[str, Any]:
     """What a user wants to know of a file, in reading order; what it says of itself is apart, under `details`, and the
     preview picture is left out."""
+    from ..files.details import written_details
     from ..files.embedding_file import FORMAT, embedding_from, read
 
     tensors, header = read(path, FORMAT)
     embedding = embedding_from(path, tensors, header, FORMAT)
+    details = written_details(embedding.origin, embedding.advice)
     stored = [str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values()]
     return {
         "file": str(path),
@@ -46,7 +48,7 @@ def describe(path: str | Path) -> dict[str, Any]:
         "values": embedding.numel(),
         "stored": f"{header['compression']} bits a value" if "compression" in header else stored[0],
         "grids": {name: f"{h}x{w}" for name, (h, w) in embedding.grids.items()},
-        "details": {k: v for k, v in embedding.details.items() if k != "thumbnail"},
+        "details": {k: v for k, v in details.items() if k != "thumbnail"},
     }
 
 

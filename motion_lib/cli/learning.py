@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..backbones.accelerate.training_modes import accelerated, plan_training
 from ..errors import MotionError
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ..backbones import VideoModel
+    from ..method.records import Origin
     from ..training.presets import Preset
 
 SAVE_EVERY = 100  # steps
@@ -50,7 +51,7 @@ def learn(
     latents: Tensor,
     prompts: list[str],
     chosen: Preset,
-    details: Mapping[str, Any],
+    origin: Origin,
     out: Path,
     *,
     mask: Tensor | None = None,
@@ -65,7 +66,7 @@ def learn(
     written, and a checkpoint that `resume` carries on from bit for bit.
     """
     checkpoint = checkpoint_of(out)
-    state = _begin(model, latents, chosen, dict(details), checkpoint, resume)
+    state = _begin(model, latents, chosen, origin, checkpoint, resume)
     work = _Work(state, out, checkpoint, resumable=state.step)
     plan = plan_training(model.denoiser, mode, latents.shape, state.embedding)
     if plan.needed is not None:
@@ -141,20 +142,22 @@ def _is_partial(out: Path) -> bool:
     if not out.exists():
         return True
     try:
-        details = load_embedding(out).details
-        return "score" not in details and details["trained_steps"] < details["steps"]
-    except (MotionError, KeyError, TypeError):  # a file of another kind
+        origin = load_embedding(out).origin
+    except MotionError:  # a file of another kind
         return False
+    if origin.steps is None or origin.trained_steps is None:
+        return False
+    return origin.score is None and origin.trained_steps < origin.steps
 
 
 def finished(state: TrainingState, candidate: Candidate | None = None) -> MotionEmbedding:
-    """The embedding, as it is or as a candidate holds it, with how it was trained in its details."""
+    """The embedding, as it is or as a candidate holds it, with what became of its training in its origin."""
     embedding = state.learned if candidate is None else candidate.embedding
     losses = state.losses if candidate is None else state.losses[: candidate.step]
-    details = {**state.embedding.details, "trained_steps": len(losses), "final_loss": round(_recent(losses), 5)}
+    origin = replace(state.embedding.origin, trained_steps=len(losses), final_loss=round(_recent(losses), 5))
     if candidate is not None and not math.isnan(candidate.score):
-        details["score"] = candidate.score
-    return embedding.with_tensors(embedding.tensors, details=details)
+        origin = replace(origin, score=candidate.score)
+    return replace(embedding, origin=origin)
 
 
 def _keep(keeper: Keeper | None, state: TrainingState, out: Path) -> bool:
@@ -177,16 +180,17 @@ def _earlier(out: Path, state: TrainingState, every: int) -> Iterator[Candidate]
         if not path.is_file():
             continue
         embedding = load_embedding(path)
-        if all(embedding.details.get(key) == value for key, value in state.embedding.details.items()):
-            yield Candidate(step, embedding, float(embedding.details.get("score", math.nan)))
+        said, began = embedding.origin.said(), state.embedding
+        if embedding.advice == began.advice and all(said.get(k) == v for k, v in began.origin.said().items()):
+            yield Candidate(step, embedding, math.nan if embedding.origin.score is None else embedding.origin.score)
 
 
 def _begin(
-    model: VideoModel, latents: Tensor, chosen: Preset, details: dict[str, Any], checkpoint: Path, resume: bool
+    model: VideoModel, latents: Tensor, chosen: Preset, origin: Origin, checkpoint: Path, resume: bool
 ) -> TrainingState:
     size = (latents.shape[3], latents.shape[4])
     empty = chosen.empty(model.denoiser.backbone, latents.shape[2], size)
-    start = empty.with_tensors(empty.tensors, details=details)
+    start = replace(empty, origin=origin, advice=chosen.application.advice())
     if resume and checkpoint.is_file():
         state = load_checkpoint(checkpoint, chosen.settings, model.device)
         if field := difference(state.embedding, start):

@@ -18,6 +18,7 @@ from ..files.embedding_file import load_embedding
 from ..files.reading import regular_file
 from ..training.identity import difference
 from .common import load, say, show
+from .task import check_places, learn_one, task_of
 
 if TYPE_CHECKING:
     from ..backbones import VideoModel
@@ -121,8 +122,6 @@ def learn_all(options: argparse.Namespace, clips: Sequence[Path]) -> None:
 
     Raises MotionError at the end when some failed, and at once for what would fail with all of them.
     """
-    from .train import check_places
-
     if options.mask:
         raise MotionError("--mask belongs to one video: train that video by itself.")
     if options.prompt and len(options.prompt) > 1:
@@ -163,7 +162,6 @@ def _learn(options: argparse.Namespace, model: VideoModel, clip: Path, prompt: s
     """What became of one clip, in words. Raises MotionError when the file that is there was made from something else,
     or in another way."""
     from .learning import checkpoint_of
-    from .train import check_places, learn_one, task_of
 
     if not prompt:
         raise MotionError(f"nothing says what it shows: write that to {clip.with_suffix('.txt').name} beside it.")

@@ -21,41 +21,22 @@ examples:
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from ..backbones.accelerate.training_modes import MODES
 from ..errors import MotionError
-from ..files.atomic import check_writable
 from ..files.claims import claimed
 from ..help import help_of
-from ..method.embedding import COMPONENTS, QK_AXES, V_AXES, MotionEmbedding
+from ..method.embedding import COMPONENTS, QK_AXES, V_AXES
 from ..method.integration import INTEGRATIONS
 from ..method.patch import DEBIAS
 from ..training.losses import LOSSES
-from ..training.presets import LEARNED, PRESETS, Preset, preset
+from ..training.presets import PRESETS, Preset
 from ..training.settings import LR_SCHEDULES, TrainingSettings
-from .common import (
-    add_clip_arguments,
-    add_json,
-    add_model_arguments,
-    add_seed,
-    clip_options,
-    load,
-    read_reference,
-    show,
-    working,
-)
+from .common import add_clip_arguments, add_json, add_model_arguments, add_seed, load, show
+from .library import clips_in, learn_all
+from .task import EVERY, check_places, learn_one, task_of
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from ..backbones import VideoModel
-    from ..training.selection import Keeper
-    from ..video import Clip
-
-EVERY = 50  # steps between two candidates
 HELP = help_of(Preset) | help_of(TrainingSettings)
 
 
@@ -159,23 +140,7 @@ def add_keeping_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def chosen_preset(options: argparse.Namespace) -> Preset:
-    """The preset with what the options change."""
-    entry = preset(options.preset)
-    names = {field.name for field in fields(TrainingSettings)}
-    changes = {k: v for k, v in vars(options).items() if k in names and v is not None}
-    if "timesteps" in changes:
-        changes["timesteps"] = tuple(changes["timesteps"])
-    return replace(
-        entry,
-        settings=replace(entry.settings, **changes),
-        **{name: getattr(options, name) or getattr(entry, name) for name in LEARNED},
-    )
-
-
 def run(options: argparse.Namespace) -> None:
-    from .library import clips_in, learn_all
-
     clips = clips_in(Path(options.video[0])) if len(options.video) == 1 else []
     if clips:
         learn_all(options, clips)
@@ -194,126 +159,3 @@ def run(options: argparse.Namespace) -> None:
     best = f", of which {summary['details']['trained_steps']} are kept" if options.keep_best else ""
     line = f"{options.out}: {summary['bytes'] / 1e6:.2f} MB, learned in {steps} steps{best}"
     show(summary, options.json, [line])
-
-
-def check_places(out: Path) -> None:
-    """Raise MotionError, before anything is learned, if a result or a checkpoint could not be written there."""
-    from .learning import checkpoint_of
-
-    check_writable(out)
-    check_writable(checkpoint_of(out))
-
-
-@dataclass(frozen=True)
-class Task:
-    """What is to be learned, and how. mask: uint8 `[1 or f, h, w, 3]`. start: the embedding that training begins with;
-    its details say the rest."""
-
-    chosen: Preset
-    clips: list[Clip]
-    prompts: list[str]
-    mask: Tensor | None
-    start: MotionEmbedding
-
-
-def task_of(options: argparse.Namespace, model: VideoModel, videos: list[str], prompts: list[str]) -> Task:
-    """One motion, of one or several videos. Raises MotionError for what a user can mend."""
-    import torch
-
-    from ..bundled.models import BUNDLED
-    from ..training.identity import recorded
-    from ..training.provenance import clip_hash, details_of
-
-    chosen = chosen_preset(options)
-    clips = [read_reference(options, video, model) for video in videos]
-    counts = [len(clip.frames) for clip in clips]
-    if len(set(counts)) > 1:
-        raise MotionError(f"The videos have {', '.join(map(str, counts))} frames: give --frames {min(counts)}.")
-    frames = torch.cat([clip.frames for clip in clips])
-    mask = read_mask(options, model, counts[0]) if options.mask else None
-    details = details_of(
-        frames=frames,
-        fps=clips[0].fps,
-        source=", ".join(clip.source for clip in clips),
-        prompt=" | ".join(prompts),
-        model=model.name,
-        preset=options.preset,
-        chosen=chosen,
-    )
-    folder = BUNDLED[options.model][0] if options.model in BUNDLED else Path(options.model).expanduser()
-    details |= recorded(chosen.settings, folder)
-    if mask is not None:
-        details["mask_sha256"] = clip_hash(mask)
-    if options.keep_best:
-        details["scored_by"] = options.keep_best
-    size = model.latent_shape(counts[0], frames.shape[2], frames.shape[1])[3:]
-    empty = chosen.empty(model.denoiser.backbone, counts[0], size)
-    return Task(chosen, clips, prompts, mask, empty.with_tensors(empty.tensors, details=details))
-
-
-def learn_one(
-    options: argparse.Namespace, model: VideoModel, task: Task, out: Path, resume: bool
-) -> tuple[dict[str, Any], int]:
-    """Returns what the file says and the steps that were trained. Raises MotionError for what a user can mend."""
-    import torch
-
-    from ..training.region import region_of
-    from .inspect import describe
-    from .learning import learn
-
-    with working("Encoding the clip"):
-        latents = torch.cat([model.encode_video(clip.frames) for clip in task.clips])
-    state = learn(
-        model,
-        latents,
-        task.prompts,
-        task.chosen,
-        task.start.details,
-        out,
-        mask=None if task.mask is None else region_of(task.mask, (latents.shape[3], latents.shape[4])),
-        keeper=keeper_of(options, model, task.chosen, task.clips[0].frames, latents[:1]),
-        mode=options.mode,
-        resume=resume,
-    )
-    return describe(out), state.step
-
-
-def read_mask(options: argparse.Namespace, model: VideoModel, frames: int) -> Tensor:
-    """The picture of --mask uint8 `[1, h, w, 3]`, or its video with as many frames as the clip."""
-    from ..video import read_clip
-
-    mask = read_clip(options.mask, clip_options(options, model))
-    if len(mask.frames) not in (1, frames):
-        raise MotionError(
-            f"--mask {mask.source} has {len(mask.frames)} frames, but the clip has {frames}: give an image, or a video "
-            f"as long as the clip."
-        )
-    return mask.frames
-
-
-def keeper_of(
-    options: argparse.Namespace, model: VideoModel, chosen: Preset, reference: Tensor, latents: Tensor
-) -> Keeper | None:
-    """What takes and scores candidates, if any are asked for: videos of the --keep-best prompts with the motion as the
-    preset applies it, start noise included. reference, latents: of the first clip."""
-    from ..bundled.models import BUNDLED
-    from ..metrics.leak import sprite_regions, whole_frame
-    from ..training.selection import FidelityMinusLeak, Keeper
-    from .generate import invert_clip
-
-    if not options.keep_best:
-        if options.patience:
-            raise MotionError("--patience needs scores: say with --keep-best which prompts to try.")
-        return Keeper(options.every) if options.every is not None else None
-    keeper = Keeper(EVERY if options.every is None else options.every, patience=options.patience)
-    keeper.score = FidelityMinusLeak(
-        model,
-        reference,
-        options.keep_best,
-        chosen.patch,
-        inverted=invert_clip(model, latents) if chosen.noise_weight else None,
-        noise_weight=chosen.noise_weight,
-        seed=options.seed,
-        regions=sprite_regions if model.name in BUNDLED else whole_frame,
-    )
-    return keeper

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from ..errors import MotionError, shown
 from ..method.embedding import PARTS, Backbone, MotionEmbedding, TemporalLayer, layer_of
+from ..method.records import Origin
 from .pickled import read_pickled
 
 USUAL_ASPECT = 16 / 9
@@ -47,7 +48,7 @@ def convert(source: str | Path, *, frames: int | None = None, grid: tuple[int, i
 
     frames: how many were trained; default all up to the last row that is not exactly zero in some tensor. The others
     are cut off. grid: (h, w) of the deepest value embeddings; default the factors of h·w nearest to 16:9, such as
-    (10, 18) for 180. `details` records the file's name, SHA-256, stored rows, trained rows and whether the grid was
+    (10, 18) for 180. `origin` records the file's name, SHA-256, stored rows, trained rows and whether the grid was
     guessed.
 
     Raises MotionError, naming file and key, for everything that is not such a dictionary of tensors.
@@ -69,15 +70,15 @@ def convert(source: str | Path, *, frames: int | None = None, grid: tuple[int, i
         grids,
         frames,
         MODELSCOPE,
-        {
-            "title": path.stem,
-            "source_file": path.name,
-            "source_sha256": _sha256(path),
-            "source_format": "pickle",
-            "stored_frames": stored,
-            "trained_frames": trained,
-            "grid_guessed": grid is None,
-        },
+        Origin(
+            title=path.stem,
+            source_file=path.name,
+            source_sha256=_sha256(path),
+            source_format="pickle",
+            stored_frames=stored,
+            trained_frames=trained,
+            grid_guessed=grid is None,
+        ),
     )
 
 

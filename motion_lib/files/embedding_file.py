@@ -27,11 +27,11 @@ from torch import Tensor
 
 from .. import __version__
 from ..errors import MotionError, shown, well_formed
-from ..method.details import checked
 from ..method.embedding import MAP, Backbone, MotionEmbedding, TemporalLayer
 from ..method.integration import EXTRA_CHANNELS
 from .atomic import replacing
 from .compress import BITS, CODES, pack, unpack, unpacked_shapes
+from .details import read_details, written_details
 from .reading import regular_file
 
 FORMAT = "motion_embedding"
@@ -89,7 +89,7 @@ def load_embedding(path: str | Path) -> MotionEmbedding:
 
 
 def header_of(embedding: MotionEmbedding, format: str = FORMAT) -> dict[str, str]:
-    details = dict(embedding.details)
+    details = written_details(embedding.origin, embedding.advice)
     spec = {f"modelspec.{k}": well_formed(str(details.pop(k))) for k in MODELSPEC if details.get(k)}
     chosen = {name: getattr(embedding, name) for name, usual in CHOICES.items() if getattr(embedding, name) != usual}
     return {
@@ -152,7 +152,7 @@ def described(name: str, header: Mapping[str, str], format: str) -> MotionEmbedd
     details |= {k: header[f"modelspec.{k}"] for k in MODELSPEC if f"modelspec.{k}" in header}
     chosen = {field: header.get(field, usual) for field, usual in CHOICES.items()}
     try:
-        return MotionEmbedding({}, grids, frames, backbone, checked(details), **chosen)
+        return MotionEmbedding({}, grids, frames, backbone, *read_details(details), **chosen)
     except MotionError as error:
         raise MotionError(f"{name}: the header field {error}") from error
 

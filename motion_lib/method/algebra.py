@@ -1,4 +1,4 @@
-"""Motions made of motions. Every function takes embeddings and returns a new one, whose details say under `made_from`
+"""Motions made of motions. Every function takes embeddings and returns a new one, whose origin says under `made_from`
 what was done; where two are joined, the second is resampled to the frames and grids of the first.
 
 What acts on time and grid is exact on the tensors. docs/edits.md measures what videos make of it.
@@ -16,11 +16,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import MotionError, shown
-from ..training.provenance import usual_patch
-from .details import LOOPS, MIRRORS
+from .application import usual_patch
 from .embedding import MAP, PARTS, QK_AXES, V_AXES, MotionEmbedding
 from .integration import EXTRA_CHANNELS
 from .patch import DEBIAS
+from .records import LOOPS, MIRRORS, Edit
 from .resample import resize_grid, rows_at
 
 LARGEST = 1 << 28  # values that an edit may make, 1 GiB: more than what is usually learned
@@ -128,7 +128,7 @@ def baked(embedding: MotionEmbedding, debias: str | None = None) -> MotionEmbedd
         raise MotionError(f"debias is '{name}', but it must be one of {', '.join(DEBIAS)}.")
     changed = _each(embedding, lambda key, m: DEBIAS[name](m) if key.endswith(".v") else m)
     changed = scale(changed, qk=usual.strength_qk, v=usual.strength_v)
-    result = replace(changed, details=dict(embedding.details))
+    result = replace(changed, origin=embedding.origin, advice=embedding.advice)
     result = _made(result, "baked", debias=name, strength_qk=usual.strength_qk, strength_v=usual.strength_v)
     return _applied(result, debias="vanilla", strength_qk=1.0, strength_v=1.0)
 
@@ -298,21 +298,22 @@ def _check_growth(embedding: MotionEmbedding, target: MotionEmbedding) -> None:
 
 
 def _title(embedding: MotionEmbedding) -> str:
-    return shown(embedding.details.get("title") or "The embedding")
+    return shown(embedding.origin.title or "The embedding")
 
 
 def _about(embedding: MotionEmbedding) -> dict[str, Any]:
-    known = embedding.details
-    return {name: known[name] for name in ("title", "source", "prompt", "made_from") if known.get(name)}
+    origin = embedding.origin
+    known: dict[str, Any] = {"title": origin.title, "source": origin.source, "prompt": origin.prompt}
+    known["made_from"] = [edit.written() for edit in origin.made_from]
+    return {name: value for name, value in known.items() if value}
 
 
 def _made(embedding: MotionEmbedding, edit: str, **arguments: Any) -> MotionEmbedding:
-    details = {name: value for name, value in embedding.details.items() if name != "thumbnail"}  # it would show another
-    details["made_from"] = [*details.get("made_from", ()), {"edit": edit, **arguments}]
-    return replace(embedding, details=details)
+    made_from = (*embedding.origin.made_from, Edit(edit, arguments))
+    # The thumbnail would show another motion.
+    return replace(embedding, origin=replace(embedding.origin, made_from=made_from, thumbnail=None))
 
 
 def _applied(embedding: MotionEmbedding, **advice: Any) -> MotionEmbedding:
     """The same embedding with other advice on how to apply it."""
-    apply = {**embedding.details.get("apply", {}), **advice}
-    return replace(embedding, details={**embedding.details, "apply": apply})
+    return replace(embedding, advice=replace(embedding.advice, **advice))

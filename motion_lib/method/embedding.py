@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ..errors import MotionError, shown
 from .integration import EXTRA_CHANNELS, INTEGRATIONS
+from .records import Advice, Origin
 from .resample import resize_grid, resize_time
 
 ATTENTIONS = ("attn1", "attn2")
@@ -124,13 +125,14 @@ class MotionEmbedding:
     """tensors: `<layer>.qk`, `<layer>.attn1.v` and `<layer>.attn2.v`, each `[positions, f, c]` on its own grid (see
     `grid_of`): by default one position for qk and h·w for v; either kind may be absent. Concatenated ones are
     `[positions, f, k]` and have a map `[k, c]` beside them, `<tensor>.map`. grids: (h, w) per layer. frames: f.
-    details: how it was made, for the file's header."""
+    origin, advice: where it comes from and how it is to be applied, as its file says."""
 
     tensors: dict[str, Tensor]
     grids: dict[str, tuple[int, int]]
     frames: int
     backbone: Backbone
-    details: dict[str, Any] = field(default_factory=dict)
+    origin: Origin = field(default_factory=Origin)
+    advice: Advice = field(default_factory=Advice)
     integration: str = "add"
     qk_axes: str = "none"
     v_axes: str = "2d"
@@ -169,7 +171,7 @@ class MotionEmbedding:
         if components not in COMPONENTS:
             raise MotionError(f"components is '{components}', but it must be one of {', '.join(COMPONENTS)}.")
         grids = {layer.name: layer.grid(latent_size) for layer in backbone.select(sites, latent_size)}
-        empty = cls({}, grids, frames, backbone, {}, integration, qk_axes, v_axes)
+        empty = cls({}, grids, frames, backbone, integration=integration, qk_axes=qk_axes, v_axes=v_axes)
         shapes = {k: s for k, s in empty.shapes().items() if k.removesuffix(MAP).endswith(COMPONENTS[components])}
         tensors = {key: torch.zeros(shape) for key, shape in shapes.items()}
         if integration == "concatenate":

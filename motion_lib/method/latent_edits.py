@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import Tensor
 
 from .algebra import retimed, there_and_back
-from .details import MIRRORS
 from .embedding import MotionEmbedding
+from .records import MIRRORS
 
 
 def mirror(latents: Tensor, axis: str = "horizontal") -> Tensor:
@@ -40,20 +40,20 @@ def follow(embedding: MotionEmbedding, latents: Tensor) -> Tensor:
     Without these edits, mixed noise would pull towards the motion as it was before. For joined embeddings, the edits of
     the first are made.
     """
-    for step in embedding.details.get("made_from", []):
-        latents = FOLLOWED.get(step["edit"], _stay)(latents, step)
+    for edit in embedding.origin.made_from:
+        latents = FOLLOWED.get(edit.name, _stay)(latents, edit.arguments)
     return latents
 
 
-def _stay(latents: Tensor, step: dict[str, Any]) -> Tensor:
+def _stay(latents: Tensor, arguments: Mapping[str, Any]) -> Tensor:
     return latents
 
 
-FOLLOWED: dict[str, Callable[[Tensor, dict[str, Any]], Tensor]] = {
-    "mirror": lambda latents, step: mirror(latents, step["axis"]),
-    "reverse": lambda latents, step: reverse(latents),
-    "retime": lambda latents, step: retime(latents, step["speed"]),
-    "loop": lambda latents, step: loop(latents, step["how"]),
+FOLLOWED: dict[str, Callable[[Tensor, Mapping[str, Any]], Tensor]] = {
+    "mirror": lambda latents, given: mirror(latents, given["axis"]),
+    "reverse": lambda latents, given: reverse(latents),
+    "retime": lambda latents, given: retime(latents, given["speed"]),
+    "loop": lambda latents, given: loop(latents, given["how"]),
 }
 
 

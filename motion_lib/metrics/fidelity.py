@@ -25,7 +25,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..camera.trackers import Tracker, Tracks, track
+from ..camera.trackers import track
+from ..camera.tracks import Tracker, Tracks
 from ..errors import MotionError
 from ..video.frames import check_pair
 

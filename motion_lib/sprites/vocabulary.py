@@ -6,6 +6,7 @@ object can be read from any frame without knowing the caption.
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass
 
@@ -72,3 +73,9 @@ def parse_caption(text: str) -> Words:
         return next((token for token in tokens if token in kind), None)
 
     return Words(shape=first(SHAPES), colour=first(COLOURS), tone=first(TONES), texture=first(TEXTURES))
+
+
+def all_captions() -> list[str]:
+    """Every caption the sprite world can have, in every wording."""
+    kinds = itertools.product(range(len(TEMPLATES)), SHAPES, COLOURS, TONES, TEXTURES)
+    return [caption(Words(shape, colour, tone, texture), template) for template, shape, colour, tone, texture in kinds]

@@ -1,34 +1,27 @@
 """What decides what is learned. Two runs that agree in it learn the same, and one may carry on the other or stand for
-it."""
+it: a checkpoint, a file that `train` finds in a folder, or a result that ComfyUI's node has kept."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, fields
+import json
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from ..method.embedding import MAP, MotionEmbedding
 from .settings import TrainingSettings
 
-# Details that every version records where there is something to record.
-ALWAYS = ("clip_sha256", "mask_sha256", "prompt", "model", "preset", "scored_by")
-# Details that older files may lack, whatever they were learned with.
-SINCE = ("model_sha256", *(field.name for field in fields(TrainingSettings)))
 NAMES = {
     "clip_sha256": "clip",
+    "latents": "clip",
+    "weights": "model's weights",
     "mask_sha256": "mask",
     "model_sha256": "model's weights",
     "scored_by": "prompts of --keep-best",
 }
 PARTS = ("unet", "vae", "text_encoder")
 BLOCKS, BLOCK = 1024, 256  # of a file of weights, spread evenly, and bytes
-
-
-def recorded(settings: TrainingSettings, model: Path) -> dict[str, Any]:
-    """The details SINCE, for a model folder."""
-    values = {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(settings).items()}
-    return {**values, "model_sha256": model_hash(model)}
 
 
 def model_hash(folder: Path) -> str:
@@ -48,19 +41,39 @@ def model_hash(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def identity(embedding: MotionEmbedding) -> dict[str, Any]:
-    """By field, as far as an embedding and its details say it. sites are the layers themselves, since words such as
-    `coarse` mean other ones in other models and sizes."""
+def identity(embedding: MotionEmbedding, by_inputs: bool) -> dict[str, Any]:
+    """By field, as far as an embedding and its origin say it. sites are the layers themselves, since words such as
+    `coarse` mean other ones in other models and sizes.
+
+    by_inputs: what was learned from is told by the hashes of what came into ComfyUI's node, which need not know the
+    clip's frames; otherwise by clip, mask, text and model.
+    """
+    origin = embedding.origin
     kinds = {key.removesuffix(MAP).rpartition(".")[2] for key in embedding.tensors}
     found: dict[str, Any] = {"sites": sorted(embedding.layers), "components": sorted(kinds)}
     found |= {name: getattr(embedding, name) for name in ("integration", "qk_axes", "v_axes")}
-    found |= {name: embedding.details.get(name) for name in ALWAYS}
-    return found | {name: embedding.details[name] for name in SINCE if name in embedding.details}
+    found |= {"preset": origin.preset, "scored_by": list(origin.scored_by)}
+    if by_inputs:
+        found |= origin.input_hashes
+    else:
+        found |= {name: getattr(origin, name) for name in ("clip_sha256", "mask_sha256", "prompt", "model")}
+        found |= {"model_sha256": origin.model_sha256} if origin.model_sha256 else {}
+    return found | dict(origin.settings)
 
 
 def difference(before: MotionEmbedding, now: MotionEmbedding) -> str | None:
     """The first field in which two embeddings were learned differently, in words, or None. What a file is too old to
     have recorded is not compared."""
-    a, b = identity(before), identity(now)
+    by_inputs = bool(now.origin.input_hashes)
+    a, b = identity(before, by_inputs), identity(now, by_inputs)
     field = next((name for name in b if name in a and a[name] != b[name]), None)
     return None if field is None else NAMES.get(field, field)
+
+
+def identity_hash(embedding: MotionEmbedding) -> str:
+    """SHA-256 of the identity, to name results by. Settings that have their usual value are left out, so that a setting
+    which a later version adds changes no name."""
+    usual = json.loads(json.dumps({entry.name: entry.default for entry in fields(TrainingSettings)}))
+    decisive = identity(embedding, bool(embedding.origin.input_hashes))
+    found = {name: value for name, value in decisive.items() if usual.get(name) != value}
+    return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()

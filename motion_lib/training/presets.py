@@ -3,10 +3,11 @@ motion and to the picture is measured in docs/settings.md."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..errors import MotionError
+from ..method.application import APPLICATIONS, Application
 from ..method.embedding import Backbone, MotionEmbedding
 from ..method.patch import MotionPatch
 from .settings import TrainingSettings
@@ -14,8 +15,7 @@ from .settings import TrainingSettings
 
 @dataclass(frozen=True)
 class Preset:
-    """What is learned (sites to v_axes, see MotionEmbedding.zeros), how it is applied (strength_qk to end, which are
-    explained in MotionPatch), and how videos are sampled with it."""
+    """What is learned (sites to v_axes, see MotionEmbedding.zeros), and how it is applied."""
 
     about: str
     settings: TrainingSettings
@@ -34,20 +34,7 @@ class Preset:
     v_axes: str = "2d"
     """How finely the value embedding varies over the picture: from position to position (2d, as in the paper), or not
     at all (1d)."""
-    strength_qk: float = 1.0
-    strength_v: float = 1.0
-    debias: str = "difference"
-    start: float = 0.0
-    end: float = 1.0
-    noise_weight: float = 0.5
-    """The share of the clip's noise in the start noise, from 0 (fresh noise) to 1. A higher share keeps more of the
-    motion, but also more of the clip's layout, and makes different seeds more alike."""
-    camera_end: float = 0.0
-    """The point of sampling until which the video is held to the camera's path: 1 is the finished video, and a lower
-    value leaves objects freer to move on their own. 0 leaves the camera to the model."""
-    objects: float = 0.0
-    """The camera leaves alone what moves apart from it, in full where that differs by this share of the largest
-    difference; 0 leaves nothing alone."""
+    application: Application = field(default_factory=Application)
 
     def empty(self, backbone: Backbone, frames: int, latent_size: tuple[int, int]) -> MotionEmbedding:
         """The embedding that training begins with, for latents of this size (height, width).
@@ -68,13 +55,10 @@ class Preset:
 
     def patch(self, embedding: MotionEmbedding, **overrides: Any) -> MotionPatch:
         """The embedding as this preset applies it; overrides are fields of MotionPatch, None keeps the preset's."""
-        usual = {name: getattr(self, name) for name in APPLICATION}
-        return MotionPatch(embedding, **usual | {k: v for k, v in overrides.items() if v is not None})
+        return self.application.patch(embedding, **overrides)
 
 
 LEARNED = ("sites", "components", "integration", "qk_axes", "v_axes")
-APPLICATION = ("strength_qk", "strength_v", "debias", "start", "end")
-SAMPLING = ("noise_weight", "camera_end", "objects")  # what else a preset says about making videos
 
 # Motion is decided where noise is high. Learning there, faster and at fewer layers than published, takes 100 to
 # 150 steps instead of 400.
@@ -86,24 +70,15 @@ PRESETS: dict[str, Preset] = {
         # Kept to where the clip moves, and to what changes from frame to frame, the embedding leaves the look alone.
         settings=replace(_QUICK, loss="debiased", learning_rate=0.15, train_debias="difference", motion_mask=0.35),
         sites="coarse_up",
-        debias="vanilla",  # it was learned debiased
-        end=0.4,  # the path is decided early, the look late: there the prompt is left alone
-        noise_weight=0.1,  # more of it makes videos of different seeds alike
+        application=APPLICATIONS["object"],
     ),
     "camera": Preset(
         about="how the camera moves: pan, tilt, zoom (which also works without learning)",
         settings=replace(_QUICK, loss="debiased"),
-        # The camera's path does most, early in sampling the embedding helps a little; more of it costs words.
-        debias="vanilla",
-        strength_v=0.5,
-        end=0.4,
-        noise_weight=0.0,
-        camera_end=1.0,
+        application=APPLICATIONS["camera"],
     ),
 }
-PRESETS["hybrid"] = replace(
-    PRESETS["object"], about="camera and object together", noise_weight=0.3, camera_end=1.0, objects=0.5
-)
+PRESETS["hybrid"] = replace(PRESETS["object"], about="camera and object together", application=APPLICATIONS["hybrid"])
 
 
 def preset(name: str) -> Preset:

@@ -1,4 +1,4 @@
-"""What an embedding file says about itself: where the motion came from, how it was learned, how to apply it."""
+"""Where a motion that is about to be learned comes from, as its file will say."""
 
 from __future__ import annotations
 
@@ -6,17 +6,14 @@ import base64
 import hashlib
 import io
 from datetime import datetime, timezone
-from typing import Any
 
 import torch
 from PIL import Image
 from torch import Tensor
 
-from ..method.details import checked
-from ..method.embedding import MotionEmbedding
-from ..method.patch import MotionPatch
-from .presets import APPLICATION, PRESETS, SAMPLING, Preset
-from .settings import TrainingSettings
+from ..files.details import checked
+from ..method.records import Origin
+from .presets import Preset
 
 THUMBNAIL = 96  # pixels of a frame's longer side
 
@@ -26,7 +23,7 @@ def clip_hash(frames: Tensor) -> str:
     return hashlib.sha256(str(tuple(frames.shape)).encode() + frames.contiguous().numpy().tobytes()).hexdigest()
 
 
-def details_of(
+def origin_of(
     *,
     frames: Tensor | None,
     fps: float | None,
@@ -35,49 +32,26 @@ def details_of(
     model: str,
     preset: str,
     chosen: Preset,
-) -> dict[str, Any]:
-    """Details of a motion that is about to be learned from frames uint8 `[f, h, w, 3]`. What is None is left out.
+) -> Origin:
+    """The origin of a motion that is about to be learned from frames uint8 `[f, h, w, 3]`. What is None is left out.
 
     Raises MotionError for what could not be written to a file, before anything is learned.
     """
-    settings: TrainingSettings = chosen.settings
-    details = {
-        "title": f"{source} ({preset})",
-        "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
-        "thumbnail": None if frames is None else thumbnail(frames),
-        "preset": preset,
-        "model": model,
-        "prompt": prompt,
-        "source": source,
-        "clip_sha256": None if frames is None else clip_hash(frames),
-        "fps": None if fps is None else round(fps, 4),
-        "width": None if frames is None else frames.shape[2],
-        "height": None if frames is None else frames.shape[1],
-        "loss": settings.loss,
-        "learning_rate": settings.learning_rate,
-        "lr_schedule": settings.lr_schedule,
-        "timesteps": list(settings.timesteps),
-        "timestep_bias": settings.timestep_bias,
-        "train_debias": settings.train_debias,
-        "motion_mask": settings.motion_mask,
-        "steps": settings.steps,
-        "seed": settings.seed,
-        "apply": {name: getattr(chosen, name) for name in (*APPLICATION, *SAMPLING)},
-    }
-    return checked({name: value for name, value in details.items() if value is not None})
-
-
-def usual_patch(embedding: MotionEmbedding, strength: float = 1.0) -> MotionPatch:
-    """The embedding as its file says to apply it, or else as its preset does, with both strengths multiplied.
-
-    Raises MotionError when the two contradict each other, as with an end that is before the preset's start.
-    """
-    entry = PRESETS.get(embedding.details.get("preset", ""), next(iter(PRESETS.values())))
-    advice = embedding.details.get("apply", {})
-    usual = {name: advice.get(name, getattr(entry, name)) for name in APPLICATION}
-    for name in ("strength_qk", "strength_v"):
-        usual[name] *= strength
-    return MotionPatch(embedding, **usual)
+    origin = Origin(
+        title=f"{source} ({preset})",
+        date=datetime.now(timezone.utc).strftime("%Y-%m-%d"),
+        thumbnail=None if frames is None else thumbnail(frames),
+        preset=preset,
+        model=model,
+        prompt=prompt,
+        source=source,
+        clip_sha256=None if frames is None else clip_hash(frames),
+        fps=None if fps is None else round(fps, 4),
+        width=None if frames is None else frames.shape[2],
+        height=None if frames is None else frames.shape[1],
+        settings=chosen.settings.recorded(),
+    )
+    return checked(origin, chosen.application.advice())[0]
 
 
 def thumbnail(frames: Tensor, count: int = 4) -> str:

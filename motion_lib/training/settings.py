@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -84,6 +85,10 @@ class TrainingSettings:
         low, high = self.timesteps
         if not 0 <= low <= high:
             raise MotionError(f"timesteps are {low} to {high}, but they must satisfy 0 ≤ lowest ≤ highest.")
+
+    def recorded(self) -> dict[str, Any]:
+        """All of them by name, in the values of JSON, as files have them."""
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
 
     def rate(self, step: int) -> float:
         """The learning rate of a step, counted from 0."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import torch
 from comfy.model_patcher import ModelPatcher
 
+from ...motion_lib.method.embedding import MotionEmbedding
+from ...motion_lib.method.records import Advice, Origin
 from .denoiser import schedule_of
 from .patch import KEY
 
@@ -23,7 +25,13 @@ def fingerprint(*values: Any) -> str:
 def model_state(model: ModelPatcher) -> list[Any]:
     """What a MODEL's predictions depend on: its files, LoRA, motion patches and noise schedule."""
     patches = model.model_options.get("transformer_options", {}).get("patches", {}).get(KEY, [])
-    return [model.model.source, model.patches, [applied.patch for applied in patches], schedule_of(model)]
+    acting = [replace(applied.patch, embedding=_nameless(applied.patch.embedding)) for applied in patches]
+    return [model.model.source, model.patches, acting, schedule_of(model)]
+
+
+def _nameless(embedding: MotionEmbedding) -> MotionEmbedding:
+    """Without what its file says of it, which changes no prediction."""
+    return replace(embedding, origin=Origin(), advice=Advice())
 
 
 def _add(digest: Any, value: Any) -> None:

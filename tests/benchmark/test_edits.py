@@ -17,9 +17,9 @@ from motion_lib.benchmark import edit_trials, edits
 from motion_lib.benchmark.cases import Case, as_frames, rendered_case
 from motion_lib.benchmark.edit_trials import EDITS, TRIALS, Bench, Trial, object_trials
 from motion_lib.benchmark.edits import COLUMNS, markdown, scores
-from motion_lib.camera.measure import true_camera
 from motion_lib.method import algebra
 from motion_lib.method.embedding import MotionEmbedding
+from motion_lib.metrics.camera import true_camera
 from motion_lib.sprites import render
 from motion_lib.training.presets import Preset
 from tests.tiny import random_embedding, tiny_backbone
@@ -66,7 +66,7 @@ def test_noise_goes_along_with_the_edit_except_where_it_should_not() -> None:
     rows = {(t.edit, t.way): t for t in object_trials(bench, "spiral")}
     latents = thumbnail(rendered_case("spiral", 2).frames)
     fresh = rows["as learned", "embedding alone"].noise
-    weight = bench.preset.noise_weight
+    weight = bench.preset.application.noise_weight
     for way, clip in (("as advised", latents.flip(-1)), ("noise of the clip as it was", latents)):
         torch.testing.assert_close(
             rows["mirror horizontal", way].noise, weight**0.5 * clip + (1 - weight) ** 0.5 * fresh
@@ -153,6 +153,6 @@ def test_the_command_writes_table_numbers_and_picture(
 def test_every_edit_is_of_the_algebra() -> None:
     embedding = random_embedding(tiny_backbone(), "deep", 16, (16, 16))
     for name, (change, _) in EDITS.items():
-        made = change(embedding).details.get("made_from", [])
+        made = change(embedding).origin.made_from
         assert bool(made) == (name != "as learned")
     assert edit_trials.alone(algebra.reverse(embedding)).debias == "vanilla"

@@ -25,7 +25,7 @@ def test_two_processes_learn_all_clips(tmp_path: Path, capsys: pytest.CaptureFix
     assert found["processes"] == 2 and found["clips"] == 4 and found["per_minute"] > 0
     assert f"| 2 | {found['per_minute']:.2f} | – |" in capsys.readouterr().out
     learned = [load_embedding(file) for file in (tmp_path / "2_processes" / "library").glob("*.safetensors")]
-    assert len({embedding.details["clip_sha256"] for embedding in learned}) == 4
+    assert len({embedding.origin.clip_sha256 for embedding in learned}) == 4
 
 
 def test_what_went_wrong_is_kept(tmp_path: Path) -> None:

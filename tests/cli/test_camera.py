@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 
 from motion_lib.cli import camera, main
 from motion_lib.files.embedding_file import load_embedding, save_embedding
+from motion_lib.method.records import Edit
 from motion_lib.sprites import Words, render
 from motion_lib.sprites.motions import reference
 from motion_lib.video import read_clip, write_video
@@ -48,7 +50,7 @@ def test_an_embedding_that_asks_for_its_references_camera(folder: str, pan: str,
     command = ["train", pan, "--prompt", "a ring", "--model", folder, "--out", motion, *SMALL, "--steps", "2"]
     assert main([*command, "--preset", "hybrid"]) == 0
     capsys.readouterr()
-    assert load_embedding(motion).details["apply"]["camera_end"] == 1.0
+    assert load_embedding(motion).advice.camera_end == 1.0
     given = ("--motion", motion, "--reference", pan)
     _, found = generate(folder, tmp_path / "a.webm", capsys, *given)
     assert found["camera_end"] == 1.0 and found["noise_weight"] == 0.3
@@ -84,8 +86,8 @@ def test_an_edited_embedding_does_not_get_the_unedited_camera(folder: str, pan: 
     command = ["train", pan, "--prompt", "a ring", "--model", folder, "--out", str(motion), *SMALL, "--steps", "2"]
     assert main([*command, "--preset", "camera"]) == 0
     embedding = load_embedding(motion)
-    embedding.details["made_from"] = [{"edit": "mirror", "axis": "horizontal"}]
-    save_embedding(mirrored, embedding)
+    origin = replace(embedding.origin, made_from=(Edit("mirror", {"axis": "horizontal"}),))
+    save_embedding(mirrored, replace(embedding, origin=origin))
     capsys.readouterr()
     made = ["generate", "--out", str(tmp_path / "m.webm"), "--model", folder, "--prompt", "a star", "--steps", "2"]
     assert main([*made, *SMALL, "--motion", str(mirrored), "--reference", pan]) == 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,7 @@ from motion_lib.files.embedding_file import save_embedding
 from motion_lib.training.presets import PRESETS
 from motion_lib.video import read_clip
 from tests.cli.conftest import SMALL
-from tests.tiny import random_embedding, tiny_backbone
+from tests.tiny import random_embedding, said_by, saying, tiny_backbone
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -39,7 +38,7 @@ def test_module_runs_as_a_program() -> None:
 
 def test_training_writes_a_file_that_says_how_it_was_made(motion: str, clip: str) -> None:
     embedding = load_embedding(motion)
-    details = embedding.details
+    details = said_by(embedding)
     assert embedding.frames == 4 and details["trained_steps"] == 4
     assert details["prompt"] == "a bar" and details["source"] == Path(clip).name
     assert (details["width"], details["height"], details["fps"]) == (16, 16, 8)
@@ -68,7 +67,7 @@ def test_what_a_file_says_cannot_pass_for_what_was_found(tmp_path: Path, capsys)
         "bytes": 1,
     }
     path = tmp_path / "a.safetensors"
-    save_embedding(path, replace(random_embedding(tiny_backbone()), details={**evil, "\x1b]0;x": {"deep": "\r\u2028"}}))
+    save_embedding(path, saying(random_embedding(tiny_backbone()), {**evil, "\x1b]0;x": {"deep": "\r\u2028"}}))
     assert main(["inspect", str(path)]) == 0
     printed = capsys.readouterr().out
     said = printed.splitlines().index("the file says of itself:")
@@ -102,7 +101,7 @@ def test_motion_acts_and_strength_zero_is_no_motion_bit_for_bit(folder: str, mot
 
 
 def test_inversion_noise_needs_and_uses_the_reference(folder: str, motion: str, clip: str, tmp_path: Path) -> None:
-    advice = str(PRESETS["object"].noise_weight)
+    advice = str(PRESETS["object"].application.noise_weight)
     without = _generate(folder, tmp_path / "a.webm", "--motion", motion, "--reference", clip, "--noise-weight", "0")
     advised = _generate(folder, tmp_path / "b.webm", "--motion", motion, "--reference", clip)
     explicit = _generate(folder, tmp_path / "c.webm", "--motion", motion, "--reference", clip, "--noise-weight", advice)

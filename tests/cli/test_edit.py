@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,10 +15,11 @@ from motion_lib.cli import generate as generate_command
 from motion_lib.cli.generate import patch_of
 from motion_lib.errors import MotionError
 from motion_lib.method import algebra
+from motion_lib.method.application import usual_patch
 from motion_lib.method.embedding import MotionEmbedding
-from motion_lib.training.provenance import usual_patch
 from motion_lib.video import read_clip
 from tests.cli.conftest import SMALL
+from tests.tiny import said_by, saying
 
 
 def edit(out: Path, *arguments: str) -> MotionEmbedding:
@@ -40,7 +40,7 @@ def test_operations_run_in_the_order_given(motion: str, tmp_path: Path) -> None:
     assert not same(
         found, edit(tmp_path / "b.safetensors", motion, "--reverse", "--retime", "2", "--mirror", "vertical")
     )
-    assert [step["edit"] for step in found.details["made_from"]] == ["retime", "reverse", "mirror"]
+    assert [edit.name for edit in found.origin.made_from] == ["retime", "reverse", "mirror"]
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_compressed_files_are_small_and_say_so(motion: str, tmp_path: Path, caps
     small = tmp_path / "small.safetensors"
     found, m = edit(small, motion, "--compress", "2"), load_embedding(motion)
     assert small.stat().st_size < Path(motion).stat().st_size / 2
-    assert found.tensors.keys() == m.tensors.keys() and "made_from" not in found.details
+    assert found.tensors.keys() == m.tensors.keys() and not found.origin.made_from
     capsys.readouterr()
     for file, words in ((small, "stored: 2 bits a value"), (motion, "stored: float16")):
         assert main(["inspect", str(file)]) == 0
@@ -99,12 +99,12 @@ def test_files_that_are_applied_differently(motion: str, tmp_path: Path, capsys)
     """Only those that are cause a warning, and baking as advised takes the cause away."""
     other, m = tmp_path / "other.safetensors", load_embedding(motion)
     advice = {"debias": "difference", "strength_v": 0.5}
-    save_embedding(other, replace(m, details={**m.details, "apply": advice}))
+    save_embedding(other, saying(m, {**said_by(m), "apply": advice}))
     for operations, warned in ((("--add",), True), (("--combine",), False), (("--bake", "advised", "--add"), False)):
         capsys.readouterr()
         found = edit(tmp_path / "a.safetensors", motion, str(other), *operations, "--title", "both")
         assert ("--bake advised before joining" in capsys.readouterr().err) == warned
-        assert found.details["title"] == "both"
+        assert found.origin.title == "both"
     assert usual_patch(found).debias == "vanilla"
 
 

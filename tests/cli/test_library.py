@@ -21,6 +21,7 @@ from motion_lib.errors import MotionError
 from motion_lib.files.claims import claimed
 from motion_lib.video import write_video
 from tests.cli.conftest import SMALL
+from tests.tiny import said_by
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ def test_a_file_for_each_and_nothing_twice(library, clips: Path, tmp_path: Path,
     assert library("--json") == 0
     assert json.loads(capsys.readouterr().out)["clips"].keys() == {"a.mp4", "b.mp4", "c.mp4"}
     for name in "abc":
-        details = load_embedding(tmp_path / "out" / f"{name}.safetensors").details
+        details = said_by(load_embedding(tmp_path / "out" / f"{name}.safetensors"))
         assert details["prompt"] == f"a bar {name}" and details["trained_steps"] == 2
     (tmp_path / "out" / "b.safetensors").unlink()
     monkeypatch.setattr(learning, "train", counted := Counted(learning.train))

@@ -20,7 +20,7 @@ from motion_lib.cli import train as command
 from motion_lib.errors import MotionError
 from motion_lib.files import embedding_file as files
 from motion_lib.files.claims import claimed
-from motion_lib.training.identity import SINCE
+from motion_lib.files.details import SETTINGS
 from tests.cli.conftest import SMALL
 from tests.test_checkpoints import rewrite
 
@@ -51,7 +51,7 @@ def test_resuming_is_bit_identical_to_not_having_stopped(
     stop_after(2)
     assert train(broken, "--steps", "5") == 130
     assert "Stopped after 2 of 5 steps" in capsys.readouterr().err
-    assert load_embedding(broken).details["trained_steps"] == 2
+    assert load_embedding(broken).origin.trained_steps == 2
     checkpoint = learning.checkpoint_of(broken)
     assert checkpoint.is_file()
     monkeypatch.undo()
@@ -144,7 +144,7 @@ def test_signals_at_any_moment_change_nothing(folder: str, clip: str, tmp_path: 
         while (said := runner.stdout.readline().split())[0] == "step":
             steps.append(int(said[1]))
         assert said == ["code", str(128 + numbers[0])]
-        assert load_embedding(broken).details["trained_steps"] in (steps[-1], steps[-1] + 1)
+        assert load_embedding(broken).origin.trained_steps in (steps[-1], steps[-1] + 1)
     rest = runner.communicate(timeout=300)[0].split("\n")
     assert rest[-2] == "code 0" and runner.returncode == 0
     assert same(straight, broken) and sorted(tmp_path.iterdir()) == [broken, straight]
@@ -157,11 +157,11 @@ def test_a_finished_file_is_not_replaced_by_half_of_another(train, stop_after, m
     stop_after(2)
     assert train(out, "--seed", "1") == 130
     partial = learning.partial_of(out)
-    assert out.read_bytes() == finished and load_embedding(partial).details["trained_steps"] == 2
+    assert out.read_bytes() == finished and load_embedding(partial).origin.trained_steps == 2
     assert f"{partial} holds the motion so far" in capsys.readouterr().err
     monkeypatch.undo()
     assert train(out, "--seed", "1", "--resume") == 0
-    assert load_embedding(out).details["seed"] == 1 and list(tmp_path.iterdir()) == [out]
+    assert load_embedding(out).origin.settings["seed"] == 1 and list(tmp_path.iterdir()) == [out]
 
 
 @pytest.mark.parametrize("full", ["save_checkpoint", "save_embedding", "both"])
@@ -250,7 +250,8 @@ def test_resuming_what_is_learned_otherwise_is_refused(train, stop_after, monkey
 
     def forget(tensors: dict, header: dict) -> None:
         details = json.loads(header["details"])
-        header["details"] = json.dumps({k: v for k, v in details.items() if k not in SINCE or k in ("steps", "seed")})
+        later = {*SETTINGS, "model_sha256"} - {"steps", "seed"}
+        header["details"] = json.dumps({k: v for k, v in details.items() if k not in later})
 
     old = rewrite(checkpoint, tmp_path / "old", forget).read_bytes()
     for content in (checkpoint.read_bytes(), old):

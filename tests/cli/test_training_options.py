@@ -14,13 +14,15 @@ from PIL import Image
 from motion_lib import load_embedding
 from motion_lib.cli import generate, learning, main
 from motion_lib.cli import train as command
+from motion_lib.cli.task import chosen_preset
 from motion_lib.files import embedding_file as files
-from motion_lib.training import selection as keeping
+from motion_lib.metrics import candidates
 from motion_lib.training.losses import LOSSES
 from motion_lib.training.presets import PRESETS
 from motion_lib.training.settings import LR_SCHEDULES
 from motion_lib.video import write_video
 from tests.cli.conftest import SMALL
+from tests.tiny import said_by
 
 
 def tensors(path: Path) -> dict[str, torch.Tensor]:
@@ -41,11 +43,11 @@ def parsed(*arguments: str) -> argparse.Namespace:
 def test_options_reach_the_settings() -> None:
     given = ["--lr-schedule", "cosine", "--timestep-bias", "1.5", "--clip", "0", "--loss", "velocity", "--seed", "4"]
     given += ["--train-debias", "normalize", "--motion-mask", "0.2"]
-    chosen = command.chosen_preset(parsed(*given)).settings
+    chosen = chosen_preset(parsed(*given)).settings
     found = (chosen.lr_schedule, chosen.timestep_bias, chosen.clip, chosen.loss, chosen.seed)
     assert found == ("cosine", 1.5, 0.0, "velocity", 4)
     assert (chosen.train_debias, chosen.motion_mask) == ("normalize", 0.2)
-    assert command.chosen_preset(parsed()).settings == PRESETS["object"].settings
+    assert chosen_preset(parsed()).settings == PRESETS["object"].settings
 
 
 @pytest.mark.parametrize(
@@ -54,7 +56,7 @@ def test_options_reach_the_settings() -> None:
 def test_every_loss_and_schedule_trains(options, train, tmp_path: Path) -> None:
     assert train(tmp_path / "a.safetensors", "--steps", "2", *options) == 0
     embedding = load_embedding(tmp_path / "a.safetensors")
-    assert embedding.details["trained_steps"] == 2 and any(bool(t.any()) for t in embedding.tensors.values())
+    assert embedding.origin.trained_steps == 2 and any(bool(t.any()) for t in embedding.tensors.values())
 
 
 @pytest.fixture
@@ -75,7 +77,7 @@ def both(folder: str, clip: str, second: str, out: Path, *options: str) -> int:
 def test_several_videos_of_one_motion(folder: str, clip: str, second: str, train, tmp_path: Path) -> None:
     one, two = tmp_path / "one.safetensors", tmp_path / "two.safetensors"
     assert train(one, "--steps", "6") == 0 and both(folder, clip, second, two) == 0
-    first, details = load_embedding(one).details, load_embedding(two).details
+    first, details = said_by(load_embedding(one)), said_by(load_embedding(two))
     assert details["source"] == f"{Path(clip).name}, red.mp4" and details["prompt"] == "a bar | a red bar"
     assert details["clip_sha256"] != first["clip_sha256"] and not equal(one, two)
 
@@ -139,7 +141,7 @@ def scores(monkeypatch):
 
     def arrange(*values: float) -> None:
         coming = iter(values)
-        monkeypatch.setattr(keeping, "FidelityMinusLeak", lambda *a, **k: lambda embedding: next(coming))
+        monkeypatch.setattr(candidates, "FidelityMinusLeak", lambda *a, **k: lambda embedding: next(coming))
         monkeypatch.setattr(generate, "invert_clip", lambda model, latents: latents)  # fifty steps that nobody sees
 
     return arrange
@@ -174,7 +176,7 @@ def test_checkpoints_along_the_way(train, tmp_path: Path) -> None:
         f"a.step{n}.safetensors" for n in (2, 4, 5)
     ]
     assert equal(out, tmp_path / "a.step5.safetensors") and not equal(out, tmp_path / "a.step4.safetensors")
-    assert load_embedding(tmp_path / "a.step4.safetensors").details["trained_steps"] == 4
+    assert load_embedding(tmp_path / "a.step4.safetensors").origin.trained_steps == 4
 
 
 def test_the_best_is_kept_and_training_ends_early(train, scores, tmp_path: Path, capsys) -> None:
@@ -184,7 +186,7 @@ def test_the_best_is_kept_and_training_ends_early(train, scores, tmp_path: Path,
     summary = json.loads(capsys.readouterr().out)["details"]
     assert (summary["trained_steps"], summary["score"], summary["scored_by"]) == (4, 0.7, ["a star", "a moon"])
     assert equal(out, tmp_path / "a.step4.safetensors") and not (tmp_path / "a.step10.safetensors").exists()
-    assert load_embedding(tmp_path / "a.step8.safetensors").details["score"] == 0.5
+    assert load_embedding(tmp_path / "a.step8.safetensors").origin.score == 0.5
     assert not learning.checkpoint_of(out).exists()
 
 
@@ -198,8 +200,8 @@ def test_a_resumed_run_remembers_its_candidates(stop: int, train, scores, stoppe
     stopped_at(stop, lambda: train(broken, "--steps", "6", *BEST))
     scores(0.7, 0.6)
     assert train(broken, "--steps", "6", *BEST, "--resume") == 0
-    assert load_embedding(broken).details["trained_steps"] == 4 and equal(straight, broken)
-    assert load_embedding(tmp_path / "broken.step2.safetensors").details["score"] == 0.2
+    assert load_embedding(broken).origin.trained_steps == 4 and equal(straight, broken)
+    assert load_embedding(tmp_path / "broken.step2.safetensors").origin.score == 0.2
 
 
 def test_candidates_of_another_run_are_not_mistaken_for_this_ones(train, scores, stopped_at, tmp_path: Path) -> None:
@@ -212,7 +214,7 @@ def test_candidates_of_another_run_are_not_mistaken_for_this_ones(train, scores,
     (tmp_path / "a.step2.safetensors").write_bytes(left_over)
     scores(0.2)
     assert train(out, "--steps", "4", *BEST, "--resume") == 0
-    assert load_embedding(out).details["score"] == 0.2
+    assert load_embedding(out).origin.score == 0.2
 
 
 def test_other_prompts_for_scoring_are_another_run(train, scores, stopped_at, tmp_path: Path, capsys) -> None:

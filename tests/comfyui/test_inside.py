@@ -41,6 +41,7 @@ CHECKS = (
     "planning",
     "training_choices",
     "hybrid_training",
+    "results_are_kept",
     "inversion_returns",
     "core_training_finds_the_model",
     "errors",
@@ -293,6 +294,12 @@ def test_hybrid_training_in_a_region_leaves_nothing_behind(found):
     assert hybrid["steps"] == 3 and hybrid["size"] > 0
     assert hybrid["strange"] == []
     assert hybrid["after"] == 0
+
+
+def test_what_was_learned_is_reused_while_nothing_changes_that_decides_it(found):
+    kept = found["results_are_kept"]
+    assert kept["first"] and kept["again"] and kept["replaced"] and kept["earlier"]
+    assert kept["others"] == [True] * 6
 
 
 def test_inverted_noise_samples_back_to_the_clip(found):

@@ -16,6 +16,7 @@ from motion_lib.files.embedding_file import load_embedding
 from motion_lib.metrics.paths import path_correlation
 from motion_lib.sprites import object_path
 from motion_lib.video import read_clip
+from tests.tiny import said_by
 
 from .conftest import THREADS
 from .host import PACK, Rejected, Server, node_of, prepare_base, version_of
@@ -176,11 +177,11 @@ def test_cancel_stops_within_a_second_and_keeps_what_was_learned(server, base):
     trained = base / "models" / "motion_embeddings" / "trained"
     (partial,) = trained.glob("object_*_step*.safetensors")
     embedding = load_embedding(partial)
-    assert embedding.details["trained_steps"] >= 3
+    assert embedding.origin.trained_steps >= 3
     assert max(float(t.abs().max()) for t in embedding.tensors.values()) > 0
     (checkpoint,) = trained.glob("*.checkpoint")
 
-    reached = embedding.details["trained_steps"]
+    reached = embedding.origin.trained_steps
     graph[train]["inputs"]["steps"] = 5000
     for run, _ in server.follow(graph):  # carries on where it was
         if run.progress.get(train):
@@ -214,14 +215,14 @@ def test_saved_embedding_carries_preview_and_facts(server, base, quickstart):
     assert "author somebody" in shown["text"][0]
     assert server.file(shown["images"][0]).stat().st_size > 100
     embedding = load_embedding(base / "models" / "motion_embeddings" / "shared" / "eight.safetensors")
-    assert embedding.details["title"] == "An eight"
-    assert len(embedding.details["losses"]) == 12
-    by_command_line = load_embedding(SAMPLE.with_suffix(".safetensors")).details
-    assert embedding.details.keys() >= by_command_line.keys()
+    assert embedding.origin.title == "An eight"
+    assert len(embedding.origin.losses) == 12
+    by_command_line = said_by(load_embedding(SAMPLE.with_suffix(".safetensors")))
+    assert said_by(embedding).keys() >= by_command_line.keys()
     alike = ("preset", "model", "prompt", "source", "fps", "width", "height", "apply", "timesteps", "learning_rate")
-    assert {k: embedding.details[k] for k in alike} == {k: by_command_line[k] for k in alike}
-    assert embedding.details["thumbnail"].startswith("data:image/jpeg;base64,")
-    assert embedding.details["trained_steps"] == 12
+    assert {k: said_by(embedding)[k] for k in alike} == {k: by_command_line[k] for k in alike}
+    assert embedding.origin.thumbnail.startswith("data:image/jpeg;base64,")
+    assert embedding.origin.trained_steps == 12
 
     names = server.get("/object_info/MotionInversionLoadEmbedding")["MotionInversionLoadEmbedding"]
     listed = names["input"]["required"]["name"]

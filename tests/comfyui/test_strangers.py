@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import pytest
 
 from motion_lib.files.embedding_file import save_embedding
 from motion_lib.method.embedding import MotionEmbedding
-from tests.tiny import tiny_backbone
+from tests.tiny import saying, tiny_backbone
 
 from .host import Server
 from .test_browser import READY, page  # noqa: F401
@@ -34,7 +33,7 @@ def graph(server: Server, base: Path) -> Iterator[dict[str, Any]]:
     """Load → Save of a stranger's file."""
     folder = base / "models" / "motion_embeddings"
     folder.mkdir(parents=True, exist_ok=True)
-    embedding = replace(MotionEmbedding.zeros(tiny_backbone(), "deep", 3, (5, 6)), details=DETAILS)
+    embedding = saying(MotionEmbedding.zeros(tiny_backbone(), "deep", 3, (5, 6)), DETAILS)
     save_embedding(folder / "stranger.safetensors", embedding)
     yield {
         "1": {"class_type": "MotionInversionLoadEmbedding", "inputs": {"name": "stranger.safetensors"}},

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from motion_lib.files.embedding_file import load_embedding
+from motion_lib.method.application import usual_patch
 from motion_lib.training.presets import PRESETS
-from motion_lib.training.provenance import usual_patch
 
 WORKFLOWS = Path(__file__).resolve().parents[2] / "workflows"
 API = sorted((WORKFLOWS / "api").glob("*.json"))
@@ -25,18 +25,20 @@ def test_noise_and_way_of_applying_are_the_presets(path):
     graph = json.loads(path.read_text())
     presets = [PRESETS[train["preset"]] for train in inputs_of(graph, "Train")] or [PRESETS["object"]]
     (preset,) = presets
+    way = preset.application
     for noise in inputs_of(graph, "MixNoise"):
-        assert noise["weight"] == preset.noise_weight
+        assert noise["weight"] == way.noise_weight
     for apply in inputs_of(graph, "ApplyAdvanced"):
         found = (apply["debias"], apply["start_percent"], apply["end_percent"])
-        assert found == (preset.debias, preset.start, preset.end)
+        assert found == (way.debias, way.start, way.end)
 
 
 def test_the_shared_embedding_was_made_by_its_preset():
     embedding = load_embedding(WORKFLOWS.parent / "motion_lib" / "bundled" / "samples" / "figure_eight.safetensors")
-    preset = PRESETS[embedding.details["preset"]]
+    preset = PRESETS[embedding.origin.preset]
     assert usual_patch(embedding) == preset.patch(embedding)
-    made = (embedding.details["trained_steps"], embedding.details["learning_rate"], embedding.details["timesteps"])
+    origin = embedding.origin
+    made = (origin.trained_steps, origin.settings["learning_rate"], origin.settings["timesteps"])
     assert made == (preset.settings.steps, preset.settings.learning_rate, list(preset.settings.timesteps))
 
 

@@ -7,8 +7,10 @@ import math
 import pytest
 import torch
 
-from motion_lib.camera.measure import CameraMotion, camera_error, camera_motion, true_camera
+from motion_lib.camera.measure import camera_motion
+from motion_lib.camera.motion import CameraMotion
 from motion_lib.errors import MotionError
+from motion_lib.metrics.camera import camera_error, true_camera
 from motion_lib.sprites import TEXTURES, Scenes
 
 from .clips import clips, scenes

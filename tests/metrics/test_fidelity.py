@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from motion_lib.camera.trackers import Tracks, track
+from motion_lib.camera.trackers import track
+from motion_lib.camera.tracks import Tracks
 from motion_lib.errors import MotionError
 from motion_lib.metrics.fidelity import fidelity_of_tracks, motion_fidelity
 

@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from motion_lib.camera.trackers import TRACKERS, Tracks, track
+from motion_lib.camera.trackers import TRACKERS, track
+from motion_lib.camera.tracks import Tracks
 from motion_lib.errors import MotionError
 
 from .clips import clips, noise, scenes
@@ -71,8 +72,9 @@ def test_without_opencv_one_sentence_says_what_to_install(monkeypatch: pytest.Mo
 def test_measures_can_be_imported_without_opencv() -> None:
     import subprocess
 
-    names = ("camera", "captions", "consistency", "fidelity", "leak", "paths", "trackers")
-    code = "import sys; sys.modules['cv2'] = None\n" + "\n".join(f"import motion_lib.metrics.{n}" for n in names)
+    names = ("camera", "candidates", "captions", "consistency", "fidelity", "leak", "paths")
+    modules = (*(f"metrics.{name}" for name in names), "camera.measure", "camera.trackers")
+    code = "import sys; sys.modules['cv2'] = None\n" + "\n".join(f"import motion_lib.{module}" for module in modules)
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

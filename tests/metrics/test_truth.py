@@ -11,8 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from motion_lib.camera.measure import beside, camera_error, camera_motion, camera_of_tracks, true_camera
+from motion_lib.camera.measure import beside, camera_motion, camera_of_tracks
 from motion_lib.camera.trackers import track
+from motion_lib.metrics.camera import camera_error, true_camera
 from motion_lib.metrics.captions import object_path
 from motion_lib.metrics.fidelity import fidelity_of_tracks
 from motion_lib.metrics.leak import sprite_regions

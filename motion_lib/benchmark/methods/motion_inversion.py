@@ -11,15 +11,13 @@ from torch import Tensor
 from ...backbones import VideoModel
 from ...backbones.accelerate.training_modes import accelerated, plan_training
 from ...diffusion.noise import mix
+from ...method.application import Application
 from ...method.embedding import MotionEmbedding
 from ...training.loop import TrainingRun, train_together
 from ...training.losses import SPATIAL
-from ...training.presets import APPLICATION, SAMPLING, Preset
-from ...training.settings import TrainingSettings
+from ...training.presets import Preset
 from ...training.state import TrainingState
 from .base import Reference, Request, generate
-
-_PLAIN = Preset(about="", settings=TrainingSettings())
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,7 @@ class MotionInversion:
     @property
     def recipe(self) -> Hashable:
         """Training does not see how the embedding is applied."""
-        return replace(self.preset, about="", **{name: getattr(_PLAIN, name) for name in (*APPLICATION, *SAMPLING)})
+        return replace(self.preset, about="", application=Application())
 
     @property
     def together(self) -> bool:
@@ -65,12 +63,12 @@ class MotionInversion:
         return self.preset.empty(model.denoiser.backbone, frames, (height, width))
 
     def sample(self, model: VideoModel, reference: Reference, learned: MotionEmbedding, request: Request) -> Tensor:
-        preset = self.preset
-        fresh = reference.carried(request) if preset.camera_end else request.fresh
-        noise = mix(reference.inverted, fresh, preset.noise_weight, self.noise, self.renormalise)
-        patch = preset.patch(learned.to(dtype=torch.float32))
-        return generate(model, request, noise, [patch], reference.holding(preset.camera_end, preset.objects))
+        way = self.preset.application
+        fresh = reference.carried(request) if way.camera_end else request.fresh
+        noise = mix(reference.inverted, fresh, way.noise_weight, self.noise, self.renormalise)
+        patch = way.patch(learned.to(dtype=torch.float32))
+        return generate(model, request, noise, [patch], reference.holding(way.camera_end, way.objects))
 
     def shared(self, reference: Reference, learned: MotionEmbedding) -> dict[str, Tensor]:
-        inverted = {"inverted": reference.inverted} if self.preset.noise_weight else {}
+        inverted = {"inverted": reference.inverted} if self.preset.application.noise_weight else {}
         return {**learned.tensors, **inverted}

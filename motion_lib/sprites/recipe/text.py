@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from pathlib import Path
 
 from ...files.atomic import replacing
-from ..vocabulary import COLOURS, SHAPES, TEMPLATES, TEXTURES, TONES, Words, caption
+from ..vocabulary import all_captions
 from .design import TEXT_ENCODER, TEXT_LENGTH
 
 CONFIG = "tokenizer_config.json"
 START, END = "<|startoftext|>", "<|endoftext|>"
-
-
-def all_captions() -> list[str]:
-    """Every caption the sprite world can have, in every wording."""
-    kinds = itertools.product(range(len(TEMPLATES)), SHAPES, COLOURS, TONES, TEXTURES)
-    return [caption(Words(shape, colour, tone, texture), template) for template, shape, colour, tone, texture in kinds]
 
 
 def write_tokenizer(folder: Path, captions: list[str] | None = None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ..vocabulary import TEMPLATES, Words, caption
+from ..vocabulary import TEMPLATES, Words, all_captions, caption
 from .bodies import BODIES, NOTHING
 from .scene import World
 
@@ -59,8 +59,6 @@ def _with_article(words: list[str | None]) -> str:
 
 def known_sentences() -> list[str]:
     """Sentences with every word and wording a caption can have, for learning a tokenizer's merges."""
-    from ..recipe.text import all_captions
-
     extra = [
         LOOSE[i].format(object=f"a {kind}{other}", ground="a background")
         for i in range(len(LOOSE))

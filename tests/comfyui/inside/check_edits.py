@@ -25,7 +25,7 @@ def edits_equal_library() -> dict:
     return {
         "noise": largest(turned[1]["samples"], noise.flip(0, 3)),
         "noise_back": largest(again[1]["samples"], noise),
-        "history": [step["edit"] for step in again[0].details["made_from"]],
+        "history": [edit.name for edit in again[0].origin.made_from],
         "difference": apart(found, changed),
         "effect": apart(edit.execute(motion, "vertical", False, 1.0, "none", 1.0)[0], motion),
         "by_default": apart(edit.execute(motion, "none", False, 1.0, "none", 1.0)[0], motion),

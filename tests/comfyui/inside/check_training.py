@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict, replace
 from unittest import mock
 
 import torch
@@ -163,8 +164,6 @@ def core_training_finds_the_model() -> dict:
 def training_choices() -> dict:
     """The node's inputs change what they name and nothing else."""
     choices, presets = pack("nodes.choices"), pack("motion_lib.training.presets")
-    from dataclasses import asdict, replace
-
     untouched = {name: choices.AS_PRESET for name in choices.LISTS}
     untouched |= {"sites": "", "learning_rate": 0.0, "motion_mask": -1.0, "timestep_bias": -1.0}
     entry = presets.preset("object")
@@ -204,4 +203,55 @@ def hybrid_training() -> dict:
         "size": max(float(tensor.abs().max()) for tensor in learned.tensors.values()),
         "strange": [key for key in learned.tensors if not key.endswith((".qk", ".v"))],
         "after": largest(prediction(loader[0], x[0], 500, x[1]), before),
+    }
+
+
+def results_are_kept() -> dict:
+    """What was learned is reused as long as nothing changes that decides it, under today's name and under the one that
+    it had in earlier versions; a file that holds something else is not."""
+    node, (patcher, clip, vae) = pack("nodes.train").TrainMotionEmbedding, model()
+    folders, files = pack("nodes.host.folders"), pack("motion_lib.files.embedding_file")
+    with torch.inference_mode():
+        words = [clip.encode_from_tokens_scheduled(clip.tokenize(text)) for text in ("a red circle", "a blue star")]
+        latent = {"samples": vae.encode(clip_pixels())}
+    there = folders.result_path(folders.TRAINED, "x").parent
+    half = torch.zeros(1, 64, 64)
+    half[:, :, :32] = 1
+
+    def run(words=words[0], seed: int = 0, region=None, **choices) -> tuple[str, list[str]]:
+        """What the node says, and the files that it has added."""
+        before = {path.name for path in there.glob("*")}
+        with torch.inference_mode():
+            chosen = pack("nodes.options").TrainingOptions.execute(**choices)[0]
+            done = node.execute(patcher, words, latent, "object", 1, seed, region=region, options=chosen)
+        return done.ui["text"][0], sorted({path.name for path in there.glob("*")} - before)
+
+    first, names = run()
+    kept = there / names[0]
+    again = run()
+    others = [run(words[1]), run(seed=1), run(region=half), run(sites="all"), run(components="qk"), run(v_axes="1d")]
+    foreign = there / others[3][1][0]
+    content = kept.read_bytes()
+    kept.write_bytes(foreign.read_bytes())
+    replaced = run()
+
+    # As an earlier version had named it, by everything at once, and without the hashes in the file.
+    chosen = pack("nodes.choices").chosen_preset("object", 1, 0, {})
+    fingerprint, denoisers = pack("nodes.host.fingerprint"), pack("nodes.host.denoiser")
+    given = denoisers.video_latents(patcher, latent, torch.device("cpu"))
+    text = denoisers.text_embedding(patcher, words[0], torch.device("cpu"))
+    learned = [getattr(chosen, name) for name in ("sites", "components", "integration", "qk_axes", "v_axes")]
+    state = fingerprint.model_state(patcher)
+    key = fingerprint.fingerprint(state, given, text, chosen.settings, *learned, None)
+    kept.write_bytes(content)
+    embedding = files.load_embedding(kept)
+    old = there / f"object_{key[:16]}.safetensors"
+    files.save_embedding(old, replace(embedding, origin=replace(embedding.origin, input_hashes={})))
+    kept.unlink()
+    return {
+        "first": first.startswith("Trained 1 steps") and len(names) == 1,
+        "again": again[0].startswith(f"Reused {folders.TRAINED}/{kept.name}") and again[1] == [],
+        "others": [text.startswith("Trained 1 steps") and len(added) == 1 for text, added in others],
+        "replaced": replaced[0].startswith("Trained 1 steps"),
+        "earlier": run()[0].startswith(f"Reused {folders.TRAINED}/{old.name}"),
     }
