@@ -42,6 +42,7 @@ CHECKS = (
     "training_choices",
     "hybrid_training",
     "inversion_returns",
+    "results_are_kept_by_content",
     "core_training_finds_the_model",
     "errors",
 )
@@ -308,6 +309,11 @@ def test_inversion_is_reused_from_disk(found):
 
 def test_noise_as_latent_samples_like_noise(found):
     assert found["inversion_returns"]["latent_output"] < 0.05  # of latents with a spread of 5
+
+
+def test_a_copy_of_a_model_finds_what_was_learned_with_it(found):
+    keys = found["results_are_kept_by_content"]
+    assert keys["copy"] == keys["original"] != keys["other"]
 
 
 def test_core_nodes_can_reload_the_model(found):

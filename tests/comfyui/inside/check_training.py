@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import time
+from pathlib import Path
 from unittest import mock
 
 import torch
-from comfy_process import clip_pixels, embedding, inputs, largest, latents, library, model, pack, prediction
+from comfy_process import BASE, clip_pixels, embedding, inputs, largest, latents, library, model, pack, prediction
 
 
 def gradients(patcher, recompute: bool = False, fast: bool = False) -> torch.Tensor:
@@ -149,6 +151,21 @@ def inversion_returns() -> dict:
         "latent_output": largest(other, back),
         "spread": float(inverted["samples"].std()),
     }
+
+
+def results_are_kept_by_content() -> dict:
+    """What results are kept by, of a model, of a copy of its folder, and of a copy with other weights."""
+    load, names = pack("nodes.host.model"), pack("nodes.host.fingerprint")
+    folder, copies = pack("nodes.host.folders").video_models()["sprite_t2v"], Path(BASE) / "copies"
+    for name in ("copy", "other"):
+        shutil.copytree(folder, copies / name, copy_function=shutil.copyfile)  # with times of its own
+    weights = copies / "other" / "unet" / "diffusion_pytorch_model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[len(content) // 2 :] = bytes(byte ^ 1 for byte in content[len(content) // 2 :])
+    weights.write_bytes(content)
+
+    patchers = {"original": model()[0]} | {name: load.load_patcher(copies / name) for name in ("copy", "other")}
+    return {name: names.fingerprint(names.model_state(patcher)) for name, patcher in patchers.items()}
 
 
 def core_training_finds_the_model() -> dict:
