@@ -279,6 +279,12 @@ def test_on_a_gpu_training_takes_what_memory_allows(found):
     assert plans["records"] == {"native": True, "cudaMallocAsync": False}
 
 
+@pytest.mark.parametrize("again", ["False", "True"])
+def test_diffusers_own_pass_takes_what_was_said_before(found, again):
+    """What is counted without data, of what the first step on the CPU holds, before the optimiser has its moments."""
+    assert 1 <= found["planning"]["counted"][again] < 1.6
+
+
 def test_training_leaves_the_model_as_it_was(found):
     assert found["training_gradients"]["after"] == 0
     assert not found["training_gradients"]["training_mode"]

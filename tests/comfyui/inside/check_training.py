@@ -46,6 +46,8 @@ def planning() -> dict:
     patcher = model()[0].clone()
     patcher.load_device = torch.device("cuda")
     start, shape = embedding(4), (4, 4, 16, 16)
+    held = {again: _held_while_training(model()[0], recompute=again) for again in (False, True)}
+    counted = {again: training.plan_for(model()[0], shape, start, "on" if again else "off", None) for again in held}
 
     def plan(save_memory: str, room: int):
         return training.plan_for(patcher, shape, start, save_memory, room)
@@ -58,9 +60,17 @@ def planning() -> dict:
         **{name: [found.mode, list(found.recompute), found.graphs, found.needed] for name, found in plans.items()},
         "words": fast.describe(),
         "cpu": training.plan_for(model()[0], shape, start, "auto", None).describe(),
+        "counted": {str(again): counted[again].needed / held[again] for again in held},
         "still": training.weights_lie_still(model()[0].model.diffusion_model),
         "records": {kind: _records_with(kind) for kind in ("native", "cudaMallocAsync")},
     }
+
+
+def _held_while_training(patcher, recompute: bool) -> int:
+    """The most bytes that tensors hold in the first training step, on a CPU."""
+    with pack("motion_lib.backbones.estimate").LiveBytes() as live:
+        gradients(patcher, recompute)
+    return live.peak
 
 
 def _records_with(allocator: str) -> bool:
