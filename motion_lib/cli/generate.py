@@ -183,7 +183,7 @@ def noise_weight(options: argparse.Namespace, embedding: MotionEmbedding | None)
     return float(embedding.details.get("apply", {}).get("noise_weight", 0.5))
 
 
-def invert_clip(model: VideoModel, latents: Tensor, steps: int | None = None) -> Tensor:
+def invert_clip(model: VideoModel, latents: Tensor, steps: int | None = None, refinements: int | None = None) -> Tensor:
     """The noise of the clip: empty prompt, no guidance, no motion."""
     from ..backbones.recorded import for_sampling
     from ..inversion import REFINEMENTS, invert
@@ -197,7 +197,7 @@ def invert_clip(model: VideoModel, latents: Tensor, steps: int | None = None) ->
                 latents,
                 model.encode_prompt([""]),
                 steps=steps,
-                refinements=REFINEMENTS,
+                refinements=REFINEMENTS if refinements is None else refinements,
                 on_step=lambda *_: progress.update(1),
             )
     finally:
