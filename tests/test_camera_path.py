@@ -41,8 +41,8 @@ def test_the_true_steps_make_the_true_path(motion: str) -> None:
 @pytest.mark.parametrize("texture", ["checkered", "dotted", "cloudy"])
 @pytest.mark.parametrize("motion", ["pan", "tilt", "zoom", "shake", "zoom_out", "roll_over"])
 def test_the_measured_path_is_the_true_one(motion: str, texture: str) -> None:
-    """Tracks alone are off by up to .17 before clouds."""
-    assert error(*rendered(motion, texture)) < 0.08
+    """Tracks alone are off by up to .10, and shaking by .02 when pictures are read by OpenCV's cubic interpolation."""
+    assert error(*rendered(motion, texture)) < 0.012
 
 
 @pytest.mark.parametrize("texture", ["checkered", "cloudy"])

@@ -1,6 +1,8 @@
 """See it work: learn the motion of a sample clip and give it to other objects.
 
-The demo uses the bundled clip and model, needs no network and no GPU, and takes a few minutes. It writes to --out:
+The demo uses the bundled clip and model, needs no network and no GPU, and takes a few minutes. To be quick, it learns
+in fewer steps than the presets and samples in fewer than the model is meant for; with --full it takes all of them. It
+writes to --out:
   reference.mp4         the clip whose motion is learned
   without_motion.mp4    other prompts, as the model moves them by chance
   with_motion.mp4       the same prompts and seeds with the learned motion
@@ -46,6 +48,8 @@ PROMPTS = (
     "a pink cross on a white plain background",
 )
 AT_ONCE = 3  # videos of one sampling run
+# Instead of what presets and models say, unless --full or an option says otherwise.
+QUICK_STEPS, QUICK_SAMPLING_STEPS, QUICK_REFINEMENTS = 60, 10, 1
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,10 +57,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, default=Path("motion_demo"), help="The folder to write to (default: motion_demo)."
     )
     parser.add_argument(
-        "--full", action="store_true", help="Make videos of 6 prompts with 2 seeds each, instead of 3 prompts."
+        "--full",
+        action="store_true",
+        help="Make videos of 6 prompts with 2 seeds each, instead of 3 prompts, with all the steps of the preset and "
+        "of the model.",
     )
     parser.add_argument(
-        "--sampling-steps", type=int, help="How many steps sampling takes (default: as the model says)."
+        "--sampling-steps",
+        type=int,
+        help=f"How many steps sampling takes (default: {QUICK_SAMPLING_STEPS}; with --full, as the model says).",
     )
     add_model_arguments(parser)
     add_training_arguments(parser)
@@ -77,6 +86,7 @@ def run(options: argparse.Namespace) -> None:
     seconds: dict[str, float] = {}
     stage = _stopwatch(seconds)
     sample = SAMPLES[REFERENCE]
+    refinements = None if options.full else _hasten(options)
     chosen, steps = chosen_preset(options), options.sampling_steps
     overrides = {name: getattr(options, name) for name in PATCH}
     weight = chosen.application.noise_weight if options.noise_weight is None else options.noise_weight
@@ -88,7 +98,7 @@ def run(options: argparse.Namespace) -> None:
     with stage("train"):
         embedding = _learn(options, model, clip, latents, sample.prompt)
     with stage("invert"):
-        inverted = invert_clip(model, latents, options.sampling_steps) if weight else None
+        inverted = invert_clip(model, latents, steps, refinements) if weight else None
     patch = chosen.patch(embedding, **overrides)
 
     jobs = [(prompt, options.seed + 1 + s) for s in range(2) for prompt in PROMPTS] if options.full else []
@@ -141,6 +151,13 @@ def run(options: argparse.Namespace) -> None:
     with replacing(options.out / "report.json") as temporary:
         temporary.write_text(json.dumps(without_nan(report), indent=2) + "\n", encoding="utf-8")
     show(report, options.json, _lines(options.out, report))
+
+
+def _hasten(options: argparse.Namespace) -> int:
+    """Fewer steps wherever the options leave them open; returns the refinements of inversion."""
+    options.steps = QUICK_STEPS if options.steps is None else options.steps
+    options.sampling_steps = QUICK_SAMPLING_STEPS if options.sampling_steps is None else options.sampling_steps
+    return QUICK_REFINEMENTS
 
 
 def _learn(options: argparse.Namespace, model: VideoModel, clip: Any, latents: Tensor, prompt: str):

@@ -187,12 +187,15 @@ def noise_weight(options: argparse.Namespace, embedding: MotionEmbedding | None)
     return 0.5 if advised is None else float(advised)
 
 
-def invert_clip(model: VideoModel, latents: Tensor, steps: int | None = None) -> Tensor:
+def invert_clip(model: VideoModel, latents: Tensor, steps: int | None = None, refinements: int | None = None) -> Tensor:
     """The noise of the clip: empty prompt, no guidance, no motion."""
+    from ..diffusion.inversion import REFINEMENTS
+
     steps = steps or model.defaults.steps
     progress = bar(steps, "Inverting the clip")
     try:
-        return model.invert(latents, steps=steps, on_step=lambda _: progress.update(1))
+        wanted = REFINEMENTS if refinements is None else refinements
+        return model.invert(latents, steps=steps, refinements=wanted, on_step=lambda _: progress.update(1))
     finally:
         progress.close()
 

@@ -24,9 +24,18 @@ def fingerprint(*values: Any) -> str:
 
 def model_state(model: ModelPatcher) -> list[Any]:
     """What a MODEL's predictions depend on: its files, LoRA, motion patches and noise schedule."""
+    return _state(model, model.model.source)
+
+
+def earlier_model_state(model: ModelPatcher) -> list[Any]:
+    """The same as earlier versions named results by it, by the size and time of the model's files."""
+    return _state(model, model.model.earlier_source)
+
+
+def _state(model: ModelPatcher, source: str) -> list[Any]:
     patches = model.model_options.get("transformer_options", {}).get("patches", {}).get(KEY, [])
     acting = [replace(applied.patch, embedding=_nameless(applied.patch.embedding)) for applied in patches]
-    return [model.model.source, model.patches, acting, schedule_of(model)]
+    return [source, model.patches, acting, schedule_of(model)]
 
 
 def _nameless(embedding: MotionEmbedding) -> MotionEmbedding:

@@ -17,6 +17,7 @@ from ...motion_lib.backbones import ModelFolder, open_model
 from ...motion_lib.backbones.loading import explained
 from ...motion_lib.diffusion.schedule import NoiseSchedule
 from ...motion_lib.errors import MotionError
+from ...motion_lib.training.identity import model_hash
 from .folders import HOSTED
 from .text import load_text_encoder
 from .vae import fit_previews, load_vae
@@ -44,8 +45,8 @@ class VideoModelConfig(comfy.supported_models_base.BASE):
 
 
 class MotionVideoModel(comfy.model_base.BaseModel):
-    """ComfyUI's model around the UNet. `source` names the files it came from; `spacing` and `steps_offset` are the
-    timesteps its own scheduler takes."""
+    """ComfyUI's model around the UNet. `source` is a hash of what its folder holds, by which results are kept,
+    and `earlier_source` what earlier versions kept them by; `spacing` and `steps_offset` are the timesteps its own scheduler takes."""
 
     def __init__(self, config: VideoModelConfig, unet: Any, opened: ModelFolder):
         schedule = opened.process
@@ -55,7 +56,8 @@ class MotionVideoModel(comfy.model_base.BaseModel):
         super().__init__(config, kinds[schedule.prediction])
         self.diffusion_model = unet
         self.spacing, self.steps_offset = schedule.spacing, schedule.steps_offset
-        self.folder, self.source = opened.folder, describe(opened)
+        self.folder, self.source = opened.folder, model_hash(opened.folder)
+        self.earlier_source = _named_by_files(opened)
         self._empty_prompt: torch.Tensor | None = None
         self.eval()
 
@@ -134,8 +136,8 @@ def sampling_settings(scheduler: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def describe(opened: ModelFolder) -> str:
-    """What results are keyed by: the model's name and its weight files with size and time."""
+def _named_by_files(opened: ModelFolder) -> str:
+    """The model's name and its weight files with size and time."""
     files = [*opened.unet.files, *opened.vae.files]
     return f"{opened.folder.name} " + " ".join(f"{f.name}:{f.stat().st_size}:{f.stat().st_mtime_ns}" for f in files)
 

@@ -20,7 +20,7 @@ from ...motion_lib.training.identity import difference, identity_hash
 from ...motion_lib.training.presets import LEARNED, Preset
 from ...motion_lib.training.settings import TrainingSettings
 from ...motion_lib.training.state import TrainingState
-from .fingerprint import fingerprint, model_state
+from .fingerprint import earlier_model_state, fingerprint, model_state
 from .folders import TRAINED, result_path
 
 # The settings that there were while results were named by all of them.
@@ -134,4 +134,6 @@ def _earlier_key(chosen: Preset, inputs: Inputs) -> list[str]:
         return []
     settings = EARLIER(**{name: getattr(settings, name) for name in then})
     learned = [getattr(chosen, name) for name in LEARNED]
-    return [fingerprint(model_state(inputs.model), inputs.latents, inputs.text, settings, *learned, inputs.mask)]
+    return [
+        fingerprint(earlier_model_state(inputs.model), inputs.latents, inputs.text, settings, *learned, inputs.mask)
+    ]

@@ -13,17 +13,19 @@ import torch
 from comfy.model_patcher import ModelPatcher
 from torch import nn
 
-from ...motion_lib.backbones.accelerate.training_modes import USABLE, Plan, accelerated, faster, plan_training
+from ...motion_lib.backbones.accelerate.training_modes import (
+    USABLE,
+    Plan,
+    accelerated,
+    faster,
+    plan_training,
+    training_bytes,
+)
 from ...motion_lib.method.embedding import MotionEmbedding
 from .denoiser import ModelDenoiser
 from .session import loaded
 
 SAVE_MEMORY = {"auto": "auto", "on": "low_memory", "off": "fast"}  # the node's words for the library's modes
-# For diffusers' own pass, times the host's estimate for sampling, which is 1.6 GiB for 16 frames of 512×320 in half
-# precision. Counted there: activations of 10.0 GiB, or 1.7 GiB when parts are run again; learned values with their
-# moments and workspaces are another 0.9 GiB.
-PLAIN_MEMORY = 7.0
-RECOMPUTING_MEMORY = 2.0
 
 
 @contextmanager
@@ -64,15 +66,17 @@ def plan_for(
 ) -> Plan:
     """room: bytes beside the model, None where that means nothing."""
     unet, device = model.model.diffusion_model, model.load_device
-    if not faster(unet, device):
-        again = save_memory == "on" or (save_memory == "auto" and device.type != "cpu")
-        memory = RECOMPUTING_MEMORY if again else PLAIN_MEMORY
-        needed = int(memory * model.model.memory_required(list(shape)))
-        return Plan("plain", recompute=("transformer", "convolution") if again else (), needed=needed)
     frames, channels, height, width = shape
     given = (1, channels, frames, height, width)
     with torch.inference_mode(False):
-        return plan_training(_Unet(unet), SAVE_MEMORY[save_memory], given, embedding, device, room)
+        if faster(unet, device):
+            return plan_training(_Unet(unet), SAVE_MEMORY[save_memory], given, embedding, device, room)
+        from .unet import own_pass  # needs diffusers
+
+        again = save_memory == "on" or (save_memory == "auto" and device.type != "cpu")
+        plan = Plan("plain", recompute=("transformer", "convolution") if again else ())
+        needed = training_bytes(_Unet(unet), given, embedding, plan, lambda copy: own_pass(copy, again))
+        return replace(plan, needed=needed)
 
 
 class _Unet:

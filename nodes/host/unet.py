@@ -3,6 +3,8 @@ everything else works."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import comfy.ops
 import torch
 import torch.nn.functional as F
@@ -17,6 +19,7 @@ from ...motion_lib.backbones.folder import Part
 from ...motion_lib.backbones.loading import diffusers_model
 from ...motion_lib.backbones.unet3d.denoiser import backbone_of, install_processors
 from ...motion_lib.backbones.unet3d.frozen_pass import PARTS, FrozenPass
+from ...motion_lib.method.patch import PreparedPatch
 from .patch import Call, patches_for
 
 RECOMPUTED = ("resnets", "temp_convs", "attentions", "temp_attentions")  # of a block
@@ -52,15 +55,23 @@ class HostUNet3D(UNet3DConditionModel):
         per_video = len(x) // videos
         timesteps, context = timesteps[::per_video], context[::per_video]
         patches = patches_for(Call.of(latents, timesteps, self.last_timestep, options), options)
-        run = options.get(PASS)
-        if run is not None:
-            out = run(latents, timesteps, context, patches)
-        else:
-            with _recomputing(self, bool(options.get(RECOMPUTE))):
-                out = super().forward(
-                    latents, timesteps, context, cross_attention_kwargs={"motion": patches}, return_dict=False
-                )[0]
+        run = options.get(PASS) or own_pass(self, bool(options.get(RECOMPUTE)))
+        out = run(latents, timesteps, context, patches)
         return rearrange(out, "b c f h w -> (b f) c h w") if flat else out
+
+
+def own_pass(unet: HostUNet3D, recompute: bool) -> Callable[..., Tensor]:
+    """diffusers' pass, `run(latents, timesteps, context, patches)`; recompute: what the backward pass needs is computed
+    again there."""
+
+    def run(latents: Tensor, timesteps: Tensor, context: Tensor | None, patches: Sequence[PreparedPatch]) -> Tensor:
+        motion = {"motion": patches}
+        with _recomputing(unet, recompute):
+            return UNet3DConditionModel.forward(
+                unet, latents, timesteps, context, cross_attention_kwargs=motion, return_dict=False
+            )[0]
+
+    return run
 
 
 class _recomputing:

@@ -43,6 +43,7 @@ CHECKS = (
     "hybrid_training",
     "results_are_kept",
     "inversion_returns",
+    "results_are_kept_by_content",
     "core_training_finds_the_model",
     "errors",
 )
@@ -279,6 +280,12 @@ def test_on_a_gpu_training_takes_what_memory_allows(found):
     assert plans["records"] == {"native": True, "cudaMallocAsync": False}
 
 
+@pytest.mark.parametrize("again", ["False", "True"])
+def test_diffusers_own_pass_takes_what_was_said_before(found, again):
+    """What is counted without data, of what the first step on the CPU holds, before the optimiser has its moments."""
+    assert 1 <= found["planning"]["counted"][again] < 1.6
+
+
 def test_training_leaves_the_model_as_it_was(found):
     assert found["training_gradients"]["after"] == 0
     assert not found["training_gradients"]["training_mode"]
@@ -315,6 +322,11 @@ def test_inversion_is_reused_from_disk(found):
 
 def test_noise_as_latent_samples_like_noise(found):
     assert found["inversion_returns"]["latent_output"] < 0.05  # of latents with a spread of 5
+
+
+def test_a_copy_of_a_model_finds_what_was_learned_with_it(found):
+    keys = found["results_are_kept_by_content"]
+    assert keys["copy"] == keys["original"] != keys["other"]
 
 
 def test_core_nodes_can_reload_the_model(found):

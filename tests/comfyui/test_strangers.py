@@ -91,3 +91,24 @@ def test_the_page_shows_text_and_runs_nothing(page, graph: dict[str, Any]) -> No
     picture(page, "shown")
     assert harmless(page)
     assert "a ‹ b & c" in shown.first.inner_text()
+
+
+SENTENCE = "must be a file name inside models/motion_embeddings"
+
+
+def test_an_error_of_a_node_is_shown_as_text_and_runs_nothing(page, graph: dict[str, Any]) -> None:  # noqa: F811
+    """A sentence that quotes what it refuses. Older versions open a dialog; newer ones say that there is an error, and
+    show it in a panel."""
+    page.keyboard.press("Escape")  # a dialog that the version opened by itself
+    page.wait_for_function(READY)
+    save = {**graph["2"], "inputs": {**graph["2"]["inputs"], "name": f"../{SCRIPT}"}}
+    run_in(page, {**graph, "2": save})
+    panel = page.get_by_test_id("error-overlay-see-errors")
+    sentence = page.get_by_text(SENTENCE, exact=False)
+    panel.or_(sentence).first.wait_for()
+    if panel.is_visible():
+        panel.click()
+    sentence.first.wait_for()
+    picture(page, "error")
+    assert "<img src=x onerror=" in sentence.first.inner_text()
+    assert harmless(page)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -42,6 +44,39 @@ class LiveBytes(TorchDispatchMode):
         self.now -= size
 
 
+class _AttentionWithoutData(torch.autograd.Function):
+    """What fused attention keeps: its inputs, its output and one number per row. PyTorch has none for tensors without
+    data and would count the matrix of all pairs."""
+
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        out = torch.empty_like(q)
+        ctx.save_for_backward(q, k, v, out, q.new_empty(q.shape[:-1], dtype=torch.float32))
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        return tuple(torch.empty_like(x) for x in ctx.saved_tensors[:3])
+
+
+@contextmanager
+def _fused_attention() -> Iterator[None]:
+    """Attention of tensors without data as `_AttentionWithoutData`, whichever pass asks for it. It is replaced by name,
+    because a mode of PyTorch's would not be asked about what the backward pass computes again."""
+    own = F.scaled_dot_product_attention
+
+    def attention(query: Tensor, key: Tensor, value: Tensor, *given: Any, **named: Any) -> Tensor:
+        if query.is_meta:
+            return _AttentionWithoutData.apply(query, key, value)
+        return own(query, key, value, *given, **named)
+
+    F.scaled_dot_product_attention = attention
+    try:
+        yield
+    finally:
+        F.scaled_dot_product_attention = own
+
+
 def without_data(module: nn.Module) -> Any:
     """A copy on the meta device; the weights are not copied."""
     memo: dict[int, Any] = {}
@@ -54,7 +89,7 @@ def activation_bytes(function: Callable[..., Tensor], inputs: list[Tensor]) -> i
     """The most that a forward and backward pass of `function(*inputs)` holds at once beside its inputs, which have no
     data. Gradients are taken for those inputs that need one."""
     learning = [x for x in inputs if x.requires_grad]
-    with torch.enable_grad(), LiveBytes() as live:
+    with torch.enable_grad(), _fused_attention(), LiveBytes() as live:
         output = function(*inputs)
         if learning:
             torch.autograd.grad(output, learning, torch.empty_like(output))

@@ -109,21 +109,6 @@ class _Projections(torch.autograd.Function):
         return total.view(*gradients[0].shape[:-1], -1), *(None for _ in ctx.weights)
 
 
-class _AttentionWithoutData(torch.autograd.Function):
-    """What fused attention keeps: its inputs, its output and one number per row. PyTorch has none for tensors without
-    data and would count the matrix of all pairs."""
-
-    @staticmethod
-    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        out = torch.empty_like(q)
-        ctx.save_for_backward(q, k, v, out, q.new_empty(q.shape[:-1], dtype=torch.float32))
-        return out
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Any:
-        return tuple(torch.empty_like(x) for x in ctx.saved_tensors[:3])
-
-
 def convolve(layer: Any, x: Tensor) -> tuple[Tensor, Tensor | None]:
     """A Conv2d, or a 3×1×1 Conv3d over `[b, c, f, h·w]`, without its bias, and the bias that is still to be added."""
     if plain(layer, nn.Conv3d):
@@ -194,8 +179,7 @@ def feed_forward(layer: Any, x: Tensor) -> Tensor:
 def attend(q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
     """Attention of `[n, l, c]` to k and v `[n, m, c]`."""
     q, k, v = (x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (q, k, v))
-    out = _AttentionWithoutData.apply(q, k, v) if q.is_meta else F.scaled_dot_product_attention(q, k, v)
-    return out.transpose(1, 2).flatten(2)
+    return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
 
 
 def attend_over_frames(q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:

@@ -122,8 +122,15 @@ def free_memory(device: torch.device) -> int | None:
     return min(free, int(total * fraction) - reserved) + reserved - torch.cuda.memory_allocated(device)
 
 
-def training_bytes(denoiser: Any, shape: Sequence[int], embedding: MotionEmbedding, plan: Plan) -> int:
-    """What training holds at its peak beside the loaded model, found by running a step on tensors without data."""
+def training_bytes(
+    denoiser: Any,
+    shape: Sequence[int],
+    embedding: MotionEmbedding,
+    plan: Plan,
+    pass_of: Callable[[Any], Callable[..., Tensor]] | None = None,
+) -> int:
+    """What training holds at its peak beside the loaded model, found by running a step on tensors without data.
+    pass_of: what computes for a UNet, as a FrozenPass does, if the plan runs something else."""
     from ..unet3d.frozen_pass import FrozenPass
     from .estimate import activation_bytes, without_data
 
@@ -132,7 +139,8 @@ def training_bytes(denoiser: Any, shape: Sequence[int], embedding: MotionEmbeddi
     _, channels, frames, height, width = shape
     patch = MotionPatch(empty).prepare(frames, (height, width), "meta", unet.dtype)
     keys, tensors = flat([patch.each(lambda m: m.detach().requires_grad_())])
-    run = FrozenPass(without_data(unet), plan.recompute)
+    copy = without_data(unet)
+    run = FrozenPass(copy, plan.recompute) if pass_of is None else pass_of(copy)
     inputs = [
         torch.empty(1, channels, frames, height, width, device="meta", dtype=unet.dtype),
         torch.empty(1, device="meta", dtype=torch.long),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from dataclasses import asdict, replace
+from pathlib import Path
 from unittest import mock
 
 import torch
-from comfy_process import clip_pixels, embedding, inputs, largest, latents, library, model, pack, prediction
+from comfy_process import BASE, clip_pixels, embedding, inputs, largest, latents, library, model, pack, prediction
 
 
 def gradients(patcher, recompute: bool = False, fast: bool = False) -> torch.Tensor:
@@ -46,6 +48,8 @@ def planning() -> dict:
     patcher = model()[0].clone()
     patcher.load_device = torch.device("cuda")
     start, shape = embedding(4), (4, 4, 16, 16)
+    held = {again: _held_while_training(model()[0], recompute=again) for again in (False, True)}
+    counted = {again: training.plan_for(model()[0], shape, start, "on" if again else "off", None) for again in held}
 
     def plan(save_memory: str, room: int):
         return training.plan_for(patcher, shape, start, save_memory, room)
@@ -58,9 +62,17 @@ def planning() -> dict:
         **{name: [found.mode, list(found.recompute), found.graphs, found.needed] for name, found in plans.items()},
         "words": fast.describe(),
         "cpu": training.plan_for(model()[0], shape, start, "auto", None).describe(),
+        "counted": {str(again): counted[again].needed / held[again] for again in held},
         "still": training.weights_lie_still(model()[0].model.diffusion_model),
         "records": {kind: _records_with(kind) for kind in ("native", "cudaMallocAsync")},
     }
+
+
+def _held_while_training(patcher, recompute: bool) -> int:
+    """The most bytes that tensors hold in the first training step, on a CPU."""
+    with pack("motion_lib.backbones.estimate").LiveBytes() as live:
+        gradients(patcher, recompute)
+    return live.peak
 
 
 def _records_with(allocator: str) -> bool:
@@ -151,6 +163,21 @@ def inversion_returns() -> dict:
         "latent_output": largest(other, back),
         "spread": float(inverted["samples"].std()),
     }
+
+
+def results_are_kept_by_content() -> dict:
+    """What results are kept by, of a model, of a copy of its folder, and of a copy with other weights."""
+    load, names = pack("nodes.host.model"), pack("nodes.host.fingerprint")
+    folder, copies = pack("nodes.host.folders").video_models()["sprite_t2v"], Path(BASE) / "copies"
+    for name in ("copy", "other"):
+        shutil.copytree(folder, copies / name, copy_function=shutil.copyfile)  # with times of its own
+    weights = copies / "other" / "unet" / "diffusion_pytorch_model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[len(content) // 2 :] = bytes(byte ^ 1 for byte in content[len(content) // 2 :])
+    weights.write_bytes(content)
+
+    patchers = {"original": model()[0]} | {name: load.load_patcher(copies / name) for name in ("copy", "other")}
+    return {name: names.fingerprint(names.model_state(patcher)) for name, patcher in patchers.items()}
 
 
 def core_training_finds_the_model() -> dict:

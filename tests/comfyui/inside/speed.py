@@ -98,7 +98,7 @@ def _now() -> float:
 def as_before(patcher: Any, shape: tuple[int, ...], start: Any, fast: bool) -> Iterator[tuple[Any, Any, str]]:
     """Everything computed twice, nothing recorded: the host's pass, or the faster one."""
     hosted = pack("nodes.host.training")
-    needed = hosted.RECOMPUTING_MEMORY * patcher.model.memory_required(list(shape))
+    needed = hosted.plan_for(patcher, shape, start, "on", None).needed or 0
     with pack("nodes.host.session").loaded(patcher, shape, needed) as device:
         yield pack("nodes.host.denoiser").ModelDenoiser(patcher, recompute=True, fast=fast), device, "all parts twice"
 
