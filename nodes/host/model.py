@@ -45,8 +45,9 @@ class VideoModelConfig(comfy.supported_models_base.BASE):
 
 
 class MotionVideoModel(comfy.model_base.BaseModel):
-    """ComfyUI's model around the UNet. `source` is a hash of what its folder holds, by which results are kept,
-    and `earlier_source` what earlier versions kept them by; `spacing` and `steps_offset` are the timesteps its own scheduler takes."""
+    """ComfyUI's model around the UNet. `source` is a hash of what its folder holds, by which results are kept, and
+    `earlier_source` what earlier versions kept them by; `spacing` and `steps_offset` are the timesteps its own
+    scheduler takes."""
 
     def __init__(self, config: VideoModelConfig, unet: Any, opened: ModelFolder):
         schedule = opened.process
