@@ -34,10 +34,10 @@ def build_assets(folder: Path) -> Assets:
 
     from motion_lib.cli import main
     from motion_lib.video import write_video
-    from tests.backbones.folders import build
+    from tests.backbones.folders import FEW_LEVELS, build
 
     model, clip, motion, stopped = folder / "model", folder / "bar.mp4", folder / "bar.safetensors", folder / "stopped"
-    build(model)
+    build(model, FEW_LEVELS)
     frames = torch.zeros(4, 32, 32, 3, dtype=torch.uint8)
     for i in range(4):
         frames[i, :, 8 * i : 8 * i + 8] = 200

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from .assets import Assets, training
 from .judge import Case
 
-SEEDS = 8
+SEEDS = 6
 CHECKPOINT = "out.unfinished.safetensors"
 VALUES = (
     None,

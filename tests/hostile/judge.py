@@ -61,6 +61,8 @@ class Verdict:
     code: int | None = None
     output: str = ""
     memory: int = 0
+    seconds: float = 0.0
+    """Of the clock, judging included."""
     troubles: dict[str, str] = field(default_factory=dict)
     """By kind: traceback, hang, memory, code, network, outside, lost, left, words."""
 
@@ -96,10 +98,11 @@ class Worker:
         assert self.process.stdout and self.process.stdout.readline() == "ready\n"
         self.used = 0
 
-    def run(self, case: Case, folder: Path, allowed: float) -> dict:
+    def run(self, case: Case, folder: Path, assets: Assets, allowed: float) -> dict:
         """The worker's answer, or `trouble` and `text` where it was killed. allowed: bytes."""
         assert self.process.stdin and self.process.stdout
         request = {"argv": case.argv, "entry": case.entry, "folder": str(folder), "log": str(self.log)}
+        request["model"] = assets.model
         self.process.stdin.write(json.dumps(request) + "\n")
         self.process.stdin.flush()
         start = self._busy()[0]
@@ -172,11 +175,14 @@ class Judge:
         before = fingerprints(Path(self.assets.folder))
         try:
             for seed in seeds:
+                start = time.monotonic()
                 self._empty()
                 case = self.generator.case(seed, self.folder, self.assets)
                 if keep:
                     shutil.copytree(self.scratch, keep, symlinks=True, dirs_exist_ok=True)
-                yield self._judged(case, seed)
+                verdict = self._judged(case, seed)
+                verdict.seconds = round(time.monotonic() - start, 3)
+                yield verdict
         finally:
             self._empty()
         assert fingerprints(Path(self.assets.folder)) == before, "a case changed the files that all share"
@@ -185,7 +191,7 @@ class Judge:
         worker, usual = self._ready()
         before, outside = fingerprints(self.folder), fingerprints(self.outside)
         with Opened(self.outside) as opened:
-            answer = worker.run(case, self.folder, usual + MEMORY)
+            answer = worker.run(case, self.folder, self.assets, usual + MEMORY)
         output = worker.log.read_text(encoding="utf-8", errors="replace") if worker.log.exists() else ""
         verdict = Verdict(case.name, seed, answer.get("code"), output, answer.get("memory", 0))
         found = verdict.troubles
@@ -227,7 +233,7 @@ class Judge:
                 self.folder.mkdir()
                 peaks = []
                 for case in self.generator.valid(self.folder, self.assets):
-                    answer = worker.run(case, self.folder, 4 * MEMORY)
+                    answer = worker.run(case, self.folder, self.assets, 4 * MEMORY)
                     output = worker.log.read_text(encoding="utf-8", errors="replace")
                     assert answer.get("code") == 0, f"{case.name}, a good input: {answer}\n{output}"
                     peaks.append(answer["memory"])
