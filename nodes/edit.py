@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from comfy_api.latest import io
-from einops import rearrange
 
 from ..motion_lib import algebra
 from ..motion_lib.embedding import MotionEmbedding
 from ..motion_lib.follow import follow
+from .camera import as_videos, formed
+from .checks import checked
 from .schema import MotionEmbeddingType, schema
 
 UNCHANGED = "none"
@@ -85,6 +86,7 @@ class EditMotionEmbedding(io.ComfyNode):
         )
 
     @classmethod
+    @checked
     def execute(
         cls,
         motion_embedding: MotionEmbedding,
@@ -112,8 +114,8 @@ class EditMotionEmbedding(io.ComfyNode):
         if region is not None:
             edited = algebra.masked(edited, region.reshape(-1, *region.shape[-2:])[0].float().cpu())
         if inverted_noise is not None:
-            video = rearrange(inverted_noise["samples"], "f c h w -> 1 c f h w")
-            frames = rearrange(follow(edited, video), "1 c f h w -> f c h w")
+            noise = inverted_noise["samples"]
+            frames = formed(follow(edited, as_videos(noise)), noise)
             inverted_noise = {**inverted_noise, "samples": frames.contiguous()}
         history = [*earlier, *edited.details["made_from"]]
         details = {**edited.details, "made_from": history} if history else motion_embedding.details
@@ -155,5 +157,6 @@ class CombineMotionEmbeddings(io.ComfyNode):
         )
 
     @classmethod
+    @checked
     def execute(cls, a: MotionEmbedding, b: MotionEmbedding, method: str, weight: float) -> io.NodeOutput:
         return io.NodeOutput(METHODS[method](a, b, weight))

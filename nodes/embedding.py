@@ -17,6 +17,7 @@ from ..motion_lib.embedding import MotionEmbedding
 from ..motion_lib.errors import MotionError
 from ..motion_lib.files import load_embedding, save_embedding
 from ..motion_lib.shown import shown
+from .checks import checked
 from .host.denoiser import backbone_of
 from .host.folders import EMBEDDINGS, embedding_names, embedding_path, new_embedding_path, temporary_path
 from .host.images import frames_of
@@ -68,6 +69,7 @@ class SaveMotionEmbedding(io.ComfyNode):
         )
 
     @classmethod
+    @checked
     def execute(
         cls,
         motion_embedding: MotionEmbedding,

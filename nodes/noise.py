@@ -15,6 +15,7 @@ from ..motion_lib import files
 from ..motion_lib.errors import MotionError
 from ..motion_lib.inversion import REFINEMENTS, invert
 from ..motion_lib.noise import START_NOISES, mix, statistics
+from .checks import checked
 from .host.denoiser import ModelDenoiser, text_embedding, video_latents
 from .host.fingerprint import fingerprint, model_state
 from .host.folders import INVERTED, result_path
@@ -62,6 +63,7 @@ class InvertVideoToNoise(io.ComfyNode):
         )
 
     @classmethod
+    @checked
     def execute(
         cls, model, latent: dict, steps: int, conditioning=None, refinements: int = REFINEMENTS
     ) -> io.NodeOutput:
@@ -140,6 +142,7 @@ class MixInversionNoise(io.ComfyNode):
         )
 
     @classmethod
+    @checked
     def execute(
         cls,
         model,

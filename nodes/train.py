@@ -20,6 +20,7 @@ from ..motion_lib.files import load_embedding, save_embedding
 from ..motion_lib.presets import LEARNED, PRESETS, Preset
 from ..motion_lib.region import on_latents
 from ..motion_lib.training import TrainingSettings, TrainingState, train
+from .checks import checked
 from .choices import Options, chosen_preset, option_inputs
 from .host.denoiser import backbone_of, text_embedding, video_latents
 from .host.fingerprint import fingerprint, model_state
@@ -103,6 +104,7 @@ class TrainMotionEmbedding(io.ComfyNode):
         )
 
     @classmethod
+    @checked
     def execute(
         cls,
         model,
