@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
@@ -34,6 +34,7 @@ PLENTY = 4 * 10**8  # bytes that a worker may have kept from earlier cases
 SENTENCE, OUTPUT = 2100, 100_000  # characters
 COMPLAINT = re.compile(r"^motion-inversion( \w+)*: ", re.MULTILINE)
 LIBRARY = "motion_lib.cli:main"
+COMMAND = (sys.executable, "-m", "tests.hostile.worker")  # a generator may have another
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,8 @@ class Verdict:
 class Worker:
     """The process in which cases run, started anew when one has ended it."""
 
-    def __init__(self, scratch: Path, python: str = sys.executable):
-        self.python = python
+    def __init__(self, scratch: Path, command: Sequence[str] = COMMAND):
+        self.command = command
         home = scratch / "home"
         home.mkdir(exist_ok=True)
         self.log = scratch / "log"
@@ -87,7 +88,7 @@ class Worker:
             "OMP_NUM_THREADS": "1",
         }
         self.process = subprocess.Popen(
-            [python, "-m", "tests.hostile.worker"],
+            command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.log.with_name("worker.log").open("ab"),
@@ -212,20 +213,21 @@ class Judge:
             found["outside"] = f"opened or changed: {sorted(opened.names)}"
         allowed = case.writes if verdict.code == 0 else case.leaves
         after = fingerprints(self.folder)
-        if lost := [n for n in before if after.get(n) != before[n] and not any(fnmatch(n, p) for p in allowed)]:
+        kept = allowed if verdict.code == 0 else ()  # a refusal may replace what it may leave, and delete nothing
+        if lost := [n for n in before if after.get(n) != before[n] and not matches(n, allowed if n in after else kept)]:
             found["lost"] = f"{lost} changed"
-        if left := [n for n in after if n not in before and not any(fnmatch(n, p) for p in allowed)]:
+        if left := [n for n in after if n not in before and not matches(n, allowed)]:
             found["left"] = str(left)
         return verdict
 
     def _ready(self) -> tuple[Worker, int]:
         """A worker that has run the good inputs, and holds little from earlier ones; bytes that good ones took."""
-        python = getattr(self.generator, "PYTHON", sys.executable)
+        command = getattr(self.generator, "COMMAND", COMMAND)
         worker = self.bench.worker
-        if worker and (worker.python != python or (self.usual is not None and worker.used > self.resting + PLENTY)):
+        if worker and (worker.command != command or (self.usual is not None and worker.used > self.resting + PLENTY)):
             self.bench.close()
         if self.bench.worker is None:
-            self.bench.worker, self.usual = Worker(self.scratch, python), None
+            self.bench.worker, self.usual = Worker(self.scratch, command), None
         worker = self.bench.worker
         if self.usual is None:
             bad = self.folder.rename(self.scratch / "waiting")
@@ -248,6 +250,10 @@ class Judge:
             remove(folder)
             folder.mkdir(parents=True)
         (self.outside / "secret.txt").write_text("a secret\n")
+
+
+def matches(name: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatch(name, pattern) for pattern in patterns)
 
 
 def remove(folder: Path) -> None:
