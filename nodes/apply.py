@@ -9,6 +9,7 @@ from ..motion_lib.method.application import APPLICATIONS, usual_patch
 from ..motion_lib.method.curves import parse_curve
 from ..motion_lib.method.embedding import MotionEmbedding
 from ..motion_lib.method.patch import DEBIAS, MotionPatch
+from .checks import checked
 from .host.denoiser import backbone_of
 from .host.patch import AppliedPatch, with_patch
 from .schema import MotionEmbeddingType, advanced, in_order, schema
@@ -54,6 +55,7 @@ class ApplyMotionEmbedding(io.ComfyNode):
         )
 
     @classmethod
+    @checked
     def execute(cls, model, motion_embedding: MotionEmbedding, strength: float) -> io.NodeOutput:
         return io.NodeOutput(patched(model, usual_patch(motion_embedding, strength)))
 
@@ -126,10 +128,11 @@ class ApplyMotionEmbeddingAdvanced(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, start_percent: float = 0.0, end_percent: float = 1.0) -> bool | str:
+    def validate_inputs(cls, start_percent: float | None = 0.0, end_percent: float | None = 1.0) -> bool | str:
         return in_order(start_percent, end_percent)
 
     @classmethod
+    @checked
     def execute(
         cls,
         model,

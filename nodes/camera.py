@@ -20,6 +20,7 @@ from ..motion_lib.diffusion.noise import statistics
 from ..motion_lib.errors import MotionError
 from ..motion_lib.help import help_of
 from ..motion_lib.method.application import APPLICATIONS
+from .checks import checked
 from .host.images import frames_of
 from .host.shown import NODE_ID, say
 from .noise import noise_outputs, noisy_latent
@@ -60,6 +61,7 @@ class CameraMotion(io.ComfyNode):
         )
 
     @classmethod
+    @checked
     def execute(cls, images) -> io.NodeOutput:
         path = follow_camera(frames_of(images))
         text = path.describe()
@@ -133,10 +135,11 @@ class ApplyCameraMotion(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, start_percent: float = 0.0, end_percent: float = END) -> bool | str:
+    def validate_inputs(cls, start_percent: float | None = 0.0, end_percent: float | None = END) -> bool | str:
         return in_order(start_percent, end_percent)
 
     @classmethod
+    @checked
     def execute(
         cls,
         model,
@@ -195,6 +198,7 @@ class CameraNoise(io.ComfyNode):
         )
 
     @classmethod
+    @checked
     def execute(cls, model, camera_motion: CameraPath, latent: dict, noise_seed: int, amount: float) -> io.NodeOutput:
         path = camera_motion.scaled(amount)
         noise = CarriedNoise(path, noise_seed)
@@ -251,7 +255,7 @@ def as_videos(latents: Tensor) -> Tensor:
     """Latents as `[b, c, f, h, w]`, whether they are that already or hold the frames of one video as their batch."""
     if latents.is_nested or latents.ndim not in (4, 5):
         raise MotionError(
-            "Camera motion needs the latents of a video, [frames, channels, height, width] or [videos, channels, "
+            "This needs the latents of a video, [frames, channels, height, width] or [videos, channels, "
             "frames, height, width], and nothing else: use a MODEL that makes videos without sound."
         )
     return latents if latents.ndim == 5 else rearrange(latents, "f c h w -> 1 c f h w")

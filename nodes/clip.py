@@ -14,6 +14,7 @@ from ..motion_lib.help import help_of
 from ..motion_lib.video import ClipOptions, check_clip, select_indices
 from ..motion_lib.video.limits import KEPT, is_rate
 from ..motion_lib.video.read import resized
+from .checks import checked
 from .host.folders import SAMPLES
 from .host.images import frames_of, images_of
 from .host.shown import NODE_ID, say
@@ -118,6 +119,7 @@ class PrepareReferenceClip(io.ComfyNode):
         )
 
     @classmethod
+    @checked
     def execute(
         cls,
         clip,

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from comfy_api.latest import io
-from einops import rearrange
 
 from ..motion_lib.method import algebra
 from ..motion_lib.method.embedding import MotionEmbedding
 from ..motion_lib.method.latent_edits import follow
+from .camera import as_videos, formed
+from .checks import checked
 from .schema import MotionEmbeddingType, schema
 
 UNCHANGED = "none"
@@ -89,6 +90,7 @@ class EditMotionEmbedding(io.ComfyNode):
         )
 
     @classmethod
+    @checked
     def execute(
         cls,
         motion_embedding: MotionEmbedding,
@@ -116,8 +118,8 @@ class EditMotionEmbedding(io.ComfyNode):
         if region is not None:
             edited = algebra.masked(edited, region.reshape(-1, *region.shape[-2:])[0].float().cpu())
         if inverted_noise is not None:
-            video = rearrange(inverted_noise["samples"], "f c h w -> 1 c f h w")
-            frames = rearrange(follow(edited, video), "1 c f h w -> f c h w")
+            noise = inverted_noise["samples"]
+            frames = formed(follow(edited, as_videos(noise)), noise)
             inverted_noise = {**inverted_noise, "samples": frames.contiguous()}
         origin = replace(edited.origin, made_from=(*earlier, *edited.origin.made_from))
         return io.NodeOutput(replace(edited, origin=origin), inverted_noise)
@@ -159,5 +161,6 @@ class CombineMotionEmbeddings(io.ComfyNode):
         )
 
     @classmethod
+    @checked
     def execute(cls, a: MotionEmbedding, b: MotionEmbedding, method: str, weight: float) -> io.NodeOutput:
         return io.NodeOutput(METHODS[method](a, b, weight))

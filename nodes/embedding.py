@@ -19,6 +19,7 @@ from ..motion_lib.method.application import usual_patch
 from ..motion_lib.method.embedding import MotionEmbedding
 from ..motion_lib.method.records import Origin
 from ..motion_lib.training.provenance import thumbnail
+from .checks import checked
 from .host.denoiser import backbone_of
 from .host.folders import EMBEDDINGS, embedding_names, embedding_path, new_embedding_path, temporary_path
 from .host.images import frames_of
@@ -75,6 +76,7 @@ class SaveMotionEmbedding(io.ComfyNode):
         )
 
     @classmethod
+    @checked
     def execute(
         cls,
         motion_embedding: MotionEmbedding,

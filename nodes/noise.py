@@ -17,6 +17,7 @@ from ..motion_lib.errors import MotionError
 from ..motion_lib.files import embedding_file as files
 from ..motion_lib.help import help_of
 from ..motion_lib.method.application import APPLICATIONS, Application
+from .checks import checked
 from .host.denoiser import ModelDenoiser, text_embedding, video_latents
 from .host.fingerprint import fingerprint, model_state
 from .host.folders import INVERTED, result_path
@@ -66,6 +67,7 @@ class InvertVideoToNoise(io.ComfyNode):
         )
 
     @classmethod
+    @checked
     def execute(
         cls, model, latent: dict, steps: int, conditioning=None, refinements: int = REFINEMENTS
     ) -> io.NodeOutput:
@@ -141,6 +143,7 @@ class MixInversionNoise(io.ComfyNode):
         )
 
     @classmethod
+    @checked
     def execute(
         cls,
         model,

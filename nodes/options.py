@@ -6,6 +6,7 @@ from typing import Any
 
 from comfy_api.latest import io
 
+from .checks import checked
 from .choices import Options, option_inputs
 from .schema import TrainingOptionsType, schema
 
@@ -27,5 +28,6 @@ class TrainingOptions(io.ComfyNode):
         )
 
     @classmethod
+    @checked
     def execute(cls, save_memory: str = "auto", reuse: bool = True, **choices: Any) -> io.NodeOutput:
         return io.NodeOutput(Options(choices, save_memory, reuse))

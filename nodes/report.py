@@ -19,6 +19,7 @@ from ..motion_lib.metrics.fidelity import fidelity_of_tracks
 from ..motion_lib.metrics.leak import appearance_leak
 from ..motion_lib.metrics.paths import path_correlation
 from ..motion_lib.video import side_by_side
+from .checks import checked
 from .host.images import frames_of, images_of
 from .host.shown import NODE_ID, say
 from .schema import advanced, schema
@@ -70,6 +71,7 @@ class MotionReport(io.ComfyNode):
         )
 
     @classmethod
+    @checked
     def execute(cls, reference, generated, without=None, prompt: str = "", draw_tracks: bool = True) -> io.NodeOutput:
         clips = [frames_of(reference), frames_of(generated)]
         if len(clips[0]) != len(clips[1]):

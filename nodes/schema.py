@@ -41,8 +41,8 @@ def moved(inputs: list[io.Input]) -> list[io.Input]:
     return inputs
 
 
-def in_order(start_percent: float, end_percent: float) -> bool | str:
-    """What validate_inputs says of a part of sampling."""
-    if start_percent > end_percent:
+def in_order(start_percent: float | None, end_percent: float | None) -> bool | str:
+    """What validate_inputs says of a part of sampling. None is what comes from another node and is not known yet."""
+    if start_percent is not None and end_percent is not None and start_percent > end_percent:
         return f"start_percent is {start_percent}, but it must not be above end_percent, which is {end_percent}."
     return True

@@ -21,6 +21,7 @@ from ..motion_lib.training.presets import PRESETS, Preset
 from ..motion_lib.training.provenance import origin_of
 from ..motion_lib.training.region import on_latents
 from ..motion_lib.training.state import TrainingState
+from .checks import checked
 from .choices import HELP, Options, chosen_preset, option_inputs
 from .host.denoiser import backbone_of, text_embedding, video_latents
 from .host.folders import EMBEDDINGS, TRAINED
@@ -111,6 +112,7 @@ class TrainMotionEmbedding(io.ComfyNode):
         )
 
     @classmethod
+    @checked
     def execute(
         cls,
         model,

@@ -20,6 +20,7 @@ SPECIAL = {
     "pad_token": "<|endoftext|>",
 }
 WORDS = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"  # what CLIP takes for one, before pairs are merged
+MOST_WORDS = 2**20
 SHORTEST = 3  # tokens of a prompt: its beginning, a word and its end
 
 
@@ -80,8 +81,10 @@ def _words(folder: Path) -> tuple[dict[str, int], list[tuple[str, str]]]:
         if not isinstance(words, dict) or not isinstance(pairs, list):
             raise MotionError(f"{path} holds no vocabulary with merges: a tokenizer of CLIP's kind is needed.")
         pairs = [pair.split() if isinstance(pair, str) else pair for pair in pairs]
-    if not all(type(number) is int and 0 <= number < 2**31 for number in words.values()):
-        raise MotionError(f"{path} should give a whole number to every word.")
+    numbers = set(words.values()) if all(type(number) is int for number in words.values()) else set()
+    # The tokenizer has a row for every number up to the highest, and stumbles over words that share one.
+    if len(numbers) < len(words) or not all(0 <= number < MOST_WORDS for number in numbers):
+        raise MotionError(f"{path} should give every word a whole number of its own, from 0 to {MOST_WORDS - 1}.")
     if not all(isinstance(pair, list) and len(pair) == 2 and all(isinstance(w, str) for w in pair) for pair in pairs):
         raise MotionError(f"{lines} should hold merges of two words each.")
     return words, [(first, second) for first, second in pairs]

@@ -8,6 +8,7 @@ example:
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from ..errors import shown
 from .common import add_json, show
 
 LONGEST_VALUE = 500  # characters
+LONGEST_JSON = 60_000  # characters of all details together; what this library writes takes a few thousand
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,6 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     summary = describe(options.file)
+    if options.json:
+        summary = {**summary, "details": bounded(summary["details"])}
     show(summary, options.json, lines_of(summary))
 
 
@@ -50,6 +54,18 @@ def describe(path: str | Path) -> dict[str, Any]:
         "grids": {name: f"{h}x{w}" for name, (h, w) in embedding.grids.items()},
         "details": {k: v for k, v in details.items() if k != "thumbnail"},
     }
+
+
+def bounded(details: dict[str, Any]) -> dict[str, Any]:
+    """The details, as far as LONGEST_JSON has room for them. In place of a longer one stands how long it is."""
+    kept, room = {}, LONGEST_JSON
+    for key, value in details.items():
+        key, size = shown(key, 60), len(json.dumps(value, indent=2))
+        kept[key] = value if size <= room else f"left out: it takes {size} characters"
+        room -= len(json.dumps({key: kept[key]}, indent=2))
+        if room < 0:
+            break
+    return kept
 
 
 def lines_of(summary: Mapping[str, Any]) -> Iterator[str]:

@@ -26,6 +26,14 @@ class Parser(argparse.ArgumentParser):
         for kind, read in ((int, whole), (float, number), (Path, path), (None, text)):
             self.register("type", kind, read)
 
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
+        values = super()._get_values(action, arg_strings)
+        if action.nargs is None and isinstance(
+            values, list
+        ):  # Python before 3.13 takes --option=-- for no value at all
+            raise argparse.ArgumentError(action, "expected one argument")
+        return values
+
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
         self.exit(2, f"{self.prog}: error: {shown(message, LONGEST_ERROR)}\n")

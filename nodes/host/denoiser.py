@@ -126,12 +126,19 @@ def video_latents(model: ModelPatcher, latent: dict[str, Any], device: torch.dev
 
 
 def text_embedding(model: ModelPatcher, conditioning: list | None, device: torch.device) -> Tensor:
-    """`[1, tokens, width]` of a CONDITIONING, or of the empty prompt if there is none."""
+    """`[1, tokens, width]` of a CONDITIONING, or of the empty prompt if there is none; raises MotionError for one that
+    another model's text encoder made."""
     if conditioning is None:
         return plain(model.model.empty_prompt()).to(device)
     if not conditioning:
         raise MotionError("The CONDITIONING is empty: connect CLIP Text Encode.")
-    return plain(conditioning[0][0])[:1].to(device)
+    tokens, width = plain(conditioning[0][0]), model.model.empty_prompt().shape[-1]
+    if tokens.ndim != 3 or not tokens.numel() or tokens.shape[-1] != width:
+        raise MotionError(
+            f"The CONDITIONING has the shape {list(tokens.shape)}, but [1, tokens, {width}] is needed: encode the text "
+            f"with the CLIP of Load Motion Video Model."
+        )
+    return tokens[:1].to(device)
 
 
 def plain(tensor: Tensor) -> Tensor:

@@ -170,7 +170,9 @@ def test_harmless_fields_of_real_folders_are_ignored(folder: Path) -> None:
         ("tokenizer/tokenizer_config.json", {"model_max_length": 0}, "model_max_length"),
         ("tokenizer/tokenizer_config.json", {"pad_token": "evil"}, "lacks the special token evil"),
         ("tokenizer/vocab.json", {"evil": 10**6}, "a word with number 1000000"),
-        ("tokenizer/vocab.json", {"evil": "x"}, "a whole number to every word"),
+        ("tokenizer/vocab.json", {"evil": "x"}, "every word a whole number of its own"),
+        ("tokenizer/vocab.json", {"evil": 5}, "every word a whole number of its own"),
+        ("tokenizer/vocab.json", {"evil": 10**9}, "every word a whole number of its own"),
     ],
 )
 def test_fields_that_make_no_model_are_explained(folder: Path, file: str, fields: dict, words: str) -> None:

@@ -46,6 +46,25 @@ def test_training_writes_a_file_that_says_how_it_was_made(motion: str, clip: str
     assert any(bool(t.any()) for t in embedding.tensors.values())
 
 
+def test_two_dashes_are_no_value(capsys) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["train", "clip.mp4", "--prompt", "a bar", "--loss=--"])
+    assert stop.value.code == 2 and "--loss" in capsys.readouterr().err
+
+
+def test_inspect_prints_no_pages_of_what_a_file_says_of_itself(motion: str, tmp_path: Path, capsys) -> None:
+    embedding = load_embedding(motion)
+    evil = {"x" * 9000: 1, "deep": [[[[1] * 50_000]]], "long": "y" * 10**6, **{f"n{i}": "z" * 900 for i in range(2000)}}
+    path = tmp_path / "evil.safetensors"
+    save_embedding(path, embedding.with_tensors(embedding.tensors, details={**embedding.details, **evil}))
+    assert main(["inspect", str(path), "--json"]) == 0
+    printed = capsys.readouterr().out
+    details = json.loads(printed)["details"]
+    assert len(printed) < 100_000
+    assert details["prompt"] == embedding.details["prompt"] and details["n0"] == evil["n0"]
+    assert details["long"] == "left out: it takes 1000002 characters"
+
+
 def test_inspect_prints_json_without_the_picture(motion: str, capsys) -> None:
     assert main(["inspect", motion, "--json"]) == 0
     summary = json.loads(capsys.readouterr().out)

@@ -333,6 +333,10 @@ def test_core_nodes_can_reload_the_model(found):
     assert found["core_training_finds_the_model"]["difference"] == 0
 
 
+def test_a_value_that_comes_from_another_node_is_checked_when_it_is_there(found):
+    assert found["errors"]["linked"] is True
+
+
 @pytest.mark.parametrize(
     ("attempt", "words"),
     [
@@ -350,7 +354,13 @@ def test_core_nodes_can_reload_the_model(found):
         ("clip outside", "There is no sample clip"),
         ("clip above", "There is no sample clip"),
         ("model outside", "There is no model"),
-        ("no rate", "plays at 0.0 frames per second"),
+        ("no rate", "image_rate is 0.0, but it must be a number from 0.1 to 240.0"),
+        ("no choice", "compress is .., but it must be one of no, 2, 4, 8"),
+        ("no text", "it must be one of blend, inversion"),
+        ("no share", "end_percent is nan, but it must be a number from 0.0 to 1.0"),
+        ("no frames", "latent has the shape [0, 4, 8, 8] and the type torch.float32, which is no LATENT"),
+        ("no region", "region has the shape [1, 0, 0]"),
+        ("other text", "The CONDITIONING has the shape [1, 5, 9], but [1, tokens, 96] is needed"),
         ("beyond memory", "at most 10000 frames"),
         ("short clip", "use a longer clip, or lower frames"),
         ("other model", "connect one from Load Motion Video Model."),

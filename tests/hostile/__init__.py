@@ -24,10 +24,11 @@ afterwards unless the case names them in `writes`. Beside it is `folder.parent /
 and whatever else a generator puts there: a case fails as soon as anything in it is opened or changed. `assets` are a
 tiny model, a clip and a motion that all cases share and none may change. A payload that wants to show that it was run
 may write to `outside` as well; what runs other programs, asks the network or runs code of the case's folder is seen
-without its help. Every module here that has a function `case` is found by itself.
+without its help. Every module here that has a function `case` is found by itself. One that needs another Python names
+in COMMAND how to start its worker, and in MISSING why that cannot be, if it cannot.
 
     pytest tests/hostile                                   # all of them, SEEDS each
     pytest tests/hostile --many 10000                      # ten thousand, shared out as SEEDS are
-    python -m tests.hostile --many 10000                   # the same as a table for docs/security.md
+    python -m tests.hostile --many 10000 --record there    # the same as a table for docs/security.md, to be carried on
     python -m tests.hostile videos 17 --keep there    # one of them, with what it printed
 """

@@ -23,6 +23,10 @@ class Assets:
     """A model in diffusers layout with random weights, 4 frames of 16×16 in a moment."""
     clip: str
     """Four frames of 32×32 in which a bright bar moves."""
+    clips: str
+    """A folder with that clip and a text of what it shows."""
+    published: str
+    """A file for `convert`, as the authors of Motion Inversion distribute them."""
     motion: str
     """What `train` made of the clip with the model."""
     stopped: str
@@ -34,15 +38,20 @@ def build_assets(folder: Path) -> Assets:
 
     from motion_lib.cli import main
     from motion_lib.video import write_video
-    from tests.backbones.folders import build
+    from tests.backbones.folders import FEW_LEVELS, build
 
-    model, clip, motion, stopped = folder / "model", folder / "bar.mp4", folder / "bar.safetensors", folder / "stopped"
-    build(model)
+    from .pickles import good, saved  # which needs Assets
+
+    clips, published = folder / "clips", folder / "motion_embed.pt"
+    model, clip, motion, stopped = folder / "model", clips / "bar.mp4", folder / "bar.safetensors", folder / "stopped"
+    build(model, FEW_LEVELS)
     frames = torch.zeros(4, 32, 32, 3, dtype=torch.uint8)
     for i in range(4):
         frames[i, :, 8 * i : 8 * i + 8] = 200
     write_video(clip, frames, 8)
-    assets = Assets(*map(str, (folder, model, clip, motion, stopped)))
+    clip.with_suffix(".txt").write_text("a bar")
+    published.write_bytes(saved(good()))
+    assets = Assets(*map(str, (folder, model, clip, clips, published, motion, stopped)))
     assert main([*training(assets, 2), "--out", str(motion)]) == 0
     with mock.patch.object(learning, "train", stopping(learning.train, 2)):
         assert main([*training(assets, 3), "--out", str(stopped / "out.safetensors")]) == 130

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from .assets import Assets, training
 from .judge import Case
 
-SEEDS = 8
+SEEDS = 6
 CHECKPOINT = "out.unfinished.safetensors"
 VALUES = (
     None,
@@ -60,7 +60,9 @@ def valid(folder: Path, assets: Assets) -> list[Case]:
 
 
 def resumed(name: str, assets: Assets) -> Case:
-    return Case(name, (*training(assets, 3), "--resume", "--out", "out.safetensors"), writes=("out*",))
+    """A run that has carried on, and ends with what no file can hold, leaves the checkpoint of its last step."""
+    argv = (*training(assets, 3), "--resume", "--out", "out.safetensors")
+    return Case(name, argv, writes=("out*",), leaves=(CHECKPOINT,))
 
 
 def case(seed: int, folder: Path, assets: Assets) -> Case:

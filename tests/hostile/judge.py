@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
@@ -34,6 +34,7 @@ PLENTY = 4 * 10**8  # bytes that a worker may have kept from earlier cases
 SENTENCE, OUTPUT = 2100, 100_000  # characters
 COMPLAINT = re.compile(r"^motion-inversion( \w+)*: ", re.MULTILINE)
 LIBRARY = "motion_lib.cli:main"
+COMMAND = (sys.executable, "-m", "tests.hostile.worker")  # a generator may have another
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,8 @@ class Verdict:
     code: int | None = None
     output: str = ""
     memory: int = 0
+    seconds: float = 0.0
+    """Of the clock, judging included."""
     troubles: dict[str, str] = field(default_factory=dict)
     """By kind: traceback, hang, memory, code, network, outside, lost, left, words."""
 
@@ -72,8 +75,8 @@ class Verdict:
 class Worker:
     """The process in which cases run, started anew when one has ended it."""
 
-    def __init__(self, scratch: Path, python: str = sys.executable):
-        self.python = python
+    def __init__(self, scratch: Path, command: Sequence[str] = COMMAND):
+        self.command = command
         home = scratch / "home"
         home.mkdir(exist_ok=True)
         self.log = scratch / "log"
@@ -85,7 +88,7 @@ class Worker:
             "OMP_NUM_THREADS": "1",
         }
         self.process = subprocess.Popen(
-            [python, "-m", "tests.hostile.worker"],
+            command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.log.with_name("worker.log").open("ab"),
@@ -96,10 +99,11 @@ class Worker:
         assert self.process.stdout and self.process.stdout.readline() == "ready\n"
         self.used = 0
 
-    def run(self, case: Case, folder: Path, allowed: float) -> dict:
+    def run(self, case: Case, folder: Path, assets: Assets, allowed: float) -> dict:
         """The worker's answer, or `trouble` and `text` where it was killed. allowed: bytes."""
         assert self.process.stdin and self.process.stdout
         request = {"argv": case.argv, "entry": case.entry, "folder": str(folder), "log": str(self.log)}
+        request["model"] = assets.model
         self.process.stdin.write(json.dumps(request) + "\n")
         self.process.stdin.flush()
         start = self._busy()[0]
@@ -172,11 +176,14 @@ class Judge:
         before = fingerprints(Path(self.assets.folder))
         try:
             for seed in seeds:
+                start = time.monotonic()
                 self._empty()
                 case = self.generator.case(seed, self.folder, self.assets)
                 if keep:
                     shutil.copytree(self.scratch, keep, symlinks=True, dirs_exist_ok=True)
-                yield self._judged(case, seed)
+                verdict = self._judged(case, seed)
+                verdict.seconds = round(time.monotonic() - start, 3)
+                yield verdict
         finally:
             self._empty()
         assert fingerprints(Path(self.assets.folder)) == before, "a case changed the files that all share"
@@ -185,7 +192,7 @@ class Judge:
         worker, usual = self._ready()
         before, outside = fingerprints(self.folder), fingerprints(self.outside)
         with Opened(self.outside) as opened:
-            answer = worker.run(case, self.folder, usual + MEMORY)
+            answer = worker.run(case, self.folder, self.assets, usual + MEMORY)
         output = worker.log.read_text(encoding="utf-8", errors="replace") if worker.log.exists() else ""
         verdict = Verdict(case.name, seed, answer.get("code"), output, answer.get("memory", 0))
         found = verdict.troubles
@@ -206,20 +213,21 @@ class Judge:
             found["outside"] = f"opened or changed: {sorted(opened.names)}"
         allowed = case.writes if verdict.code == 0 else case.leaves
         after = fingerprints(self.folder)
-        if lost := [n for n in before if after.get(n) != before[n] and not any(fnmatch(n, p) for p in allowed)]:
+        kept = allowed if verdict.code == 0 else ()  # a refusal may replace what it may leave, and delete nothing
+        if lost := [n for n in before if after.get(n) != before[n] and not matches(n, allowed if n in after else kept)]:
             found["lost"] = f"{lost} changed"
-        if left := [n for n in after if n not in before and not any(fnmatch(n, p) for p in allowed)]:
+        if left := [n for n in after if n not in before and not matches(n, allowed)]:
             found["left"] = str(left)
         return verdict
 
     def _ready(self) -> tuple[Worker, int]:
         """A worker that has run the good inputs, and holds little from earlier ones; bytes that good ones took."""
-        python = getattr(self.generator, "PYTHON", sys.executable)
+        command = getattr(self.generator, "COMMAND", COMMAND)
         worker = self.bench.worker
-        if worker and (worker.python != python or (self.usual is not None and worker.used > self.resting + PLENTY)):
+        if worker and (worker.command != command or (self.usual is not None and worker.used > self.resting + PLENTY)):
             self.bench.close()
         if self.bench.worker is None:
-            self.bench.worker, self.usual = Worker(self.scratch, python), None
+            self.bench.worker, self.usual = Worker(self.scratch, command), None
         worker = self.bench.worker
         if self.usual is None:
             bad = self.folder.rename(self.scratch / "waiting")
@@ -227,7 +235,7 @@ class Judge:
                 self.folder.mkdir()
                 peaks = []
                 for case in self.generator.valid(self.folder, self.assets):
-                    answer = worker.run(case, self.folder, 4 * MEMORY)
+                    answer = worker.run(case, self.folder, self.assets, 4 * MEMORY)
                     output = worker.log.read_text(encoding="utf-8", errors="replace")
                     assert answer.get("code") == 0, f"{case.name}, a good input: {answer}\n{output}"
                     peaks.append(answer["memory"])
@@ -242,6 +250,10 @@ class Judge:
             remove(folder)
             folder.mkdir(parents=True)
         (self.outside / "secret.txt").write_text("a secret\n")
+
+
+def matches(name: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatch(name, pattern) for pattern in patterns)
 
 
 def remove(folder: Path) -> None:

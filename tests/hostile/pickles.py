@@ -86,7 +86,7 @@ def code(chance: random.Random, outside: Path) -> bytes:
     call = chance.choice(
         [(os.system, f"touch {target}"), (Path.write_text, Path(target), "x"), (exec, f"open({target!r}, 'w')"),
          (eval, f"open({target!r}, 'w')"), (__import__, "antigravity"), (os.mkdir, target), (bytearray, 1 << 34),
-         (torch.Tensor, 1 << 34), (torch.load, target), (getattr, os, "system")]
+         (torch.Tensor, 1 << 34), (torch.load, target), (getattr, "", "join")]
     )  # fmt: skip
     content = {**good(), "x": Runs(*call)}
     kind = chance.random()
@@ -106,7 +106,12 @@ def another_value(chance: random.Random, outside: Path) -> bytes:
         *(lambda: torch.nn.Parameter(t), lambda: t.transpose(0, 2), lambda: t[:0], lambda: t[0], lambda: t[..., ::2]),
         *(lambda: t * torch.nan, lambda: t * 0, lambda: t * 1e30, lambda: t.double() * 1e300, lambda: t.numpy()),
         *(lambda: torch.quantize_per_tensor(t, 1.0, 0, torch.qint8), lambda: t.bfloat16(), lambda: t[:, :1]),
-        *(lambda: torch.ones(1).expand(10**9, 3, 1280), lambda: t.untyped_storage(), lambda: {1, 2}, lambda: t.dtype),
+        *(
+            lambda: torch.ones(1).expand(10**9, 3, 1280),
+            lambda: t.clone().untyped_storage(),
+            lambda: {1, 2},
+            lambda: t.dtype,
+        ),
     ]
     content[key] = chance.choice(options)()
     return saved(content)

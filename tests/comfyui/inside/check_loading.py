@@ -53,8 +53,20 @@ def errors() -> dict:
             torch.zeros(4, 32, 32, 3), 2, 32, 32, 0.0, 0, 1, "crop", 0.0
         ),
         "beyond memory": lambda: pack("nodes.clip").PrepareReferenceClip.execute(
-            torch.zeros(4, 32, 32, 3), 500_000, 4096, 4096, 0.0, 0, 1, "crop"
+            torch.zeros(4, 32, 32, 3), 512, 4096, 4096, 0.0, 0, 1, "crop"
         ),
+        "no choice": lambda: embed.SaveMotionEmbedding.execute(None, "mine", "", "", "", compress=".."),
+        "no text": lambda: pack("nodes.noise").MixInversionNoise.execute(None, None, 0.5, 0, "x\x1b[2J" * 3000),
+        "no share": lambda: pack("nodes.apply").ApplyMotionEmbeddingAdvanced.execute(
+            None, None, 1.0, 1.0, "vanilla", 0.0, float("nan")
+        ),
+        "no frames": lambda: pack("nodes.noise").InvertVideoToNoise.execute(
+            None, {"samples": torch.zeros(0, 4, 8, 8)}, 1
+        ),
+        "no region": lambda: pack("nodes.edit").EditMotionEmbedding.execute(
+            None, "none", False, 1.0, "none", 1.0, torch.zeros(1, 0, 0)
+        ),
+        "other text": lambda: host.text_embedding(model()[0], [[torch.zeros(1, 5, 9), {}]], torch.device("cpu")),
         "short clip": lambda: pack("nodes.clip").PrepareReferenceClip.execute(
             torch.zeros(4, 32, 32, 3), 16, 32, 32, 0.0, 0, 1, "crop"
         ),
@@ -65,4 +77,6 @@ def errors() -> dict:
             found[name] = "no error"
         except pack("motion_lib.errors").MotionError as error:
             found[name] = str(error)
+    # Before a graph runs, nobody knows what comes from another node.
+    found["linked"] = pack("nodes.apply").ApplyMotionEmbeddingAdvanced.validate_inputs(0.9, None)
     return found
