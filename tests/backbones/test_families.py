@@ -5,6 +5,8 @@ attention is the formula, written out in float64."""
 from __future__ import annotations
 
 import math
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from motion_lib.backbones import load_model
+from motion_lib.backbones.accelerate.recorded_sampling import plan_sampling
+from motion_lib.backbones.accelerate.training_modes import plan_training
 from motion_lib.backbones.family import FAMILIES, Tiny, family_of
 from motion_lib.diffusion.flow import FlowMatching
 from motion_lib.diffusion.process import Process
@@ -22,8 +27,10 @@ from motion_lib.files.embedding_file import load_embedding, save_embedding
 from motion_lib.method.embedding import Backbone, MotionEmbedding
 from motion_lib.method.patch import DEBIAS, MotionPatch
 from motion_lib.training.loop import train
+from motion_lib.training.presets import PRESETS
 from motion_lib.training.settings import TrainingSettings
 from motion_lib.training.state import TrainingState
+from tests.backbones.folders import build
 from tests.tiny import SCHEDULE, randn, random_embedding
 
 F64, FRAMES, SIZE = torch.float64, 3, (5, 6)
@@ -180,3 +187,36 @@ def test_more_frames_than_animatediff_has_positions_for() -> None:
     model = tiny("UNetMotionModel")
     with pytest.raises(MotionError, match="up to 8 frames, not of 9"):
         model.denoiser(randn(1, 4, 9, *SIZE), torch.tensor([500]), model.conditioning(1, 7))
+
+
+def test_a_family_without_a_faster_pass_runs_as_it_comes() -> None:
+    model = tiny("UNetMotionModel")
+    motion = MotionEmbedding.zeros(model.denoiser.backbone, "all", FRAMES, SIZE)
+    assert plan_training(model.denoiser, "auto", (1, 4, FRAMES, *SIZE), motion).mode == "plain"
+    assert plan_training(model.denoiser, "auto", (1, 4, FRAMES, *SIZE), motion, torch.device("cuda")).mode == "plain"
+    assert plan_sampling(model.denoiser).mode == "plain"
+    with pytest.raises(MotionError, match="no faster pass for a UNetMotionModel: use mode plain"):
+        plan_training(model.denoiser, "fast", (1, 4, FRAMES, *SIZE), motion)
+
+
+def test_a_folder_as_the_pipeline_saves_it_learns_and_generates(tmp_path: Path) -> None:
+    folder = build(tmp_path / "animated")
+    shutil.rmtree(folder / "unet")
+    made: Any = tiny("UNetMotionModel").denoiser
+    made.unet.save_pretrained(folder / "unet")
+    model = load_model(folder)
+    assert model.denoiser.backbone == made.backbone
+    clip = (torch.rand(3, 10, 12, 3) * 255).to(torch.uint8)
+    latents, words = model.encode_video(clip), model.encode_prompt(["a bar"])
+    preset = replace(PRESETS["object"], settings=replace(PRESETS["object"].settings, steps=2))
+    empty = preset.empty(model.denoiser.backbone, 3, (5, 6))
+    state = TrainingState.start(empty, preset.settings, "cpu")
+    assert len(list(train(model.denoiser, latents, words, state))) == 2
+    noise = model.noise(3, 12, 10, seed=1)
+    (video,) = model.generate("a robot", noise, patches=[preset.patch(state.learned)], steps=2, guidance=3.0)
+    assert video.shape == clip.shape and video.dtype == torch.uint8
+    assert model.invert(clip, steps=2).shape == latents.shape == noise.shape
+    with pytest.raises(MotionError, match=r"noise is for 2 videos, but 1 prompts"):
+        model.generate("a robot", noise.repeat(2, 1, 1, 1, 1))
+    with pytest.raises(MotionError, match="needs a prompt"):
+        model.generate([])

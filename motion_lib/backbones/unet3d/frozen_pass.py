@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from diffusers.models.transformers.transformer_temporal import TransformerTemporalModel
+from diffusers.models.unets.unet_3d_condition import UNet3DConditionModel
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -42,7 +43,9 @@ PARTS = ("feed_forward", "transformer", "convolution")
 
 
 def unsupported(unet: Any) -> str | None:
-    """Why this pass does not suit a UNet3DConditionModel, or None if it does."""
+    """Why this pass does not suit a model, or None if it does."""
+    if not isinstance(unet, UNet3DConditionModel):
+        return f"there is no faster pass for a {type(unet).__name__}"
     config = unet.config
     if config.act_fn not in ("silu", "swish"):
         return f"its activation is {config.act_fn}"
