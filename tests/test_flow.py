@@ -10,9 +10,9 @@ from torch import Tensor
 from motion_lib.diffusion.conditioning import Conditioning, joined
 from motion_lib.diffusion.flow import FlowMatching
 from motion_lib.diffusion.inversion import invert
-from motion_lib.diffusion.process import process_of
 from motion_lib.diffusion.sampling import sample
 from motion_lib.diffusion.schedule import NoiseSchedule
+from motion_lib.diffusion.schedulers import process_of
 from motion_lib.errors import MotionError
 from motion_lib.method.embedding import MotionEmbedding
 from motion_lib.method.patch import MotionPatch

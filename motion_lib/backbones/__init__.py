@@ -9,7 +9,8 @@ from typing import Any
 import torch
 
 from ..bundled.models import BUNDLED
-from ..diffusion.process import Process, process_of
+from ..diffusion.process import Process
+from ..diffusion.schedulers import process_of
 from ..errors import MotionError, shown
 from .codec import Codec, PictureCodec
 from .family import FAMILIES, Family, family_of

@@ -18,6 +18,7 @@ from .common import add_json, show
 
 LONGEST_VALUE = 500  # characters
 LONGEST_JSON = 60_000  # characters of all details together; what this library writes takes a few thousand
+LONGEST_KEY = 200  # of a name that it prints, in characters
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,7 +61,7 @@ def bounded(details: dict[str, Any]) -> dict[str, Any]:
     """The details, as far as LONGEST_JSON has room for them. In place of a longer one stands how long it is."""
     kept, room = {}, LONGEST_JSON
     for key, value in details.items():
-        key, size = shown(key, 60), len(json.dumps(value, indent=2))
+        key, size = key if len(key) <= LONGEST_KEY else shown(key, 60), len(json.dumps(value, indent=2))
         kept[key] = value if size <= room else f"left out: it takes {size} characters"
         room -= len(json.dumps({key: kept[key]}, indent=2))
         if room < 0:

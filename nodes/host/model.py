@@ -113,7 +113,7 @@ def _patcher(opened: ModelFolder) -> comfy.model_patcher.ModelPatcher:
     load_device, offload_device = management.get_torch_device(), management.unet_offload_device()
     dtype = management.unet_dtype(model_params=_parameters(opened), supported_dtypes=DTYPES, weight_dtype=torch.float16)
     compute = management.unet_manual_cast(dtype, load_device, DTYPES) or dtype
-    config = VideoModelConfig(sampling_settings(opened.processr), opened.vae.config.get("scaling_factor", 0.18215))
+    config = VideoModelConfig(sampling_settings(opened.scheduler), opened.vae.config.get("scaling_factor", 0.18215))
     config.set_inference_dtype(dtype, compute if compute != dtype else None)
     with torch.inference_mode(False), explained(opened.folder, "unet"):
         unet = load_unet(opened.unet, dtype, compute)

@@ -56,12 +56,12 @@ def test_inspect_prints_no_pages_of_what_a_file_says_of_itself(motion: str, tmp_
     embedding = load_embedding(motion)
     evil = {"x" * 9000: 1, "deep": [[[[1] * 50_000]]], "long": "y" * 10**6, **{f"n{i}": "z" * 900 for i in range(2000)}}
     path = tmp_path / "evil.safetensors"
-    save_embedding(path, embedding.with_tensors(embedding.tensors, details={**embedding.details, **evil}))
+    save_embedding(path, saying(embedding, {**said_by(embedding), **evil}))
     assert main(["inspect", str(path), "--json"]) == 0
     printed = capsys.readouterr().out
     details = json.loads(printed)["details"]
     assert len(printed) < 100_000
-    assert details["prompt"] == embedding.details["prompt"] and details["n0"] == evil["n0"]
+    assert details["prompt"] == embedding.origin.prompt and details["n0"] == evil["n0"]
     assert details["long"] == "left out: it takes 1000002 characters"
 
 

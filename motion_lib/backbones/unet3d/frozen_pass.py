@@ -46,7 +46,7 @@ def unsupported(unet: Any) -> str | None:
     """Why this pass does not suit a model, or None if it does."""
     if not isinstance(unet, UNet3DConditionModel):
         return f"there is no faster pass for a {type(unet).__name__}"
-    config = unet.config
+    config: Any = unet.config
     if config.act_fn not in ("silu", "swish"):
         return f"its activation is {config.act_fn}"
     if config.norm_num_groups is None:

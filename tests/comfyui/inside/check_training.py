@@ -70,7 +70,7 @@ def planning() -> dict:
 
 def _held_while_training(patcher, recompute: bool) -> int:
     """The most bytes that tensors hold in the first training step, on a CPU."""
-    with pack("motion_lib.backbones.estimate").LiveBytes() as live:
+    with pack("motion_lib.backbones.accelerate.estimate").LiveBytes() as live:
         gradients(patcher, recompute)
     return live.peak
 
