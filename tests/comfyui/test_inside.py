@@ -237,9 +237,9 @@ def test_camera_noise_as_latent_samples_like_noise(found):
         ("nothing to follow", "it needs a background with a texture"),
         ("one frame", "needs at least 2"),
         ("no opencv", "pip install opencv-python-headless"),
-        ("too strong", "must lie from 0 to 1"),
+        ("too strong", "it must be a number from 0.0 to 1.0"),
         ("start after end", "start 0.9 and end 0.2"),
-        ("packed", "use a MODEL that makes a video without sound"),
+        ("packed", "use a MODEL that makes videos without sound"),
     ],
 )
 def test_bad_input_for_a_camera_is_one_sentence(found, attempt, words):

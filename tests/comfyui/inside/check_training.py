@@ -268,7 +268,7 @@ def results_are_kept() -> dict:
     given = denoisers.video_latents(patcher, latent, torch.device("cpu"))
     text = denoisers.text_embedding(patcher, words[0], torch.device("cpu"))
     learned = [getattr(chosen, name) for name in ("sites", "components", "integration", "qk_axes", "v_axes")]
-    state = fingerprint.model_state(patcher)
+    state = fingerprint.earlier_model_state(patcher)
     key = fingerprint.fingerprint(state, given, text, chosen.settings, *learned, None)
     kept.write_bytes(content)
     embedding = files.load_embedding(kept)
