@@ -179,7 +179,7 @@ def camera_trials(bench: Bench) -> Iterator[Trial]:
     assert case.truth is not None and other.truth is not None
     camera, path = true_camera(case.truth, 0), other.truth.position[0]
     usual, plain = PRESETS["camera"], bench.object(other)
-    published = replace(usual, sites="all", components="qk", strength_v=0.0)
+    published = replace(usual, sites="all", components="qk", application=replace(usual.application, strength_v=0.0))
     pan, timing = bench.learn(case, usual), bench.learn(case, published)
     latents = torch.cat([bench.model.encode_video(c.frames) for c in (case, other)])
     of_camera, of_object = bench.inverted(latents).split(1)

@@ -132,7 +132,7 @@ def text_embedding(model: ModelPatcher, conditioning: list | None, device: torch
         return plain(model.model.empty_prompt()).to(device)
     if not conditioning:
         raise MotionError("The CONDITIONING is empty: connect CLIP Text Encode.")
-    tokens, width = plain(conditioning[0][0]), model.model.empty_prompt().shape[-1]
+    tokens, width = plain(conditioning[0][0]), model.model.diffusion_model.config.cross_attention_dim
     if tokens.ndim != 3 or not tokens.numel() or tokens.shape[-1] != width:
         raise MotionError(
             f"The CONDITIONING has the shape {list(tokens.shape)}, but [1, tokens, {width}] is needed: encode the text "

@@ -134,7 +134,7 @@ def test_fitting_is_the_loop_of_the_papers(
     generator = torch.Generator().manual_seed(settings.seed)
     for step in range(4):
         optimizer.param_groups[0]["lr"] = settings.rate(step)
-        t = settings.draw_timesteps(1, 999, generator)
+        t = settings.draw_timesteps(1, schedule, generator)
         noise = torch.randn(latents.shape, generator=generator)
         noisy, target = schedule.noisy(latents, noise, t), schedule.target(latents, noise, t)
         i = int(torch.randint(latents.shape[2], (), generator=generator))
