@@ -15,7 +15,7 @@ from motion_lib.errors import MotionError
 from motion_lib.files.embedding_file import load_embedding, save_embedding
 from motion_lib.method import algebra
 from motion_lib.method.application import usual_patch
-from motion_lib.method.embedding import MAP, QK_AXES, V_AXES, Backbone, MotionEmbedding, TemporalLayer
+from motion_lib.method.embedding import MAP, QK_AXES, V_AXES, Backbone, MotionEmbedding, Site
 from motion_lib.method.integration import INTEGRATIONS
 from motion_lib.method.patch import DEBIAS, MotionPatch, PreparedPatch
 from tests.tiny import randn, random_embedding, said_by, saying, tiny_backbone
@@ -311,7 +311,7 @@ def test_an_embedding_says_what_was_done() -> None:
     assert not a.origin.made_from
 
 
-OTHER = Backbone("unet3d", (TemporalLayer(SITE, 99, 0, "down"),))
+OTHER = Backbone("unet3d", (Site(SITE, 99, 0, "down"),))
 
 
 @pytest.mark.parametrize(

@@ -12,14 +12,14 @@ from PIL import Image
 
 from motion_lib.errors import MotionError
 from motion_lib.method.application import APPLICATIONS, PATCH, SAMPLING, Application, usual_patch
-from motion_lib.method.embedding import Backbone, MotionEmbedding, TemporalLayer
+from motion_lib.method.embedding import Backbone, MotionEmbedding, Site
 from motion_lib.method.patch import MotionPatch
 from motion_lib.method.records import Advice
 from motion_lib.training.presets import PRESETS
 from motion_lib.training.provenance import origin_of, thumbnail
 from tests.tiny import saying
 
-EMBEDDING = MotionEmbedding.zeros(Backbone("tiny", (TemporalLayer("layer", 4, 0, "down"),)), "all", 2, (2, 2))
+EMBEDDING = MotionEmbedding.zeros(Backbone("tiny", (Site("layer", 4, 0, "down"),)), "all", 2, (2, 2))
 
 
 def described(**details) -> MotionEmbedding:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from motion_lib.backbones.unet3d.denoiser import backbone_of
 from motion_lib.errors import MotionError
 from motion_lib.files.convert import MODELSCOPE
-from motion_lib.method.embedding import Backbone, MotionEmbedding, TemporalLayer
+from motion_lib.method.embedding import Backbone, MotionEmbedding, Site
 from tests.tiny import random_embedding, tiny_backbone
 
 SITE = "down_blocks.0.temp_attentions.0"
@@ -110,7 +110,7 @@ def test_bad_options(options: dict, message: str) -> None:
 @pytest.mark.parametrize("sites", ["all", "deep"])
 def test_a_backbone_without_usual_layers(sites: str) -> None:
     with pytest.raises(MotionError, match="no temporal layers"):
-        Backbone("unet3d", (TemporalLayer("mid", 8, 1, "mid"),)).select(sites)
+        Backbone("unet3d", (Site("mid", 8, 1, "mid"),)).select(sites)
 
 
 def one_layer(values: torch.Tensor, frames: int, size: tuple[int, int]) -> MotionEmbedding:

@@ -297,7 +297,7 @@ def described(header: dict[str, str], **changes) -> None:
     [
         (lambda t, h: h.update(format="lora"), "is a lora file, not a motion_embedding file"),
         (lambda t, h: h.pop("format"), "safetensors file of another kind"),
-        (lambda t, h: h.update(format_version="3"), "format_version 3, newer than 2: update"),
+        (lambda t, h: h.update(format_version="4"), "format_version 4, newer than 3: update"),
         (lambda t, h: h.update(integration="mix"), "the header field integration is 'mix', but it must be one of add"),
         (lambda t, h: h.update(qk_axes="full"), r"shape \[1, 3, 16\], but \[\d+, 3, 16\] is expected"),
         (lambda t, h: h.update(integration="concatenate"), "qk.map is missing"),
@@ -329,7 +329,7 @@ def described(header: dict[str, str], **changes) -> None:
         (lambda t, h: h.update(backbone=json.dumps({"family": 3, "layers": [LAYER]}), grids="{}"), "3 is not a name"),
         (lambda t, h: h.update(frames="-3"), "field frames is -3, but it should be 1 to"),
         (lambda t, h: h.update(frames="1" * 4000), "field frames is 1111"),
-        (lambda t, h: h.update(format_version="9" * 4000), r"format_version 999.*\.\.\.9*, newer than 2"),
+        (lambda t, h: h.update(format_version="9" * 4000), r"format_version 999.*\.\.\.9*, newer than 3"),
         (lambda t, h: h.update(details="[" * 100_000), "field details is not JSON"),
         (lambda t, h: h.update(details='{"fps": 1' + "0" * 9000 + "}"), "field details is not JSON"),
         (

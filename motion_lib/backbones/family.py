@@ -20,6 +20,7 @@ from .folder import Part
 FAMILIES = {
     "UNet3DConditionModel": "unet3d",
     "UNetMotionModel": "animatediff",
+    "WanTransformer3DModel": "wan",
 }
 
 

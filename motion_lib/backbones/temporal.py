@@ -7,7 +7,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from ..method.embedding import TemporalLayer
+from ..method.embedding import Site
 
 Stage = Literal["in", "down", "mid", "up"]
 ORDER = ("in", "down", "mid", "up")
@@ -23,7 +23,7 @@ def place_of(name: str, levels: int) -> tuple[Stage, int]:
     return ("mid", levels - 1) if part == "mid_block" else ("in", 0)
 
 
-def layers_of(unet: Any, kind: type[nn.Module]) -> tuple[TemporalLayer, ...]:
+def layers_of(unet: Any, kind: type[nn.Module]) -> tuple[Site, ...]:
     """Name, width and depth of every temporal transformer of this kind, in the order in which they run.
 
     Raises ValueError for one with more than one block, whose attentions would share a name.
@@ -34,7 +34,7 @@ def layers_of(unet: Any, kind: type[nn.Module]) -> tuple[TemporalLayer, ...]:
         if len(module.transformer_blocks) != 1:
             raise ValueError(f"{name} has {len(module.transformer_blocks)} blocks, but supported is one")
         stage, depth = place_of(name, levels)
-        layers.append(TemporalLayer(name, module.proj_in.out_features, depth, stage))
+        layers.append(Site(name, module.proj_in.out_features, depth, stage))
     return tuple(sorted(layers, key=lambda layer: ORDER.index(layer.block)))
 
 

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from ..errors import MotionError, shown
-from ..method.embedding import PARTS, Backbone, MotionEmbedding, TemporalLayer, layer_of
+from ..method.embedding import PARTS, Backbone, MotionEmbedding, Site, layer_of
 from ..method.records import Origin
 from .pickled import read_pickled
 
@@ -31,12 +31,12 @@ TYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 def _modelscope() -> Backbone:
     """The temporal layers of ModelScope and ZeroScope, as `backbones.unet3d.backbone_of` finds them in the model."""
-    layers = [TemporalLayer("transformer_in", 512, 0, "in")]
+    layers = [Site("transformer_in", 512, 0, "in")]
     for i in range(3):
-        layers += [TemporalLayer(f"down_blocks.{i}.temp_attentions.{j}", 320 * 2**i, i, "down") for j in range(2)]
-    layers.append(TemporalLayer("mid_block.temp_attentions.0", 1280, 3, "mid"))
+        layers += [Site(f"down_blocks.{i}.temp_attentions.{j}", 320 * 2**i, i, "down") for j in range(2)]
+    layers.append(Site("mid_block.temp_attentions.0", 1280, 3, "mid"))
     for i in reversed(range(3)):
-        layers += [TemporalLayer(f"up_blocks.{3 - i}.temp_attentions.{j}", 320 * 2**i, i, "up") for j in range(3)]
+        layers += [Site(f"up_blocks.{3 - i}.temp_attentions.{j}", 320 * 2**i, i, "up") for j in range(3)]
     return Backbone("unet3d", tuple(layers))
 
 
@@ -150,7 +150,7 @@ def _check_complete(name: str, tensors: Mapping[str, Tensor]) -> None:
             )
 
 
-def _layer(name: str, key: str) -> TemporalLayer:
+def _layer(name: str, key: str) -> Site:
     """The temporal layer that a key names, whatever surrounds the name and whichever of . _ / separates it."""
     words = re.sub(r"[._/]+", ".", key)
     for layer in MODELSCOPE.layers:
@@ -168,7 +168,7 @@ def _attention(name: str, key: str) -> str:
     return f"attn{found.pop()}"
 
 
-def _check_shape(name: str, key: str, value: Any, layer: TemporalLayer) -> None:
+def _check_shape(name: str, key: str, value: Any, layer: Site) -> None:
     if not isinstance(value, Tensor):
         raise MotionError(f"{name}: {key} is a {type(value).__name__}, but only tensors are expected.")
     if value.layout is not torch.strided or value.dtype not in TYPES or value.is_nested:

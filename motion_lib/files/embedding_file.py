@@ -1,10 +1,12 @@
 """The motion embedding file: safetensors, half precision, trained rows only, with a header that says everything.
 
-Tensors are `<layer>.qk`, `<layer>.attn1.v` and `<layer>.attn2.v`. The header's strings (JSON where structured) are
-`format`, `format_version`, `backbone`, `grids`, `frames`, `details`, and `modelspec.*` keys that model browsers show.
+Tensors are `<layer>.qk`, `<layer>.attn1.v` and, of UNets, `<layer>.attn2.v`. The header's strings (JSON where
+structured) are `format`, `format_version`, `backbone`, `grids`, `frames`, `details`, and `modelspec.*` keys that model
+browsers show.
 Version 2 adds `integration`, `qk_axes` and `v_axes`, `<tensor>.map` for concatenated tensors, and `compression`, the
-bits of a value in compressed tensors (see compress.py); it is written only where they are needed, so that plain files
-stay readable for version 1.
+bits of a value in compressed tensors (see compress.py). Version 3 adds models that are a stack of equal blocks, whose
+layers are of a block early, middle or late, and v_axes coarse. Each is written only where it is needed, so that plain
+files stay readable for version 1.
 Reading trusts nothing: what the header says is checked against itself, and against the sizes and shapes of the tensors,
 before any of them is read; then their values; and every complaint names file and field. What could not be read is not
 written either.
@@ -27,7 +29,7 @@ from torch import Tensor
 
 from .. import __version__
 from ..errors import MotionError, shown, well_formed
-from ..method.embedding import MAP, Backbone, MotionEmbedding, TemporalLayer
+from ..method.embedding import MAP, STAGES, THIRDS, Backbone, MotionEmbedding, Site
 from ..method.integration import EXTRA_CHANNELS
 from .atomic import replacing
 from .compress import BITS, CODES, pack, unpack, unpacked_shapes
@@ -35,13 +37,12 @@ from .details import read_details, written_details
 from .reading import regular_file
 
 FORMAT = "motion_embedding"
-VERSION = 2  # the newest that can be read
+VERSION = 3  # the newest that can be read
 LARGEST_HEADER = 8 << 20  # bytes; a header with a preview is well below 200 kB
 MOST_VALUES = 1 << 31  # of an embedding: 8 GiB in float32
 MOST_LAYERS, DEEPEST, WIDEST = 1024, 15, 1 << 20  # a backbone's layers, their halvings and channels
 LARGEST_SIDE, MOST_FRAMES = 1 << 14, 1 << 20  # of a grid; of a motion
 LONGEST_NAME = 200  # characters of a layer or a family
-BLOCKS = ("in", "down", "mid", "up")
 MODELSPEC = ("title", "author", "description", "license", "date", "thumbnail")
 PLAIN = ("F16", "BF16", "F32", "F64")  # what values may be stored as
 CODED = ("U8",)
@@ -75,7 +76,7 @@ def save_embedding(
     _check_shapes(name, described(name, header, FORMAT), {key: tuple(t.shape) for key, t in tensors.items()})
     if bits is not None:
         tensors = pack(tensors, bits)
-        header |= {"format_version": "2", "compression": str(bits)}
+        header |= {"format_version": max("2", header["format_version"]), "compression": str(bits)}
     write(path, tensors, header)
 
 
@@ -94,7 +95,7 @@ def header_of(embedding: MotionEmbedding, format: str = FORMAT) -> dict[str, str
     chosen = {name: getattr(embedding, name) for name, usual in CHOICES.items() if getattr(embedding, name) != usual}
     return {
         "format": format,
-        "format_version": "2" if chosen else "1",
+        "format_version": "3" if _newest(embedding) else "2" if chosen else "1",
         "library_version": __version__,
         "backbone": json.dumps(
             {"family": embedding.backbone.family, "layers": [asdict(layer) for layer in embedding.backbone.layers]}
@@ -107,6 +108,10 @@ def header_of(embedding: MotionEmbedding, format: str = FORMAT) -> dict[str, str
         "modelspec.architecture": f"{embedding.backbone.family}/motion-embedding",
         **spec,
     }
+
+
+def _newest(embedding: MotionEmbedding) -> bool:
+    return embedding.backbone.stacked or embedding.v_axes == "coarse"
 
 
 def embedding_from(
@@ -163,16 +168,18 @@ def _backbone(value: Mapping[str, Any]) -> Backbone:
     layers = tuple(_layer(**layer) for layer in value["layers"])
     if len({layer.name for layer in layers}) < len(layers):
         raise ValueError("two layers have one name")
+    if len({layer.block in THIRDS for layer in layers}) > 1:
+        raise ValueError("its layers are partly those of a UNet and partly those of a stack of blocks")
     return Backbone(_name(value["family"]), layers)
 
 
-def _layer(name: str, channels: int, depth: int, block: Any) -> TemporalLayer:
+def _layer(name: str, channels: int, depth: int, block: Any) -> Site:
     if not (type(channels) is int and type(depth) is int):
         raise TypeError(f"layer {shown(name, 60)} needs whole numbers of channels and a whole depth")
-    if not 1 <= channels <= WIDEST or not 0 <= depth <= DEEPEST or block not in BLOCKS:
+    if not 1 <= channels <= WIDEST or not 0 <= depth <= DEEPEST or block not in (*STAGES, *THIRDS):
         sizes = f"{shown(channels, 40)} channels at depth {shown(depth, 40)}"
         raise ValueError(f"layer {shown(name, 60)} cannot have {sizes} of a block {shown(block, 40)}")
-    return TemporalLayer(_name(name), channels, depth, block)
+    return Site(_name(name), channels, depth, block)
 
 
 def _grids(value: Mapping[str, Any], backbone: Backbone) -> dict[str, tuple[int, int]]:

@@ -1,14 +1,16 @@
-"""MotionEmbedding: the learned tensors of one motion, per temporal transformer of a backbone.
+"""MotionEmbedding: the learned tensors of one motion, per site of a backbone.
 
 Motion Inversion (Wang et al., arXiv 2403.20193) learns for every temporal transformer a query-key embedding `[1, f,
 c]`, which has no spatial axes and so cannot carry appearance, and one value embedding `[h·w, f, c]` for each of its
-two temporal attentions. Which of them there are, on which spatial axes and how they join the layer's input can be
-chosen (COMPONENTS, QK_AXES, V_AXES, INTEGRATIONS); every tensor keeps to its own grid.
+two temporal attentions. A model whose attention sees space and time at once has one self-attention in each of its
+blocks, and learns the same there: a query-key row per latent frame and one value embedding. Which of them there are, on
+which spatial axes and how they join the layer's input can be chosen (COMPONENTS, QK_AXES, V_AXES, INTEGRATIONS); every
+tensor keeps to its own grid.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from typing import Any, Literal
@@ -21,44 +23,85 @@ from .integration import EXTRA_CHANNELS, INTEGRATIONS
 from .records import Advice, Origin
 from .resample import resize_grid, resize_time
 
+Grid = tuple[int, int]  # (height, width)
+COARSE = 200  # positions of a feature grid
+COARSEST = 128  # positions of a grid of v_axes `coarse`
+
+
+def _halved(grid: Grid) -> Grid:
+    """As every halving in a model does, rounded up."""
+    return (grid[0] + 1) // 2, (grid[1] + 1) // 2
+
+
+def _thinned(grid: Grid) -> Grid:
+    while grid[0] * grid[1] > COARSEST:
+        grid = _halved(grid)
+    return grid
+
+
 ATTENTIONS = ("attn1", "attn2")
 PARTS = ("qk", *(f"{attention}.v" for attention in ATTENTIONS))
 # What is learned, by the kinds of tensors; `none` stands for the unmodified model in comparisons.
 COMPONENTS: dict[str, tuple[str, ...]] = {"both": ("qk", "v"), "qk": ("qk",), "v": ("v",), "none": ()}
-# The grid that a tensor lives on, where None is the layer's own.
-QK_AXES: dict[str, tuple[int, int] | None] = {"none": (1, 1), "partial": (4, 4), "full": None}
-V_AXES: dict[str, tuple[int, int] | None] = {"2d": None, "1d": (1, 1)}
+# The grid that a tensor lives on, by that of its site.
+QK_AXES: dict[str, Callable[[Grid], Grid]] = {
+    "none": lambda grid: (1, 1),
+    "partial": lambda grid: (4, 4),
+    "full": lambda grid: grid,
+}
+V_AXES: dict[str, Callable[[Grid], Grid]] = {"2d": lambda grid: grid, "coarse": _thinned, "1d": lambda grid: (1, 1)}
+VALUES_ON = {"1d": "value embeddings without spatial axes", "coarse": "value embeddings on a coarse grid"}
 MAP = ".map"  # ends the name of the linear map `[k, c]` of a concatenated tensor `[n, f, k]`
-COARSE = 200  # positions of a feature grid
+
+# The stages of a UNet, whose sites have two attentions over the frames, and the thirds of a stack of equal blocks,
+# whose sites have one over frames and places.
+STAGES, THIRDS = ("in", "down", "mid", "up"), ("early", "middle", "late")
 COARSE_SITES = ("coarse", "coarse_up")
+# What `sites` may say besides names, by the kind of model.
+UNET_GROUPS, STACK_GROUPS = ("all", "deep", *COARSE_SITES), ("all", *THIRDS)
 
 
 @dataclass(frozen=True)
-class TemporalLayer:
-    """One temporal transformer: its module name, width in channels, and how many halvings below the latent it works."""
+class Site:
+    """A place in a model where motions act: its module's name, its width in channels, how many halvings below the
+    latent it works, and in which of STAGES or THIRDS it stands."""
 
     name: str
     channels: int
     depth: int
-    block: Literal["in", "down", "mid", "up"]
+    block: Literal["in", "down", "mid", "up", "early", "middle", "late"]
 
-    def grid(self, latent_size: tuple[int, int]) -> tuple[int, int]:
-        """(h, w) of the features of this layer: every halving rounds up."""
-        height, width = latent_size
+    @property
+    def attentions(self) -> tuple[str, ...]:
+        """Those whose values a motion acts on."""
+        return ATTENTIONS if self.block in STAGES else ATTENTIONS[:1]
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The tensors that there can be, as their names end."""
+        return "qk", *(f"{attention}.v" for attention in self.attentions)
+
+    def grid(self, latent_size: Grid) -> Grid:
+        """(h, w) of the features at this site: every halving rounds up."""
         for _ in range(self.depth):
-            height, width = (height + 1) // 2, (width + 1) // 2
-        return height, width
+            latent_size = _halved(latent_size)
+        return latent_size
 
 
 @dataclass(frozen=True)
 class Backbone:
-    """The temporal layers of a model family; two models with equal layers can share embeddings."""
+    """The sites of a model family; two models with equal sites can share embeddings."""
 
     family: str
-    layers: tuple[TemporalLayer, ...]
+    layers: tuple[Site, ...]
 
-    def __getitem__(self, name: str) -> TemporalLayer:
+    def __getitem__(self, name: str) -> Site:
         return next(layer for layer in self.layers if layer.name == name)
+
+    @property
+    def stacked(self) -> bool:
+        """Is it a stack of equal blocks, and not a UNet?"""
+        return self.layers[0].block in THIRDS
 
     def signature(self) -> dict[str, int]:
         return {layer.name: layer.channels for layer in self.layers}
@@ -66,40 +109,46 @@ class Backbone:
     def describe(self) -> str:
         """For error messages: the family and its widths, as in 'unet3d (320-640-1280 channels, 17 temporal layers)'."""
         widths = shown("-".join(str(c) for c in sorted({layer.channels for layer in self.layers})), 60)
-        return f"{self.family} ({widths} channels, {len(self.layers)} temporal layers)"
+        kind = "blocks" if self.stacked else "temporal layers"
+        return f"{self.family} ({widths} channels, {len(self.layers)} {kind})"
 
-    def select(self, sites: str, latent_size: tuple[int, int] | None = None) -> tuple[TemporalLayer, ...]:
+    def select(self, sites: str, latent_size: Grid | None = None) -> tuple[Site, ...]:
         """The layers that `sites` names.
 
-        `all`: every down and up block (15 in ModelScope). `deep`: the widest of those (5 in ModelScope, 1280 channels).
-        `coarse`: those with at most 200 positions at this latent size (height, width), where motion is coarse and files
-        stay small: in ModelScope at 512×320 the same 5, in a smaller model or picture more. `coarse_up`: those of them
-        in up blocks.
+        `all`: every down and up block of a UNet (15 in ModelScope), or all blocks of a stack. Of a stack also `early`,
+        `middle` and `late`: a third of its blocks. Of a UNet also `deep`: the widest of those (5 in ModelScope, 1280
+        channels). `coarse`: those with at most 200 positions at this latent size (height, width), where motion is
+        coarse and files stay small: in ModelScope at 512×320 the same 5, in a smaller model or picture more.
+        `coarse_up`: those of them in up blocks.
         Otherwise a comma-separated list of names or patterns such as `up_blocks.1.*`.
         Raises MotionError when nothing matches.
         """
-        usual = tuple(layer for layer in self.layers if layer.block in ("down", "up"))
+        usual = self.layers if self.stacked else tuple(layer for layer in self.layers if layer.block in ("down", "up"))
         if not usual:
             raise MotionError(f"{self.describe()} has no temporal layers in its down and up blocks.")
         if sites == "all":
             return usual
-        if sites in COARSE_SITES and latent_size is not None:
+        if self.stacked and sites in THIRDS:
+            chosen = tuple(layer for layer in usual if layer.block == sites)
+        elif not self.stacked and sites in COARSE_SITES and latent_size is not None:
             return coarse({layer: layer.grid(latent_size) for layer in usual}, sites)
-        if sites == "deep":
+        elif not self.stacked and sites == "deep":
             widest = max(layer.channels for layer in usual)
-            return tuple(layer for layer in usual if layer.channels == widest)
-        patterns = [pattern.strip() for pattern in sites.split(",")]
-        chosen = tuple(layer for layer in self.layers if any(fnmatch(layer.name, p) for p in patterns))
+            chosen = tuple(layer for layer in usual if layer.channels == widest)
+        else:
+            patterns = [pattern.strip() for pattern in sites.split(",")]
+            chosen = tuple(layer for layer in self.layers if any(fnmatch(layer.name, p) for p in patterns))
         if not chosen:
+            groups = ", ".join(STACK_GROUPS if self.stacked else UNET_GROUPS)
             names = ", ".join(layer.name for layer in usual)
             raise MotionError(
-                f"sites is '{sites}', which matches no temporal layer: "
-                f"use all, deep, coarse, coarse_up or names such as {names}."
+                f"sites is '{sites}', which matches no {'block' if self.stacked else 'temporal layer'} of a "
+                f"{self.family} model: use {groups} or names such as {names}."
             )
         return chosen
 
 
-def coarse(grids: Mapping[TemporalLayer, tuple[int, int]], sites: str) -> tuple[TemporalLayer, ...]:
+def coarse(grids: Mapping[Site, Grid], sites: str) -> tuple[Site, ...]:
     """The layers with at most COARSE positions, or those with the fewest if all have more; for the sites `coarse_up`
     only those in up blocks.
 
@@ -122,10 +171,11 @@ def layer_of(key: str) -> str:
 
 @dataclass(frozen=True)
 class MotionEmbedding:
-    """tensors: `<layer>.qk`, `<layer>.attn1.v` and `<layer>.attn2.v`, each `[positions, f, c]` on its own grid (see
-    `grid_of`): by default one position for qk and h·w for v; either kind may be absent. Concatenated ones are
-    `[positions, f, k]` and have a map `[k, c]` beside them, `<tensor>.map`. grids: (h, w) per layer. frames: f.
-    origin, advice: where it comes from and how it is to be applied, as its file says."""
+    """tensors: `<layer>.qk`, `<layer>.attn1.v` and, where there are two attentions, `<layer>.attn2.v`, each
+    `[positions, f, c]` on its own grid (see `grid_of`): by default one position for qk and h·w for v; either kind may
+    be absent. Concatenated ones are `[positions, f, k]` and have a map `[k, c]` beside them, `<tensor>.map`. grids:
+    (h, w) per layer. frames: f, of latents. origin, advice: where it comes from and how it is to be applied, as its file
+    says."""
 
     tensors: dict[str, Tensor]
     grids: dict[str, tuple[int, int]]
@@ -187,14 +237,14 @@ class MotionEmbedding:
 
     def grid_of(self, key: str) -> tuple[int, int]:
         """(h, w) of the grid that a tensor of this name lives on."""
-        fixed = QK_AXES[self.qk_axes] if key.endswith("qk") else V_AXES[self.v_axes]
-        return fixed or self.grids[layer_of(key)]
+        axes = QK_AXES[self.qk_axes] if key.endswith("qk") else V_AXES[self.v_axes]
+        return axes(self.grids[layer_of(key)])
 
     def shapes(self, extra_channels: int = EXTRA_CHANNELS) -> dict[str, tuple[int, ...]]:
         """The shape of every tensor there can be, by name."""
         found: dict[str, tuple[int, ...]] = {}
         widths = self.backbone.signature()
-        for key in (f"{layer}.{part}" for layer in self.layers for part in PARTS):
+        for key in (f"{layer}.{part}" for layer in self.layers for part in self.backbone[layer].parts):
             (h, w), width = self.grid_of(key), widths[layer_of(key)]
             found[key] = (h * w, self.frames, width)
             if self.integration == "concatenate":
@@ -208,7 +258,7 @@ class MotionEmbedding:
         words = [f"{' and '.join(kinds) or 'no'} embeddings"]
         words += [] if self.integration == "add" else [f"integration {self.integration}"]
         words += [] if self.qk_axes == "none" else [f"spatial axes of the query-key embeddings: {self.qk_axes}"]
-        words += [] if self.v_axes == "2d" else ["value embeddings without spatial axes"]
+        words += [VALUES_ON[self.v_axes]] if self.v_axes in VALUES_ON else []
         return ", ".join(words)
 
     def numel(self) -> int:
@@ -230,7 +280,7 @@ class MotionEmbedding:
         Raises MotionError when none of its layers is among them.
         """
         trained = Backbone(self.backbone.family, tuple(self.backbone[name] for name in self.layers))
-        if sites in COARSE_SITES:
+        if sites in COARSE_SITES and not trained.stacked:
             chosen = coarse({layer: self.grids[layer.name] for layer in trained.layers}, sites)
         else:
             chosen = trained.select(sites)

@@ -1,4 +1,4 @@
-"""MotionPatch: how an embedding acts on temporal attention. Data only; it is given to every call of a model.
+"""MotionPatch: how an embedding acts on attention over frames. Data only; it is given to every call of a model.
 
     TA(F) = softmax( Wq(F + s·m_qk) · Wk(F + s·m_qk)ᵀ / √d ) · Wv(F + γ·m_v)
 
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ..errors import MotionError
 from .curves import Curve, check_curve, factor_at
-from .embedding import ATTENTIONS, MAP, MotionEmbedding
+from .embedding import MAP, MotionEmbedding
 from .integration import INTEGRATIONS
 from .resample import resize_grid
 
@@ -134,7 +134,7 @@ class MotionPatch:
         for layer in embedding.layers:
             if (m := ready(layer, "qk", self.strength_qk, vanilla)) is not None:
                 query_key[layer] = m
-            for attention in ATTENTIONS:
+            for attention in embedding.backbone[layer].attentions:
                 if (m := ready(layer, f"{attention}.v", self.strength_v, DEBIAS[self.debias])) is not None:
                     value[layer, attention] = m
         return PreparedPatch(query_key, value, embedding.integration)
@@ -148,6 +148,9 @@ class PreparedPatch:
     query_key: dict[str, Tensor] = field(default_factory=dict)
     value: dict[tuple[str, str], Tensor] = field(default_factory=dict)
     integration: str = "add"
+
+    def acts_on(self, layer: str) -> bool:
+        return layer in self.query_key or any(layer == patched for patched, _ in self.value)
 
     def query_key_input(self, layer: str, hidden: Tensor) -> Tensor:
         """What Wq and Wk get, of their input `[(b h w), f, c]` with the videos outermost."""

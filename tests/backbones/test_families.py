@@ -67,8 +67,7 @@ def test_frozen_and_described_truly(kind: str) -> None:
         moved.square().sum().backward()
         assert moved.shape == plain.shape and not torch.equal(moved, plain), layer
         assert all(tensor.grad is not None and tensor.grad.abs().max() > 0 for tensor in motion.tensors.values()), layer
-    unet: Any = model.denoiser
-    assert all(weight.grad is None and not weight.requires_grad for weight in unet.unet.parameters())
+    assert all(weight.grad is None and not weight.requires_grad for weight in network(model).parameters())
 
 
 @pytest.mark.parametrize("kind", FAMILIES)
@@ -100,21 +99,54 @@ def test_motions_compose_and_act_on_each_video_alike(kind: str) -> None:
         torch.testing.assert_close(together[i : i + 1], alone)
 
 
+def network(model: Tiny) -> Any:
+    denoiser: Any = model.denoiser
+    return getattr(denoiser, "network", None) or denoiser.unet
+
+
 def attentions(model: Tiny) -> dict[tuple[str, str], Any]:
     """The attention of every layer that motions act on, by layer and name."""
-    unet: Any = model.denoiser
-    names = [(layer.name, attention) for layer in model.denoiser.backbone.layers for attention in ("attn1", "attn2")]
-    return {name: unet.unet.get_submodule(f"{name[0]}.transformer_blocks.0.{name[1]}") for name in names}
+    inside = "" if model.denoiser.backbone.stacked else "transformer_blocks.0."
+    names = [(layer.name, attention) for layer in model.denoiser.backbone.layers for attention in layer.attentions]
+    return {name: network(model).get_submodule(f"{name[0]}.{inside}{name[1]}") for name in names}
 
 
-def by_the_formula(attn: Any, x: Tensor, m_qk: Tensor, m_v: Tensor) -> Tensor:
-    """softmax(Wq(F + m_qk)·Wk(F + m_qk)ᵀ / √d) · Wv(F + m_v) of `[n, f, c]`, with m alike."""
-    q, k, v = ((x + m) @ to.weight.T for m, to in ((m_qk, attn.to_q), (m_qk, attn.to_k), (m_v, attn.to_v)))
-    heads = []
-    for q_, k_, v_ in zip(*(t.chunk(attn.heads, dim=-1) for t in (q, k, v)), strict=True):
+def attended(q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
+    """softmax(q·kᵀ / √d)·v of `[n, l, c]`, head by head."""
+    found = []
+    for q_, k_, v_ in zip(*(t.chunk(heads, dim=-1) for t in (q, k, v)), strict=True):
         scores = (q_ @ k_.transpose(1, 2) / math.sqrt(q_.shape[-1])).exp()
-        heads.append(scores / scores.sum(dim=-1, keepdim=True) @ v_)
-    return torch.cat(heads, dim=-1) @ attn.to_out[0].weight.T + attn.to_out[0].bias
+        found.append(scores / scores.sum(dim=-1, keepdim=True) @ v_)
+    return torch.cat(found, dim=-1)
+
+
+def over_frames(attn: Any, given: tuple, m_qk: Tensor, m_v: Tensor) -> Tensor:
+    """softmax(Wq(F + m_qk)·Wk(F + m_qk)ᵀ / √d) · Wv(F + m_v) of `[(b n), f, c]`; m_qk `[1, f, c]`, m_v `[n, f, c]`."""
+    x = given[0]
+    m_v = m_v.repeat(len(x) // len(m_v), 1, 1)
+    q, k, v = ((x + m) @ to.weight.T for m, to in ((m_qk, attn.to_q), (m_qk, attn.to_k), (m_v, attn.to_v)))
+    return attended(q, k, v, attn.heads) @ attn.to_out[0].weight.T + attn.to_out[0].bias
+
+
+def over_frames_and_places(attn: Any, given: tuple, m_qk: Tensor, m_v: Tensor) -> Tensor:
+    """The same of `[b, f·n, c]`, where q and k are scaled to a root mean square of one and turned by their places."""
+    x, cosines, sines = given[0], *given[-1]
+    m_qk = m_qk.repeat_interleave(len(m_v), dim=0)
+    q, k, v = (
+        (x + m.transpose(0, 1).flatten(0, 1)) @ to.weight.T + to.bias
+        for m, to in ((m_qk, attn.to_q), (m_qk, attn.to_k), (m_v, attn.to_v))
+    )
+    q, k = (
+        y * (y.square().mean(dim=-1, keepdim=True) + norm.eps).rsqrt() * norm.weight
+        for y, norm in ((q, attn.norm_q), (k, attn.norm_k))
+    )
+    turn = torch.complex(cosines[..., 0::2].double(), sines[..., 1::2].double())
+
+    def turned(y: Tensor) -> Tensor:
+        pairs = torch.view_as_complex(y.unflatten(-1, (attn.heads, -1, 2)).contiguous())
+        return torch.view_as_real(pairs * turn).flatten(-3)
+
+    return attended(turned(q), turned(k), v, attn.heads) @ attn.to_out[0].weight.T + attn.to_out[0].bias
 
 
 @pytest.mark.parametrize("kind", FAMILIES)
@@ -124,12 +156,10 @@ def test_patched_attention_is_the_formula(kind: str, debias: str, strengths: tup
     """At every layer, of what the layer itself was given in a whole pass of the model."""
     model = tiny(kind, F64)
     motion = random_embedding(model.denoiser.backbone, dtype=F64)
-    seen: dict[tuple[str, str], tuple[Tensor, Tensor]] = {}
+    seen: dict[tuple[str, str], tuple[tuple, Tensor]] = {}
     hooks = [
         module.register_forward_hook(
-            lambda _, given, named, out, name=name: seen.__setitem__(
-                name, (given[0] if given else named["hidden_states"], out)
-            ),
+            lambda _, given, named, out, name=name: seen.__setitem__(name, (given or (named["hidden_states"],), out)),
             with_kwargs=True,
         )
         for name, module in attentions(model).items()
@@ -137,16 +167,16 @@ def test_patched_attention_is_the_formula(kind: str, debias: str, strengths: tup
     call(model, MotionPatch(motion, *strengths, debias=debias), videos=2, dtype=F64)
     for hook in hooks:
         hook.remove()
-    tested = 0
+    formula, tested = over_frames_and_places if model.denoiser.backbone.stacked else over_frames, 0
     for (layer, attention), module in attentions(model).items():
         if layer not in motion.layers:
             continue
-        x, out = seen[layer, attention]
+        given, out = seen[layer, attention]
         m_qk = strengths[0] * motion.tensors[f"{layer}.qk"]
-        m_v = strengths[1] * DEBIAS[debias](motion.tensors[f"{layer}.{attention}.v"]).repeat(2, 1, 1)
-        torch.testing.assert_close(out, by_the_formula(module, x, m_qk, m_v), rtol=1e-10, atol=1e-10)
+        m_v = strengths[1] * DEBIAS[debias](motion.tensors[f"{layer}.{attention}.v"])
+        torch.testing.assert_close(out, formula(module, given, m_qk, m_v), rtol=1e-10, atol=1e-10)
         tested += 1
-    assert tested == 2 * len(motion.layers) > 4
+    assert tested == sum(len(motion.backbone[layer].attentions) for layer in motion.layers) > 4
 
 
 @pytest.mark.parametrize("process", [VP, FlowMatching()], ids=["epsilon", "flow"])

@@ -7,8 +7,7 @@ so that patches travel in a context that the denoiser sets for each call.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -20,27 +19,13 @@ from ...diffusion.process import Process
 from ...errors import MotionError
 from ...method.embedding import ATTENTIONS, Backbone
 from ...method.patch import PreparedPatch
+from ..context import Context
 from ..folder import Part
 from ..loading import diffusers_model
 from ..temporal import layers_of
 from ..unet3d.attention import TemporalAttention
 
 FAMILY = "animatediff"
-
-
-class Context:
-    """The patches of the call under way."""
-
-    def __init__(self) -> None:
-        self.patches: tuple[PreparedPatch, ...] = ()
-
-    @contextmanager
-    def holding(self, patches: Sequence[PreparedPatch]) -> Iterator[None]:
-        before, self.patches = self.patches, tuple(patches)
-        try:
-            yield
-        finally:
-            self.patches = before
 
 
 class ContextAttention(TemporalAttention):
@@ -79,7 +64,7 @@ class AnimateDiffDenoiser:
         if latents.shape[2] > most:
             raise MotionError(f"The model takes videos of up to {most} frames, not of {latents.shape[2]}: take fewer.")
         words = conditioning.repeat_interleave(latents.shape[2], dim=0)  # the image model sees every frame by itself
-        with self.context.holding(patches):
+        with self.context.holding(patches, latents.shape[2]):
             return self.unet(latents, timesteps, words, return_dict=False)[0]
 
     def spatial_linears(self) -> dict[str, nn.Linear]:

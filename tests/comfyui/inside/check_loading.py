@@ -19,7 +19,7 @@ def import_time() -> dict:
 def _of_other_widths():
     """An embedding for a model like the bundled one, twice as wide."""
     lib, ours = pack("motion_lib.method.embedding"), model()[0].model.diffusion_model.backbone
-    layers = tuple(lib.TemporalLayer(layer.name, 2 * layer.channels, layer.depth, layer.block) for layer in ours.layers)
+    layers = tuple(lib.Site(layer.name, 2 * layer.channels, layer.depth, layer.block) for layer in ours.layers)
     return lib.MotionEmbedding.zeros(lib.Backbone(ours.family, layers), "deep", 4, (16, 16))
 
 

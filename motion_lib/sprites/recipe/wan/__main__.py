@@ -48,7 +48,7 @@ def main() -> None:
 
     sub = training("transformer", "train text encoder and transformer of sprite_wan", batch=256, rate=1e-3)
     sub.add_argument("--clips", type=int, default=8192, help="latent clips held at a time")
-    sub.add_argument("--renew", type=int, default=64, help="clips replaced at every eighth step, an even number")
+    sub.add_argument("--renew", type=int, default=64, help="clips replaced at every 24th step, an even number")
     sub.add_argument("--cool", action="store_true", help="let the learning rate fall: the last run")
 
     sub = stage("lighten", "write the transformer's weights alone, in half precision, to carry on from elsewhere")

@@ -21,6 +21,7 @@ from .vae import Speed, VideoAutoencoder, _norm_silu
 
 CLASSIC = 0.35  # share of clips in the sprites' own look
 KL = 3e-6
+EACH = 0.02  # weight of the logarithm of each clip's error: half of what is left counts alike in easy and hard clips
 FILE = "wan_autoencoder.pt"
 
 
@@ -66,7 +67,7 @@ def train(
         error = backward(pool.draw(batch, noise))
         gradient.share(run.workers)
         gradient.clip(1.0)
-        take_step(both, checkpoint.cosine(run.step, run.steps or 100_000, 50))
+        take_step(both, min(1.0, (run.done + 1) / 50) * checkpoint.cosine(run.step, run.steps or 100_000, 50))
         run.count(error)
         checkpoint.average(run.ema, model, min(0.998, run.step / (run.step + 20)))
         run.fit(20, 50)
@@ -87,8 +88,9 @@ def _objective(model: VideoAutoencoder, pixels: Tensor, generator: torch.Generat
     error = output - pixels
     # Pixels, edges in space and edges in time, so that outlines and fast objects count as much as areas.
     edges = sum(error.diff(dim=d).abs().mean() for d in (2, 3, 4))
-    squared = error.square().mean()
-    return error.abs().mean() + edges + squared + KL * kl, squared.detach() / 4
+    squared = error.square().mean(dim=(1, 2, 3, 4))
+    loss = error.abs().mean() + edges + squared.mean() + EACH * (squared + 1e-5).log().mean() + KL * kl
+    return loss, squared.mean().detach() / 4
 
 
 def prepare(model: VideoAutoencoder, trial: Callable[[], Any], compile: bool) -> None:

@@ -33,7 +33,7 @@ class LatentStore:
     that the transformer never runs out of new ones and never waits for them.
     """
 
-    EVERY = 8
+    EVERY = 24
 
     def __init__(self, work: Path, count: int, renew: int, start: int, device: str, photographs: bool, compile: bool):
         self.encoder = autoencoder.finished(work, device)
