@@ -105,7 +105,7 @@ class ModelDenoiser:
 
     def spatial_linears(self) -> dict[str, torch.nn.Linear]:
         """Where a loss with a spatial term has its LoRA while training."""
-        from ...motion_lib.backbones.unet3d.denoiser import spatial_linears  # needs diffusers
+        from ...motion_lib.backbones.temporal import spatial_linears  # needs diffusers
 
         return spatial_linears(self.unet)
 
