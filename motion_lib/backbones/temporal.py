@@ -1,10 +1,12 @@
-"""What families with temporal attention of their own share: where in a UNet a module stands, and random weights."""
+"""What families with temporal attention of their own share: where in a UNet a module stands, which layers are spatial,
+and random weights."""
 
 from __future__ import annotations
 
 from typing import Any, Literal
 
 import torch
+from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from torch import nn
 
 from ..method.embedding import Site
@@ -36,6 +38,17 @@ def layers_of(unet: Any, kind: type[nn.Module]) -> tuple[Site, ...]:
         stage, depth = place_of(name, levels)
         layers.append(Site(name, module.proj_in.out_features, depth, stage))
     return tuple(sorted(layers, key=lambda layer: ORDER.index(layer.block)))
+
+
+def spatial_linears(unet: nn.Module) -> dict[str, nn.Linear]:
+    """The linear layers in attention and feed-forward of the spatial transformers, by module name."""
+    transformers = {name: m for name, m in unet.named_modules() if isinstance(m, Transformer2DModel)}
+    return {
+        f"{name}.transformer_blocks.{part}": module
+        for name, transformer in transformers.items()
+        for part, module in transformer.transformer_blocks.named_modules()
+        if isinstance(module, nn.Linear)
+    }
 
 
 def randomise(model: nn.Module, seed: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import comfy.model_sampling
@@ -55,11 +56,11 @@ class ModelDenoiser:
     """Calls a loaded MODEL on latents `[b, c, f, h, w]`, through apply_model, so that LoRA, hooks and other patches on
     it act. `clean` is the last call's estimate of the clean latents, for previews.
 
-    Make it when the model is on its device. recompute: what the backward pass needs is computed again there. fast: use
-    the faster pass, or not; where it suits if None."""
+    fast: through the faster pass, or diffusers'; if None, as sampling runs: the faster one for calls without gradients,
+    where it suits. recompute: what the backward pass needs is computed again there, in the pass that `fast` names."""
 
     def __init__(self, model: ModelPatcher, recompute: bool = False, fast: bool | None = None):
-        from .unet import RECOMPUTE, faster_pass  # needs diffusers
+        from ...motion_lib.backbones.unet3d.frozen_pass import PARTS, FrozenPass  # needs diffusers
 
         self.backbone, self.schedule = backbone_of(model), schedule_of(model)
         self.model, self.clean = model, torch.empty(0)
@@ -67,11 +68,13 @@ class ModelDenoiser:
         options = create_model_options_clone(model.model_options)["transformer_options"]
         wrappers = options.setdefault("wrappers", {})
         comfy.patcher_extension.merge_nested_dicts(wrappers, model.wrappers, copy_dict1=False)
-        self.options: dict[str, Any] = {**options, RECOMPUTE: recompute}
-        self.run_through(faster_pass(self.unet, recompute, fast))
+        self.options: dict[str, Any] = options
+        if fast is not None:
+            plain = partial(self.unet.as_diffusers, recompute=recompute)
+            self.run_through(FrozenPass(self.unet, PARTS if recompute else ()) if fast else plain)
 
     def run_through(self, run: Callable[..., Tensor] | None) -> None:
-        """What computes instead of the UNet's own pass: `run(latents, timesteps, conditioning, patches)`."""
+        """What computes: `run(latents, timesteps, conditioning, patches)`, or what the UNet chooses if None."""
         from .unet import PASS
 
         self.options[PASS] = run
@@ -105,7 +108,7 @@ class ModelDenoiser:
 
     def spatial_linears(self) -> dict[str, torch.nn.Linear]:
         """Where a loss with a spatial term has its LoRA while training."""
-        from ...motion_lib.backbones.unet3d.denoiser import spatial_linears  # needs diffusers
+        from ...motion_lib.backbones.temporal import spatial_linears  # needs diffusers
 
         return spatial_linears(self.unet)
 

@@ -108,6 +108,7 @@ def _open(folder: Path) -> ModelFolder:
 
 
 def _patcher(opened: ModelFolder) -> comfy.model_patcher.ModelPatcher:
+    from .sampling import serve_sampling
     from .unet import load_unet
 
     load_device, offload_device = management.get_torch_device(), management.unet_offload_device()
@@ -121,6 +122,7 @@ def _patcher(opened: ModelFolder) -> comfy.model_patcher.ModelPatcher:
         model = MotionVideoModel(config, unet, opened).to(offload_device)
     patcher = comfy.model_patcher.ModelPatcher(model, load_device=load_device, offload_device=offload_device)
     patcher.cached_patcher_init = (load_patcher, (opened.folder,))
+    serve_sampling(patcher)
     return patcher
 
 

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import comfy.model_management as management
@@ -23,6 +24,7 @@ from ...motion_lib.backbones.accelerate.training_modes import (
 )
 from ...motion_lib.method.embedding import MotionEmbedding
 from .denoiser import ModelDenoiser
+from .recording import may_record, weights_lie_still
 from .session import loaded
 
 SAVE_MEMORY = {"auto": "auto", "on": "low_memory", "off": "fast"}  # the node's words for the library's modes
@@ -71,11 +73,11 @@ def plan_for(
     with torch.inference_mode(False):
         if faster(unet, device):
             return plan_training(_Unet(unet), SAVE_MEMORY[save_memory], given, embedding, device, room)
-        from .unet import own_pass  # needs diffusers
-
         again = save_memory == "on" or (save_memory == "auto" and device.type != "cpu")
         plan = Plan("plain", recompute=("transformer", "convolution") if again else ())
-        needed = training_bytes(_Unet(unet), given, embedding, plan, lambda copy: own_pass(copy, again))
+        needed = training_bytes(
+            _Unet(unet), given, embedding, plan, lambda copy: partial(copy.as_diffusers, recompute=again)
+        )
         return replace(plan, needed=needed)
 
 
@@ -95,20 +97,3 @@ def _room(model: ModelPatcher, shape: tuple[int, ...], vae: Any) -> int | None:
     if vae is not None:
         taken += vae.patcher.model_size() + vae.memory_used_decode((1, *shape[1:]), vae.vae_dtype)
     return int(management.get_total_memory(device) - taken)
-
-
-def may_record() -> bool:
-    """Whether the passes can be recorded as CUDA graphs. Measured with PyTorch's own allocator, DynamicVRAM on and off;
-    cudaMallocAsync, which ComfyUI turns on for most cards, has not been tried."""
-    if torch.cuda.get_allocator_backend() == "native":
-        return True
-    logging.info(
-        "Steps of training are not recorded beside cudaMallocAsync: on a fast GPU, which waits for the processor, "
-        "--disable-cuda-malloc makes them faster."
-    )
-    return False
-
-
-def weights_lie_still(unet: nn.Module) -> bool:
-    """Whether all layers read their own weights: a recording reads the same memory in every step."""
-    return all(layer.acts_as_its_base() for layer in unet.modules() if hasattr(layer, "acts_as_its_base"))

@@ -3,7 +3,8 @@ everything else works."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import comfy.ops
 import torch
@@ -14,24 +15,29 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from ...motion_lib.backbones.accelerate.training_modes import faster
 from ...motion_lib.backbones.folder import Part
 from ...motion_lib.backbones.loading import diffusers_model
 from ...motion_lib.backbones.unet3d.denoiser import backbone_of, install_processors
-from ...motion_lib.backbones.unet3d.frozen_pass import PARTS, FrozenPass
 from ...motion_lib.method.patch import PreparedPatch
 from .patch import Call, patches_for
+from .sampling import SamplingRun, parts_of
 
 RECOMPUTED = ("resnets", "temp_convs", "attentions", "temp_attentions")  # of a block
-PASS, RECOMPUTE = "motion_pass", "motion_recompute"  # in transformer_options, from ModelDenoiser
+PASS = "motion_pass"  # in transformer_options, from ModelDenoiser
 SWAPPED = ("Linear", "Conv2d", "Conv3d", "GroupNorm", "LayerNorm")
 
 
 class HostUNet3D(UNet3DConditionModel):
-    """Frames in the batch; patches out of transformer_options; layers that cast and move as ComfyUI wants them."""
+    """Frames in the batch; patches out of transformer_options; layers that cast and move as ComfyUI wants them.
+
+    parts: everything below it, as it was loaded. sampling: what computes calls without gradients while a sampler runs,
+    where it suits.
+    """
 
     compute_dtype: torch.dtype
     last_timestep: int
+    parts: list[Any]
+    sampling: SamplingRun | None = None
 
     @property
     def dtype(self) -> torch.dtype:
@@ -55,23 +61,29 @@ class HostUNet3D(UNet3DConditionModel):
         per_video = len(x) // videos
         timesteps, context = timesteps[::per_video], context[::per_video]
         patches = patches_for(Call.of(latents, timesteps, self.last_timestep, options), options)
-        run = options.get(PASS) or own_pass(self, bool(options.get(RECOMPUTE)))
+        run = options.get(PASS) or self._sampling_run(latents) or self.as_diffusers
         out = run(latents, timesteps, context, patches)
         return rearrange(out, "b c f h w -> (b f) c h w") if flat else out
 
+    def _sampling_run(self, latents: Tensor) -> SamplingRun | None:
+        # torch.compile answers the question while it traces: compiled code is diffusers' pass, whatever runs it.
+        if torch.compiler.is_compiling() or torch.is_grad_enabled():
+            return None
+        return self.sampling if self.sampling is not None and self.sampling.suits(latents) else None
 
-def own_pass(unet: HostUNet3D, recompute: bool) -> Callable[..., Tensor]:
-    """diffusers' pass, `run(latents, timesteps, context, patches)`; recompute: what the backward pass needs is computed
-    again there."""
-
-    def run(latents: Tensor, timesteps: Tensor, context: Tensor | None, patches: Sequence[PreparedPatch]) -> Tensor:
-        motion = {"motion": patches}
-        with _recomputing(unet, recompute):
-            return UNet3DConditionModel.forward(
-                unet, latents, timesteps, context, cross_attention_kwargs=motion, return_dict=False
+    def as_diffusers(
+        self,
+        latents: Tensor,
+        timesteps: Tensor,
+        context: Tensor | None,
+        patches: Sequence[PreparedPatch],
+        recompute: bool = False,
+    ) -> Tensor:
+        """diffusers' own pass over `[b, c, f, h, w]`. recompute: what the backward pass needs is computed again."""
+        with _recomputing(self, recompute):
+            return super().forward(
+                latents, timesteps, context, cross_attention_kwargs={"motion": patches}, return_dict=False
             )[0]
-
-    return run
 
 
 class _recomputing:
@@ -108,14 +120,8 @@ def load_unet(part: Part, dtype: torch.dtype, compute_dtype: torch.dtype) -> Hos
     operations = comfy.ops.pick_operations(dtype, compute_dtype if compute_dtype != dtype else None)
     _swap_layers(unet, operations)
     unet.__class__ = HostUNet3D
-    unet.compute_dtype, unet.backbone = compute_dtype, backbone
+    unet.compute_dtype, unet.backbone, unet.parts = compute_dtype, backbone, parts_of(unet)
     return unet
-
-
-def faster_pass(unet: HostUNet3D, recompute: bool, wanted: bool | None = None) -> FrozenPass | None:
-    """What training and inversion run instead of diffusers' pass, where it is faster unless `wanted` says otherwise:
-    the same numbers, and less kept for the backward pass."""
-    return FrozenPass(unet, PARTS if recompute else ()) if (faster(unet) if wanted is None else wanted) else None
 
 
 def _swap_layers(unet: nn.Module, operations: type) -> None:

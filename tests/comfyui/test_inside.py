@@ -26,6 +26,10 @@ CHECKS = (
     "lora_and_patch",
     "context_windows",
     "compiled",
+    "faster_sampling",
+    "diffusers_pass_instead",
+    "stopped_runs",
+    "weights_elsewhere",
     "edits_equal_library",
     "combinations_equal_library",
     "curves_equal_library",
@@ -136,6 +140,70 @@ def test_context_windows_take_the_rows_of_their_frames(found):
 def test_torch_compile_sees_the_patch(found):
     assert found["compiled"]["patched"] < 1e-4
     assert found["compiled"]["unpatched"] < 1e-4
+    assert found["compiled"]["faster_pass"] == 0
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        "guidance",
+        "no guidance",
+        "patch",
+        "patch in a part",
+        "patch on a hook",
+        "LoRA",
+        "LoRA and patch",
+        "LoRA on a hook",
+        "video as 5D",
+        "inversion",
+    ],
+)
+def test_the_faster_pass_samples_what_diffusers_does(found, what):
+    """The tolerance is float32's over several steps with guidance; what a LoRA changes is ten times that."""
+    case = found["faster_sampling"][what]
+    assert case["off"] < 1e-4
+    assert case["fast"] > 0 and case["diffusers"] == 0 and case["over"]
+
+
+def test_after_faster_sampling_the_model_is_bit_identical(found):
+    assert found["faster_sampling"]["lora_effect"] > 1e-3
+    assert found["faster_sampling"]["after"] == 0
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        "weight wrapper",
+        "object patch",
+        "hook of a module",
+        "forward of a module",
+        "processor",
+        "gradients",
+        "not in a run",
+    ],
+)
+def test_what_the_faster_pass_would_not_see_is_left_to_diffusers(found, what):
+    case = found["diffusers_pass_instead"][what]
+    assert case["difference"] == 0
+    assert case["fast"] == 0 and case["diffusers"] > 0 and case["over"]
+    assert found["diffusers_pass_instead"]["effects"].get(what, 1) > 1e-3
+
+
+def test_after_other_changes_the_model_is_bit_identical(found):
+    assert found["diffusers_pass_instead"]["effects"]["after"] == 0
+
+
+@pytest.mark.parametrize("what", ["cast", "moved in"])
+def test_weights_that_do_not_lie_still_are_left_to_diffusers(found, what):
+    assert found["weights_elsewhere"]["cast_dtype"] == "torch.float16"
+    case = found["weights_elsewhere"][what]
+    assert case["difference"] == 0 and case["fast"] == 0 and case["diffusers"] > 0
+
+
+def test_a_run_that_fails_or_is_interrupted_leaves_nothing(found):
+    stopped = found["stopped_runs"]
+    assert stopped["after_failure"] and stopped["interrupted"] and stopped["over"]
+    assert stopped["fast"] == 1 and stopped["diffusers"] == 0 and stopped["copied"]
 
 
 def test_edits_equal_the_library(found):

@@ -10,7 +10,7 @@ from .conftest import THREADS
 from .host import PACK, prepare_base
 
 
-def test_training_at_full_size_is_measured(host: tuple[Path, Path], tmp_path: Path) -> None:
+def test_training_and_sampling_are_measured(host: tuple[Path, Path], tmp_path: Path) -> None:
     folder, python = host
     prepare_base(tmp_path)
     command = [python, PACK / "tests/comfyui/inside/speed.py", folder, tmp_path, "--host", "--cpu"]
@@ -20,4 +20,5 @@ def test_training_at_full_size_is_measured(host: tuple[Path, Path], tmp_path: Pa
     assert [row[0] for row in rows] == ["| host's pass, all parts twice", "| save_memory on", "| save_memory auto"]
     assert all(row[4] == "0.000%" for row in rows)
     assert "Training mode plain" in done.stdout
-    assert "weights as before: True" in done.stdout and "its output differs by 0.0" in done.stdout
+    assert "| diffusers' pass | " in done.stdout and "| faster pass | " in done.stdout
+    assert done.stdout.count("weights as before: True") == 2 and "its output differs by 0.0" in done.stdout

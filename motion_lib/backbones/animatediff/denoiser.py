@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from diffusers.models.unets.unet_motion_model import AnimateDiffTransformer3D, UNetMotionModel
 from torch import Tensor, nn
 
@@ -22,7 +21,7 @@ from ...method.patch import PreparedPatch
 from ..context import Context
 from ..folder import Part
 from ..loading import diffusers_model
-from ..temporal import layers_of
+from ..temporal import layers_of, spatial_linears
 from ..unet3d.attention import TemporalAttention
 
 FAMILY = "animatediff"
@@ -69,13 +68,7 @@ class AnimateDiffDenoiser:
 
     def spatial_linears(self) -> dict[str, nn.Linear]:
         """See Denoiser."""
-        transformers = {name: m for name, m in self.unet.named_modules() if isinstance(m, Transformer2DModel)}
-        return {
-            f"{name}.transformer_blocks.{part}": module
-            for name, transformer in transformers.items()
-            for part, module in transformer.transformer_blocks.named_modules()
-            if isinstance(module, nn.Linear)
-        }
+        return spatial_linears(self.unet)
 
 
 def load(part: Part, process: Process, device: torch.device, dtype: torch.dtype) -> AnimateDiffDenoiser:

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from diffusers.models.transformers.transformer_temporal import TransformerTemporalModel
 from torch import Tensor, nn
 
@@ -19,7 +18,7 @@ from ...method.embedding import ATTENTIONS, Backbone
 from ...method.patch import PreparedPatch
 from ..folder import Part
 from ..loading import diffusers_model
-from ..temporal import layers_of
+from ..temporal import layers_of, spatial_linears
 from .attention import TemporalAttention, unaware
 from .temporal_conv import flatten_temporal_convs
 
@@ -48,18 +47,8 @@ class UNet3DDenoiser:
         )[0]
 
     def spatial_linears(self) -> dict[str, nn.Linear]:
+        """See Denoiser."""
         return spatial_linears(self.unet)
-
-
-def spatial_linears(unet: Any) -> dict[str, nn.Linear]:
-    """See Denoiser."""
-    transformers = {name: m for name, m in unet.named_modules() if isinstance(m, Transformer2DModel)}
-    return {
-        f"{name}.transformer_blocks.{part}": module
-        for name, transformer in transformers.items()
-        for part, module in transformer.transformer_blocks.named_modules()
-        if isinstance(module, nn.Linear)
-    }
 
 
 def install_processors(unet: Any, backbone: Backbone) -> None:

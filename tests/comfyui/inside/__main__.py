@@ -18,9 +18,10 @@ import check_edits  # noqa: E402
 import check_equality  # noqa: E402
 import check_loading  # noqa: E402
 import check_patches  # noqa: E402
+import check_sampling  # noqa: E402
 import check_training  # noqa: E402
 
-HOMES = (check_loading, check_equality, check_patches, check_edits, check_camera, check_training)
+HOMES = (check_loading, check_equality, check_patches, check_edits, check_camera, check_training, check_sampling)
 
 
 def main() -> None:

@@ -1,14 +1,16 @@
 """Training and sampling at full size inside ComfyUI, for docs/performance.md: time and memory of a step, what that does
 to the host's other models, and whether the weights are the same bits afterwards.
 
-    python tests/comfyui/inside/speed.py COMFYUI_FOLDER BASE_FOLDER --host [ComfyUI's own arguments]
+    python tests/comfyui/inside/speed.py COMFYUI_FOLDER BASE_FOLDER [PART...] --host [ComfyUI's own arguments]
 
-Run by ComfyUI's Python. `--host --cpu` tries everything on a small model; its times mean nothing.
+PART is training or sampling; both, if none is named. Run by ComfyUI's Python. `--host --cpu` tries everything on a
+small model; its times mean nothing.
 """
 
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
 import itertools
 import statistics
@@ -26,12 +28,13 @@ import comfy.supported_models
 import torch
 from torch import nn
 
+PARTS = [part for part in ("training", "sampling") if part in sys.orig_argv] or ["training", "sampling"]
 DEVICE = management.get_torch_device()
 ON_GPU = DEVICE.type == "cuda"
 FRAMES, WIDTH, HEIGHT = (16, 512, 320) if ON_GPU else (4, 64, 64)
 SITES = "deep"
 STEPS, WARM_UP = (40, 10) if ON_GPU else (3, 1)
-SAMPLING_STEPS, REPEATS = (20, 1) if ON_GPU else (2, 1)
+SAMPLING = {20: 3, 50: 1} if ON_GPU else {2: 1}  # steps, and how often
 GIB = 2**30
 
 
@@ -131,29 +134,87 @@ def training(patcher: Any, opened: Callable[..., Any], steps: int) -> dict[str, 
     return {"ms": ms, "total": total, "peak": peak, "losses": list(state.losses), "plan": words}
 
 
-def sampling(patcher: Any) -> dict[str, float]:
-    """Median seconds of the host's sampler with guidance, unpatched and patched, taking turns."""
+def patched_by_noise(patcher: Any) -> Any:
+    """The MODEL with an embedding of random values."""
     backbone = pack("nodes.host.denoiser").backbone_of(patcher)
     kind = pack("motion_lib.method.embedding").MotionEmbedding
     zeros = kind.zeros(backbone, SITES, FRAMES, (HEIGHT // 8, WIDTH // 8))
     generator = torch.Generator().manual_seed(3)
     drawn = {k: 0.1 * torch.randn(t.shape, generator=generator) for k, t in zeros.tensors.items()}
     patch = pack("motion_lib.method.patch").MotionPatch(zeros.with_tensors(drawn), debias="difference")
-    ways = {"unpatched": patcher, "patched": pack("nodes.apply").patched(patcher, patch)}
-    noise = torch.randn(FRAMES, 4, HEIGHT // 8, WIDTH // 8, generator=generator)
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for turn in range(REPEATS + 1):
-        for name, model in ways.items():
-            conds = [[[patcher.text, {}]], [[0.5 * patcher.text, {}]]]
-            with torch.inference_mode():
-                began = _now()
-                zeros_like = torch.zeros_like(noise)
-                comfy.sample.sample(
-                    model, noise, SAMPLING_STEPS, 8.0, "ddim", "simple", *conds, zeros_like, disable_pbar=True, seed=0
-                )
-                if turn:
-                    seconds[name].append(_now() - began)
-    return {name: statistics.median(taken) for name, taken in seconds.items()}
+    return pack("nodes.apply").patched(patcher, patch)
+
+
+def sampled(model: Any, text: torch.Tensor, steps: int) -> torch.Tensor:
+    """What KSampler makes of noise, with guidance."""
+    shape = FRAMES, 4, HEIGHT // 8, WIDTH // 8
+    noise = torch.randn(shape, generator=torch.Generator().manual_seed(5))
+    conds = [[[text, {}]], [[0.5 * text, {}]]]
+    with torch.inference_mode():
+        empty = torch.zeros_like(noise)
+        return comfy.sample.sample(
+            model, noise, steps, 8.0, "ddim", "simple", *conds, empty, disable_pbar=True, seed=0
+        ).float()
+
+
+@contextlib.contextmanager
+def computing(fast: bool | None, recorded: bool) -> Iterator[None]:
+    """fast: through the faster pass, or diffusers'; as the MODEL chooses if None."""
+    home = pack("nodes.host.sampling")
+    faster = home.faster if fast is None else lambda unet, device: fast
+    with mock.patch.object(home, "faster", faster), mock.patch.object(home, "may_record", lambda: recorded):
+        yield
+
+
+def sampling(patcher: Any) -> None:
+    """Seconds of the host's sampler, unpatched and patched, in every way, all of them taking turns."""
+    models = {"unpatched": patcher, "patched": patched_by_noise(patcher)}
+    ways = {"diffusers' pass": (False, False), "faster pass, not recorded": (None, False), "faster pass": (None, True)}
+    if not ON_GPU:
+        ways = {"diffusers' pass": (False, False), "faster pass": (True, False)}
+    first = next(iter(ways))
+    made = {}
+    for way, how in ways.items():
+        with computing(*how):
+            made[way] = [sampled(model, patcher.text, min(SAMPLING)) for model in models.values()]  # warms up as well
+    for steps, repeats in SAMPLING.items():
+        seconds: dict[tuple[str, str], list[float]] = {(way, name): [] for way in ways for name in models}
+        for _ in range(repeats):
+            for (way, name), taken in seconds.items():
+                with computing(*ways[way]):
+                    began = _now()
+                    sampled(models[name], patcher.text, steps)
+                    taken.append(_now() - began)
+        median = {which: statistics.median(taken) for which, taken in seconds.items()}
+        print(f"\n| {steps} steps with guidance | unpatched, s | patched, s | patched ÷ unpatched | ÷ the first |")
+        print("|---|---|---|---|---|")
+        for way in ways:
+            plain, patched = (median[way, name] for name in models)
+            cells = f"{plain:.3f} | {patched:.3f} | {patched / plain:.4f} | {plain / median[first, 'unpatched']:.3f}"
+            print(f"| {way} | {cells} |", flush=True)
+    print()
+    for way, videos in made.items():
+        for name, video, reference in zip(models, videos, made[first], strict=True):
+            off = float((video - reference).norm() / reference.norm())
+            print(f"{min(SAMPLING)} steps, {way}, {name}: off the first way by {off:.1e} of the latents", flush=True)
+
+
+def precision(patcher: Any) -> None:
+    """How far one call of either pass is from the same in float32."""
+    unet = patcher.model.diffusion_model
+    exact = copy.deepcopy(unet).to(DEVICE).float()
+    exact.compute_dtype = torch.float32
+    with torch.inference_mode(), pack("nodes.host.session").loaded(patcher, (FRAMES, 4, HEIGHT // 8, WIDTH // 8)):
+        generator = torch.Generator().manual_seed(8)
+        x = torch.randn(2, 4, FRAMES, HEIGHT // 8, WIDTH // 8, generator=generator).to(DEVICE, unet.dtype)
+        t, text = torch.tensor([500.0, 500.0], device=DEVICE), patcher.text.repeat(2, 1, 1).to(DEVICE, unet.dtype)
+        with torch.backends.cudnn.flags(allow_tf32=False):
+            expected = exact.as_diffusers(x.float(), t, text.float(), ())
+        frozen = pack("motion_lib.backbones.unet3d.frozen_pass").FrozenPass(unet)
+        for way, run in (("diffusers' pass", unet.as_diffusers), ("faster pass", frozen)):
+            error = (run(x, t, text, ()).float() - expected).norm() / expected.norm()
+            print(f"one call of {way} is off float32 by {float(error):.2e}", flush=True)
+    management.soft_empty_cache()
 
 
 def bits(module: nn.Module) -> list[tuple[str, tuple[int, ...]]]:
@@ -166,46 +227,51 @@ def main() -> None:
     allocator = torch.cuda.get_allocator_backend() if ON_GPU else "CPU"
     name = torch.cuda.get_device_name() if ON_GPU else "CPU"
     memory = sys.modules.get("comfy.memory_management")  # older versions have none
-    dynamic, hosted = getattr(memory, "aimdo_enabled", False), pack("nodes.host.training").ready_to_train
+    dynamic = getattr(memory, "aimdo_enabled", False)
     print(f"{name}, PyTorch {torch.__version__}, allocator {allocator}, dynamic VRAM {dynamic}\n", flush=True)
     video, other = motion_model(), other_model()
     before, answer = other_seconds(other)
     weights = bits(video.model.diffusion_model)
+    for part in PARTS:
+        {"training": training_in_every_way, "sampling": sampling}[part](video)
+        print(f"\nweights as before: {bits(video.model.diffusion_model) == weights}")
+        if ON_GPU:
+            held = torch.cuda.memory_reserved() / GIB
+            print(f"GiB free for the host {management.get_free_memory(DEVICE) / GIB:.1f}, held by PyTorch {held:.1f}")
+    if "sampling" in PARTS:
+        precision(video)
+    after, again = other_seconds(other)
+    print(f"another model's call: {1e3 * before:.2f} ms before, {1e3 * after:.2f} after ({after / before:.3f})")
+    print(f"its output differs by {largest(again, answer)}", flush=True)
+
+
+def training_in_every_way(video: Any) -> None:
+    hosted = pack("nodes.host.training")
     ways: dict[str, Callable[..., Any]] = {
         "host's pass, all parts twice": lambda *given: as_before(*given, fast=False),
         "faster pass, all parts twice, not recorded": lambda *given: as_before(*given, fast=True),
-        "save_memory on": lambda *given: hosted(*given, "on"),
-        "save_memory auto": lambda *given: hosted(*given, "auto"),
+        "save_memory on, not recorded": lambda *given: recording(False, *given, "on"),
+        "save_memory auto, not recorded": lambda *given: recording(False, *given, "auto"),
+        "save_memory on": lambda *given: recording(True, *given, "on"),
+        "save_memory auto": lambda *given: recording(True, *given, "auto"),
     }
-    if not ON_GPU:  # the kernels need one
-        del ways["faster pass, all parts twice, not recorded"]
-    losses: list[float] = []
 
-    def measure(way: str, opened: Callable[..., Any]) -> None:
+    @contextlib.contextmanager
+    def recording(wanted: bool, *given: Any) -> Iterator[Any]:
+        """Whatever the allocator."""
+        with mock.patch.object(hosted, "may_record", lambda: wanted), hosted.ready_to_train(*given) as ready:
+            yield ready
+
+    if not ON_GPU:  # the kernels need one
+        ways = {name: way for name, way in ways.items() if "not recorded" not in name}
+    losses: list[float] = []
+    print("| way | ms/step | peak GiB | steps in all, s | loss off the first way | plan |\n|---|---|---|---|---|---|")
+    for way, opened in ways.items():
         found = training(video, opened, STEPS)
         losses.extend(() if losses else found["losses"])
         off = max(abs(a / b - 1) for a, b in zip(found["losses"], losses, strict=True))
         cells = f"{found['ms']:.1f} | {found['peak']:.1f} | {found['total']:.1f} | {off:.3%} | {found['plan']}"
         print(f"| {way} | {cells} |", flush=True)
-
-    print("| way | ms/step | peak GiB | steps in all, s | loss off the first way | plan |\n|---|---|---|---|---|---|")
-    for way, opened in ways.items():
-        measure(way, opened)
-    print(f"\nweights as before: {bits(video.model.diffusion_model) == weights}")
-    after, again = other_seconds(other)
-    print(f"another model's call: {1e3 * before:.2f} ms before, {1e3 * after:.2f} after ({after / before:.3f})")
-    print(f"its output differs by {largest(again, answer)}", flush=True)
-    if ON_GPU:
-        held = torch.cuda.memory_reserved() / GIB
-        print(f"GiB free for the host {management.get_free_memory(DEVICE) / GIB:.1f}, held by PyTorch {held:.1f}\n")
-    print(f"| {SAMPLING_STEPS} steps of DDIM with guidance | seconds | ÷ unpatched |\n|---|---|---|")
-    seconds = sampling(video)
-    for name, value in seconds.items():
-        print(f"| {name} | {value:.2f} | {value / seconds['unpatched']:.4f} |", flush=True)
-    if ON_GPU and allocator != "native":  # last, because nobody knows whether it comes to an end
-        with mock.patch.object(pack("nodes.host.training"), "may_record", lambda: True):
-            measure("save_memory auto, recorded all the same", ways["save_memory auto"])
-        print(f"weights as before: {bits(video.model.diffusion_model) == weights}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,31 @@
+"""Whether what a MODEL computes can be recorded as CUDA graphs here."""
+
+from __future__ import annotations
+
+import logging
+from functools import lru_cache
+
+import torch
+from torch import nn
+
+
+def may_record() -> bool:
+    """Whether the allocator is one beside which recording was measured: PyTorch's own, DynamicVRAM on and off.
+    cudaMallocAsync, which ComfyUI turns on for most cards, has not been tried; the log says so once."""
+    if torch.cuda.get_allocator_backend() == "native":
+        return True
+    _say_once(
+        "Training and sampling are not recorded as CUDA graphs beside cudaMallocAsync: on a fast GPU, which waits for "
+        "the processor, --disable-cuda-malloc makes them faster."
+    )
+    return False
+
+
+@lru_cache
+def _say_once(sentence: str) -> None:
+    logging.info(sentence)
+
+
+def weights_lie_still(unet: nn.Module) -> bool:
+    """Whether all layers read their own weights: a recording reads the same memory in every step."""
+    return all(layer.acts_as_its_base() for layer in unet.modules() if hasattr(layer, "acts_as_its_base"))
