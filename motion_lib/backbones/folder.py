@@ -10,7 +10,7 @@ import json
 import math
 import re
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,14 +39,26 @@ OLD_ATTENTION = re.compile(r"(.*attentions\.\d+)\.(query|key|value|proj_attn)\.(
 NEW_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 
 
+def name_today(name: str) -> str:
+    """The name of a tensor, whichever version wrote or reads it: transformers 4 puts text_model. before the names of a
+    text encoder, and diffusers before 0.18 had other names for the projections of the autoencoder's attention."""
+    name = name.removeprefix("text_model.")
+    found = OLD_ATTENTION.fullmatch(name)
+    return f"{found[1]}.{NEW_NAMES[found[2]]}.{found[3]}" if found else name
+
+
 @dataclass(frozen=True)
 class Part:
     """A model in a folder of its own, such as the unet of a model folder: its configuration, and the files of its
-    weights."""
+    weights.
+
+    rename: gives the name that the class of the model has for a tensor, by the name in the files.
+    """
 
     folder: Path
     config: dict[str, Any]
     files: tuple[Path, ...]
+    rename: Callable[[str], str] = name_today
 
     @classmethod
     def open(cls, folder: Path, stems: Iterable[str]) -> Part:
@@ -66,13 +78,14 @@ class Part:
         return plain_fields(config, known, self.folder / "config.json")
 
     def shapes(self) -> dict[str, torch.Size]:
-        """The shape of every tensor by its name today (see `name_today`), without reading one."""
-        return {name: shape for file in self.files for name, shape in _shapes(file).items()}
+        """The shape of every tensor by the name that `rename` gives it, without reading one."""
+        return {self.rename(name): shape for file in self.files for name, shape in _shapes(file).items()}
 
     def tensors(self) -> Iterator[tuple[str, Tensor]]:
-        """Every tensor with its name today, one after the other, as stored."""
+        """Every tensor with the name that `rename` gives it, one after the other, as stored."""
         for file in self.files:
-            yield from _tensors(file)
+            for name, tensor in _tensors(file):
+                yield self.rename(name), tensor
 
 
 def weight_files(folder: Path, stems: Iterable[str]) -> list[Path]:
@@ -170,19 +183,11 @@ def _plain(value: Any) -> bool:
     return value is None or (isinstance(value, str) and len(value) <= LONGEST)
 
 
-def name_today(name: str) -> str:
-    """The name of a tensor, whichever version wrote or reads it: transformers 4 puts text_model. before the names of a
-    text encoder, and diffusers before 0.18 had other names for the projections of the autoencoder's attention."""
-    name = name.removeprefix("text_model.")
-    found = OLD_ATTENTION.fullmatch(name)
-    return f"{found[1]}.{NEW_NAMES[found[2]]}.{found[3]}" if found else name
-
-
 def _shapes(file: Path) -> dict[str, torch.Size]:
     if file.suffix == ".bin":
         return {name: tensor.shape for name, tensor in _unpickled(file, "meta").items()}
     with safe_open(file, framework="pt") as stored:
-        return {name_today(name): torch.Size(stored.get_slice(name).get_shape()) for name in stored.keys()}
+        return {name: torch.Size(stored.get_slice(name).get_shape()) for name in stored.keys()}
 
 
 def _tensors(file: Path) -> Iterator[tuple[str, Tensor]]:
@@ -191,7 +196,7 @@ def _tensors(file: Path) -> Iterator[tuple[str, Tensor]]:
         return
     with safe_open(file, framework="pt") as stored:
         for name in stored.keys():
-            yield name_today(name), stored.get_tensor(name)
+            yield name, stored.get_tensor(name)
 
 
 def _unpickled(file: Path, device: str) -> dict[str, Tensor]:
@@ -205,4 +210,4 @@ def _unpickled(file: Path, device: str) -> dict[str, Tensor]:
         raise ValueError(f"{file.name} holds something else than tensors by name")
     if sum(tensor.numel() * tensor.element_size() for tensor in found.values()) > size:
         raise ValueError(f"the tensors in {file.name} would be larger than the file")
-    return {name_today(name): tensor for name, tensor in found.items()}
+    return found

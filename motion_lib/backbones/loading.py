@@ -117,7 +117,7 @@ def filled(build: Callable[[], Any], part: Part, dtype: torch.dtype, device: tor
     if wrong := sorted(name for name, shape in wanted.items() if shapes[name] != shape):
         first = wrong[0]
         raise ValueError(
-            f"{len(wrong)} tensors have another shape than config.json says, the first is {first} with "
+            f"{len(wrong)} tensors have another shape than the configuration says, the first is {first} with "
             f"{list(shapes[first])} instead of {list(wanted[first])}"
         )
     if device != META:

@@ -149,7 +149,11 @@ def test_harmless_fields_of_real_folders_are_ignored(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "fields", "words"),
     [
-        ("text_encoder/config.json", {"hidden_size": 40_000}, "text_encoder: .*another shape than config.json says"),
+        (
+            "text_encoder/config.json",
+            {"hidden_size": 40_000},
+            "text_encoder: .*another shape than the configuration says",
+        ),
         ("text_encoder/config.json", {"num_hidden_layers": 10**8}, "text_encoder: .*describes more layers"),
         ("text_encoder/config.json", {"hidden_size": "wide"}, "text_encoder: "),
         ("text_encoder/config.json", {"num_attention_heads": 3}, "text_encoder: "),
