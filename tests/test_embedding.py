@@ -94,11 +94,14 @@ def test_sites_by_name(sites: str, expected: list[str]) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"sites": "nowhere"}, "sites is 'nowhere', which matches no temporal layer: use all, deep, coarse"),
+        (
+            {"sites": "nowhere"},
+            "sites is 'nowhere', which matches no temporal layer of a unet3d model: use all, deep, coarse",
+        ),
         ({"components": "q"}, "components is 'q', but it must be one of both, qk, v, none"),
         ({"integration": "mix"}, "integration is 'mix', but it must be one of add, concatenate, multiply"),
         ({"qk_axes": "2d"}, "qk_axes is '2d', but it must be one of none, partial, full"),
-        ({"v_axes": "full"}, "v_axes is 'full', but it must be one of 2d, 1d"),
+        ({"v_axes": "full"}, "v_axes is 'full', but it must be one of 2d, coarse, 1d"),
         ({"frames": 0}, "frames is 0"),
     ],
 )
@@ -287,3 +290,33 @@ def test_size_of_five_sites_at_512_by_320() -> None:
     with torch.device("meta"):
         m = MotionEmbedding.zeros(modelscope(), "deep", 16, (40, 64))
     assert 2 * m.numel() == 65_740_800
+
+
+STACK = Backbone(
+    "wan", tuple(Site(f"blocks.{i}", 4, 1, block) for i, block in enumerate(["early", "middle", "late"] * 1))
+)
+
+
+@pytest.mark.parametrize(("sites", "names"), [("all", "012"), ("middle", "1"), ("late", "2"), ("blocks.[02]", "02")])
+def test_groups_of_a_stack_of_blocks(sites: str, names: str) -> None:
+    assert [layer.name for layer in STACK.select(sites, (4, 4))] == [f"blocks.{name}" for name in names]
+
+
+@pytest.mark.parametrize("sites", ["coarse", "coarse_up", "deep"])
+def test_groups_of_a_unet_are_none_of_a_stack(sites: str) -> None:
+    with pytest.raises(
+        MotionError, match="no block of a wan model: use all, early, middle, late or names such as bloc"
+    ):
+        STACK.select(sites, (4, 4))
+    with pytest.raises(MotionError, match="no block of a wan model"):
+        MotionEmbedding.zeros(STACK, "all", 3, (4, 4)).only(sites)
+
+
+def test_a_stack_has_one_value_embedding_per_block_on_a_grid_that_can_be_coarse() -> None:
+    fine = MotionEmbedding.zeros(STACK, "middle", 3, (60, 104))
+    assert {key: tuple(tensor.shape) for key, tensor in fine.tensors.items()} == {
+        "blocks.1.qk": (1, 3, 4),
+        "blocks.1.attn1.v": (30 * 52, 3, 4),
+    }
+    coarse = MotionEmbedding.zeros(STACK, "middle", 3, (60, 104), v_axes="coarse")
+    assert coarse.grid_of("blocks.1.attn1.v") == (8, 13) and coarse.tensors["blocks.1.attn1.v"].shape == (104, 3, 4)

@@ -122,7 +122,7 @@ def test_more_files_of_version_1(
 @pytest.mark.parametrize("qk_axes", QK_AXES)
 @pytest.mark.parametrize("v_axes", V_AXES)
 def test_every_kind_of_embedding_is_kept(tmp_path: Path, integration: str, qk_axes: str, v_axes: str) -> None:
-    """Only what version 1 does not know is written as version 2."""
+    """Only what version 1 does not know is written as version 2, and what that does not know as version 3."""
     before = random_embedding(tiny_backbone(), "deep", integration=integration, qk_axes=qk_axes, v_axes=v_axes)
     save_embedding(tmp_path / "a.safetensors", before, torch.float32)
     after = load_embedding(tmp_path / "a.safetensors")
@@ -132,7 +132,7 @@ def test_every_kind_of_embedding_is_kept(tmp_path: Path, integration: str, qk_ax
     assert all(torch.equal(tensor, before.tensors[key]) for key, tensor in after.tensors.items())
     header = contents(tmp_path / "a.safetensors")[1]
     plain = (integration, qk_axes, v_axes) == ("add", "none", "2d")
-    assert header["format_version"] == ("1" if plain else "2")
+    assert header["format_version"] == ("1" if plain else "3" if v_axes == "coarse" else "2")
     assert {"integration", "qk_axes", "v_axes"}.isdisjoint(header) == plain
 
 

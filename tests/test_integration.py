@@ -36,7 +36,7 @@ def at_position(m: Tensor, axes: str, position: int) -> Tensor:
     """`[f, c]` that acts at a position of the 5×6 grid, by the definition of the axes."""
     if axes in ("none", "1d"):
         return m[0]
-    if axes in ("full", "2d"):
+    if axes in ("full", "2d", "coarse"):  # a grid of 30 positions is coarse already
         return m[position]
     # Bilinear on a 4×4 grid at half-pixel centres, the edge kept outside the outermost.
     y, x = divmod(position, SIZE[1])

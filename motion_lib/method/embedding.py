@@ -101,7 +101,7 @@ class Backbone:
     @property
     def stacked(self) -> bool:
         """Is it a stack of equal blocks, and not a UNet?"""
-        return self.layers[0].block in THIRDS
+        return any(layer.block in THIRDS for layer in self.layers)
 
     def signature(self) -> dict[str, int]:
         return {layer.name: layer.channels for layer in self.layers}
@@ -174,8 +174,8 @@ class MotionEmbedding:
     """tensors: `<layer>.qk`, `<layer>.attn1.v` and, where there are two attentions, `<layer>.attn2.v`, each
     `[positions, f, c]` on its own grid (see `grid_of`): by default one position for qk and h·w for v; either kind may
     be absent. Concatenated ones are `[positions, f, k]` and have a map `[k, c]` beside them, `<tensor>.map`. grids:
-    (h, w) per layer. frames: f, of latents. origin, advice: where it comes from and how it is to be applied, as its file
-    says."""
+    (h, w) per layer. frames: f, of latents. origin, advice: where it comes from and how it is to be applied, as its
+    file says."""
 
     tensors: dict[str, Tensor]
     grids: dict[str, tuple[int, int]]
