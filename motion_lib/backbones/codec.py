@@ -9,6 +9,9 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
+from .folder import Part
+from .loading import diffusers_model
+
 CHUNK = 8  # frames that are encoded or decoded at a time
 
 
@@ -61,3 +64,10 @@ class PictureCodec:
         planes = rearrange(latents, "1 c f h w -> f c h w") / self.scale
         where = latents.device if latents.is_meta else "cpu"
         return torch.cat([self.vae.decode(part).sample.float().to(where) for part in planes.split(CHUNK)])
+
+
+def picture_codec(part: Part, dtype: torch.dtype, device: torch.device) -> PictureCodec:
+    """Of a part of a model folder; raises ValueError for weights that do not suit its configuration."""
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+
+    return PictureCodec(diffusers_model(AutoencoderKL, part, dtype, device))

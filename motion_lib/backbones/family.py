@@ -14,6 +14,7 @@ import torch
 
 from ..diffusion.denoiser import Denoiser
 from ..diffusion.process import Process
+from .codec import Codec, picture_codec
 from .folder import Part
 
 # The folder of a family, by the class name in the configuration of its denoiser.
@@ -45,11 +46,12 @@ class Tiny:
 @dataclass(frozen=True)
 class Family:
     """name: in the header of embedding files, for ever. load: of a part of a model folder. tiny: a model for tests, in
-    a dtype, by a process."""
+    a dtype, by a process. codec: of a part of a model folder, as `load` is for the denoiser."""
 
     name: str
     load: Load
     tiny: Callable[[torch.dtype, Process], Tiny]
+    codec: Callable[[Part, torch.dtype, torch.device], Codec] = picture_codec
 
 
 def family_of(class_name: str) -> Family:

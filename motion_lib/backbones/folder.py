@@ -24,11 +24,6 @@ from ..errors import MotionError, shown
 LARGEST_CONFIG = 2**20  # bytes; real ones have about a thousandth of it
 LARGEST_VOCABULARY = 2**25  # bytes of a file of words; CLIP's have two million
 LONGEST = 200  # characters of a text in a configuration, and entries of a list
-STEMS = {
-    "unet": ("diffusion_pytorch_model",),
-    "vae": ("diffusion_pytorch_model",),
-    "text_encoder": ("model", "pytorch_model"),
-}
 # Ways to compute the same attention. Any other name is one of a program that would be fetched and run.
 ATTENTIONS = ("eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention")
 REFUSED = {

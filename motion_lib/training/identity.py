@@ -20,7 +20,7 @@ NAMES = {
     "model_sha256": "model's weights",
     "scored_by": "prompts of --keep-best",
 }
-PARTS = ("unet", "vae", "text_encoder")
+PARTS = ("unet", "transformer", "vae", "text_encoder")
 BLOCKS, BLOCK = 1024, 256  # of a file of weights, spread evenly, and bytes
 
 
@@ -29,15 +29,18 @@ def model_hash(folder: Path) -> str:
     another training of the same model differs nearly everywhere, and all of a large one takes longer to read than to
     load."""
     digest = hashlib.sha256()
-    for part in PARTS:
-        for path in sorted((folder / part).glob("*.safetensors")) or sorted((folder / part).glob("*.bin")):
+    folders = [(f"{part}/", folder / part) for part in PARTS]
+    alone = not any((folder / part).is_dir() for part in PARTS[:2])  # denoiser and autoencoder in files of their own
+    for prefix, place in [*folders, ("", folder)] if alone else folders:
+        for path in sorted(place.glob("*.safetensors")) or sorted(place.glob("*.bin")):
             size = path.stat().st_size
-            digest.update(f"{part}/{path.name} {size} ".encode())
+            digest.update(f"{prefix}{path.name} {size} ".encode())
             with path.open("rb") as file:
                 for i in range(BLOCKS):
                     file.seek(i * size // BLOCKS)
                     digest.update(file.read(BLOCK))
-    digest.update((folder / "scheduler" / "scheduler_config.json").read_bytes())
+    scheduler = folder / "scheduler" / "scheduler_config.json"
+    digest.update(scheduler.read_bytes() if scheduler.is_file() else b"")
     return digest.hexdigest()
 
 

@@ -102,7 +102,7 @@ def _open(folder: Path) -> ModelFolder:
         ) from error
     with torch.inference_mode(False):
         opened = open_model(folder)
-    if (kind := opened.unet.config["_class_name"]) not in HOSTED:
+    if (kind := opened.parts.denoiser.config["_class_name"]) not in HOSTED:
         raise MotionError(f"{folder.name} is a {kind}, which this node does not load: use the command line for it.")
     return opened
 
@@ -114,10 +114,12 @@ def _patcher(opened: ModelFolder) -> comfy.model_patcher.ModelPatcher:
     load_device, offload_device = management.get_torch_device(), management.unet_offload_device()
     dtype = management.unet_dtype(model_params=_parameters(opened), supported_dtypes=DTYPES, weight_dtype=torch.float16)
     compute = management.unet_manual_cast(dtype, load_device, DTYPES) or dtype
-    config = VideoModelConfig(sampling_settings(opened.scheduler), opened.vae.config.get("scaling_factor", 0.18215))
+    config = VideoModelConfig(
+        sampling_settings(opened.parts.scheduler), opened.parts.vae.config.get("scaling_factor", 0.18215)
+    )
     config.set_inference_dtype(dtype, compute if compute != dtype else None)
     with torch.inference_mode(False), explained(opened.folder, "unet"):
-        unet = load_unet(opened.unet, dtype, compute)
+        unet = load_unet(opened.parts.denoiser, dtype, compute)
         unet.last_timestep = len(opened.process) - 1
         model = MotionVideoModel(config, unet, opened).to(offload_device)
     patcher = comfy.model_patcher.ModelPatcher(model, load_device=load_device, offload_device=offload_device)
@@ -141,9 +143,9 @@ def sampling_settings(scheduler: Mapping[str, Any]) -> dict[str, Any]:
 
 def _named_by_files(opened: ModelFolder) -> str:
     """The model's name and its weight files with size and time."""
-    files = [*opened.unet.files, *opened.vae.files]
+    files = [*opened.parts.denoiser.files, *opened.parts.vae.files]
     return f"{opened.folder.name} " + " ".join(f"{f.name}:{f.stat().st_size}:{f.stat().st_mtime_ns}" for f in files)
 
 
 def _parameters(opened: ModelFolder) -> int:
-    return sum(shape.numel() for shape in opened.unet.shapes().values())
+    return sum(shape.numel() for shape in opened.parts.denoiser.shapes().values())

@@ -37,7 +37,7 @@ def load_text_encoder(opened: ModelFolder) -> comfy.sd.CLIP:
     tokens = opened.tokenizer
     with explained(opened.folder, "text_encoder"):
         # ComfyUI reads the configuration by the names of transformers, and expects every field.
-        config = text_config(opened.text_encoder).to_dict() | {"eos_token_id": tokens.eos_token_id}
+        config = text_config(opened.parts.text_encoder).to_dict() | {"eos_token_id": tokens.eos_token_id}
         length = min(tokens.model_max_length, config["max_position_embeddings"])
         special = {"start": tokens.bos_token_id, "end": tokens.eos_token_id, "pad": tokens.pad_token_id}
         encoder = partial(
@@ -63,7 +63,7 @@ def load_text_encoder(opened: ModelFolder) -> comfy.sd.CLIP:
             partial(comfy.sd1_clip.SD1Tokenizer, clip_name="motion", tokenizer=tokenizer),
             partial(comfy.sd1_clip.SD1ClipModel, clip_name="motion", clip_model=encoder),
         )
-        weights = _named(dict(opened.text_encoder.tensors()), config["hidden_size"])
+        weights = _named(dict(opened.parts.text_encoder.tensors()), config["hidden_size"])
         return comfy.sd.CLIP(
             target,
             embedding_directory=folder_paths.get_folder_paths("embeddings"),

@@ -30,7 +30,7 @@ def load_vae(opened: ModelFolder) -> comfy.sd.VAE:
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
     with explained(opened.folder, "vae"):
-        config = model_fields(AutoencoderKL, opened.vae)
+        config = model_fields(AutoencoderKL, opened.parts.vae)
         widths = config["block_out_channels"]
         if len(widths) != 4 or any(width % widths[0] for width in widths):
             raise ValueError(f"its widths are {widths}, but ComfyUI supports four multiples of the first")
@@ -53,7 +53,7 @@ def load_vae(opened: ModelFolder) -> comfy.sd.VAE:
             "dropout": 0.0,
         }
         vae = comfy.sd.VAE(
-            sd=dict(opened.vae.tensors()),
+            sd=dict(opened.parts.vae.tensors()),
             config={"params": {"embed_dim": config["latent_channels"], "ddconfig": layout}},
         )
         for module in vae.first_stage_model.modules():
@@ -68,7 +68,7 @@ def fit_previews(latent_format: comfy.latent_formats.LatentFormat, opened: Model
     ComfyUI shows a linear map of latents, which it knows for Stable Diffusion's own. For another one it is the least
     squares fit to what random latents, the same all over a small picture, look like.
     """
-    if opened.vae.config.get("block_out_channels") == STABLE_DIFFUSION:
+    if opened.parts.vae.config.get("block_out_channels") == STABLE_DIFFUSION:
         return
     drawn = torch.randn(PICTURES, vae.latent_channels, generator=torch.Generator().manual_seed(0))
     pictures = vae.decode((drawn / latent_format.scale_factor)[:, :, None, None].expand(-1, -1, SIDE, SIDE))
