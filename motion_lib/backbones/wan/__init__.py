@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ..family import Family
+from .codec import load as codec
 from .denoiser import FAMILY, load
 from .tiny import tiny
 
-family = Family(FAMILY, load, tiny)
+family = Family(FAMILY, load, tiny, codec)

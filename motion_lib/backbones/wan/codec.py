@@ -10,6 +10,8 @@ from einops import rearrange
 from torch import Tensor
 
 from ...errors import MotionError
+from ..folder import Part
+from ..loading import diffusers_model
 
 FRAMES_PER_LATENT = 4  # diffusers gives its AutoencoderKLWan so many at a time, whatever the configuration says
 
@@ -84,3 +86,10 @@ class WanCodec:
         config = self.vae.config
         mean, std = latents.new_tensor([list(config.latents_mean), list(config.latents_std)])[..., None, None, None]
         return mean, std
+
+
+def load(part: Part, dtype: torch.dtype, device: torch.device) -> WanCodec:
+    """Of a part of a model folder; raises ValueError for weights that do not suit its configuration."""
+    from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan
+
+    return WanCodec(diffusers_model(AutoencoderKLWan, part, dtype, device))
