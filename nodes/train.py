@@ -180,7 +180,7 @@ def _region(masks: Tensor, shape: torch.Size) -> Tensor:
             f"region holds {len(masks)} masks, but the clip has {shape[2]} frames: connect one mask, or one for every "
             "frame."
         )
-    return on_latents(masks, (shape[3], shape[4]))
+    return on_latents(masks, shape)
 
 
 def _origin(

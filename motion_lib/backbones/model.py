@@ -86,6 +86,15 @@ class VideoModel:
         shape = self.latent_shape(frames or usual.frames, width or usual.width, height or usual.height)
         return random_noise(shape, seed).to(self.device, self.dtype)
 
+    def check_camera(self) -> None:
+        """Raise MotionError unless videos of this model can be held to a camera's path: its latents need a frame for
+        every frame of the video."""
+        if self.codec.latent_frames(5) != 5:  # a number of frames that every codec takes
+            raise MotionError(
+                f"A camera's path cannot be followed with {self.name}, whose latents have one frame for several of the "
+                f"video: leave the camera out, or use another model."
+            )
+
     def generate(self, prompts: str | Sequence[str], noise: Tensor | None = None, **options: Any) -> list[Tensor]:
         """Videos uint8 `[f, height, width, 3]` on the CPU, one per prompt; options are those of `sample`."""
         return [self.decode_video(part) for part in self.sample(prompts, noise, **options).split(1)]
@@ -115,6 +124,8 @@ class VideoModel:
             raise MotionError("A video needs a prompt: give at least one.")
         if len(start) not in (1, len(texts)):
             raise MotionError(f"The noise is for {len(start)} videos, but {len(texts)} prompts are given.")
+        if camera is not None:
+            self.check_camera()
         usual = self.defaults.guidance if guidance is None else guidance
         with self._running(fast) as denoiser:
             return sample(

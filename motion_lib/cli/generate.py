@@ -118,7 +118,7 @@ def run(options: argparse.Namespace) -> None:
     patches = []
     if embedding is not None:
         patches = [patch_of(options, embedding)]
-        if sentence := far_from_learned(embedding, frames, (shape[3], shape[4])):
+        if sentence := far_from_learned(embedding, shape[2], (shape[3], shape[4])):
             say(sentence)
     sampling = {"camera": camera, "steps": options.steps, "guidance": options.guidance}
     video = make(model, [options.prompt], noise, patches, **sampling)[0]
@@ -150,6 +150,7 @@ def _camera(
     if options.camera_end == 0:
         return None
     if options.camera:
+        model.check_camera()
         path, own = path_in(options, options.camera, model), None
         if embedding is not None and options.reference:
             own = path_or_still(options, options.reference, model, path)

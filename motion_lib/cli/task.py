@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import MotionError
 from ..files.atomic import check_writable
-from ..method.embedding import MotionEmbedding
+from ..method.embedding import Backbone, MotionEmbedding
 from ..training.presets import LEARNED, Preset, preset
 from ..training.settings import TrainingSettings
 from .common import clip_options, read_reference, working
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 EVERY = 50  # steps between two candidates
 
 
-def chosen_preset(options: argparse.Namespace) -> Preset:
-    """The preset with what the options change."""
-    entry = preset(options.preset)
+def chosen_preset(options: argparse.Namespace, backbone: Backbone | None = None) -> Preset:
+    """The preset, as it is for models of this kind, with what the options change."""
+    entry = preset(options.preset, backbone)
     names = {field.name for field in fields(TrainingSettings)}
     changes = {k: v for k, v in vars(options).items() if k in names and v is not None}
     if "timesteps" in changes:
@@ -66,7 +66,7 @@ def task_of(options: argparse.Namespace, model: VideoModel, videos: list[str], p
     from ..training.identity import model_hash
     from ..training.provenance import clip_hash, origin_of
 
-    chosen = chosen_preset(options)
+    chosen = chosen_preset(options, model.denoiser.backbone)
     clips = [read_reference(options, video, model) for video in videos]
     counts = [len(clip.frames) for clip in clips]
     if len(set(counts)) > 1:
@@ -89,8 +89,8 @@ def task_of(options: argparse.Namespace, model: VideoModel, videos: list[str], p
         mask_sha256=None if mask is None else clip_hash(mask),
         scored_by=tuple(options.keep_best or ()),
     )
-    size = model.latent_shape(counts[0], frames.shape[2], frames.shape[1])[3:]
-    empty = chosen.empty(model.denoiser.backbone, counts[0], size)
+    _, _, length, *size = model.latent_shape(counts[0], frames.shape[2], frames.shape[1])
+    empty = chosen.empty(model.denoiser.backbone, length, (size[0], size[1]))
     return Task(chosen, clips, prompts, mask, replace(empty, origin=origin, advice=chosen.application.advice()))
 
 
@@ -113,7 +113,7 @@ def learn_one(
         task.chosen,
         task.start.origin,
         out,
-        mask=None if task.mask is None else region_of(task.mask, (latents.shape[3], latents.shape[4])),
+        mask=None if task.mask is None else region_of(task.mask, latents.shape),
         keeper=keeper_of(options, model, task.chosen, task.clips[0].frames, latents[:1]),
         mode=options.mode,
         resume=resume,

@@ -53,6 +53,9 @@ _OBJECT = Application(
     noise_weight=0.1,  # more of it makes videos of different seeds alike
 )
 
+# In models that are a stack of blocks, where the motion acts in all of sampling and the start noise is left alone.
+STACKED_OBJECT = Application(debias="vanilla", noise_weight=0.0)
+
 # By the name of the preset that an embedding was learned with; how it learns stands in training/presets.py.
 APPLICATIONS: dict[str, Application] = {
     "object": _OBJECT,
@@ -68,5 +71,6 @@ def usual_patch(embedding: MotionEmbedding, strength: float = 1.0) -> MotionPatc
 
     Raises MotionError when the two contradict each other, as with an end that is before the preset's start.
     """
-    usual = APPLICATIONS.get(embedding.origin.preset or "", _OBJECT).heeding(embedding.advice)
+    known = STACKED_OBJECT if embedding.backbone.stacked else APPLICATIONS.get(embedding.origin.preset or "", _OBJECT)
+    usual = known.heeding(embedding.advice)
     return usual.patch(embedding, strength_qk=strength * usual.strength_qk, strength_v=strength * usual.strength_v)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..errors import MotionError
-from ..method.application import APPLICATIONS, Application
+from ..method.application import APPLICATIONS, STACKED_OBJECT, Application
 from ..method.embedding import Backbone, MotionEmbedding
 from ..method.patch import MotionPatch
 from .settings import TrainingSettings
@@ -20,8 +20,8 @@ class Preset:
     about: str
     settings: TrainingSettings
     sites: str = "coarse"
-    """The layers to learn at: all, coarse, coarse_up, deep (the widest layers), or a comma-separated list of names and
-    patterns, such as up_blocks.1.* for one block."""
+    """The layers to learn at: all, coarse, coarse_up, deep (the widest layers), of Wan models all, early, middle, late,
+    or a comma-separated list of names and patterns, such as up_blocks.1.* for one block."""
     components: str = "both"
     """Which embeddings are learned. qk is the query-key embedding alone, which makes a small file without appearance; v
     is the value embedding alone; none learns nothing and serves as a comparison."""
@@ -32,8 +32,8 @@ class Preset:
     """How finely the query-key embedding varies over the picture: not at all (none, as in the paper), from cell to cell
     of a coarse grid of 4x4 (partial), or from position to position (full)."""
     v_axes: str = "2d"
-    """How finely the value embedding varies over the picture: from position to position (2d, as in the paper), or not
-    at all (1d)."""
+    """How finely the value embedding varies over the picture: from position to position (2d, as in the paper), on a
+    grid of at most 128 positions (coarse), or not at all (1d)."""
     application: Application = field(default_factory=Application)
 
     def empty(self, backbone: Backbone, frames: int, latent_size: tuple[int, int]) -> MotionEmbedding:
@@ -80,9 +80,33 @@ PRESETS: dict[str, Preset] = {
 }
 PRESETS["hybrid"] = replace(PRESETS["object"], about="camera and object together", application=APPLICATIONS["hybrid"])
 
+# The same for models that are a stack of blocks with attention over frames and places at once, where they differ. There
+# the middle blocks and the highest noise carry motion, a value embedding of low rank is enough, and what it learns acts
+# in all of sampling.
+STACKED: dict[str, Preset] = {
+    "object": replace(
+        PRESETS["object"],
+        settings=replace(_QUICK, learning_rate=0.15, timesteps=(800, 999), motion_mask=0.35),
+        sites="middle",
+        components="v",
+        integration="concatenate",
+        v_axes="coarse",
+        application=STACKED_OBJECT,
+    ),
+}
 
-def preset(name: str) -> Preset:
-    """Raises MotionError for an unknown name."""
+
+def preset(name: str, backbone: Backbone | None = None) -> Preset:
+    """The preset of this name, for models of this kind; without one for a UNet.
+
+    Raises MotionError for an unknown name, or one that there is not for such a model.
+    """
     if name not in PRESETS:
         raise MotionError(f"preset is '{name}', but it must be one of {', '.join(PRESETS)}.")
-    return PRESETS[name]
+    if backbone is None or not backbone.stacked:
+        return PRESETS[name]
+    if name not in STACKED:
+        raise MotionError(
+            f"The preset {name} is not made for {backbone.family} models yet: use one of {', '.join(STACKED)}."
+        )
+    return STACKED[name]

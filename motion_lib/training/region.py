@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -9,15 +11,22 @@ from torch import Tensor
 from ..errors import MotionError
 
 
-def region_of(pictures: Tensor, latent_size: tuple[int, int]) -> Tensor:
-    """The mask `[f, h, w]` for latents of this size (height, width), 0..1, of pictures or a clip uint8
-    `[f, height, width, 3]` that are bright in the region: the mean over the pixels of each place."""
-    return on_latents(pictures.float().mean(dim=-1) / 255, latent_size)
+def region_of(pictures: Tensor, latent_shape: Sequence[int]) -> Tensor:
+    """The mask `[f, h, w]` for latents `[b, c, f, h, w]` of this shape, 0..1, of a picture or a clip uint8
+    `[f, height, width, 3]` that is bright in the region: the mean over the pixels of each place."""
+    return on_latents(pictures.float().mean(dim=-1) / 255, latent_shape)
 
 
-def on_latents(masks: Tensor, latent_size: tuple[int, int]) -> Tensor:
-    """Masks `[n, height, width]` as `[n, h, w]`, the mean over the pixels of each place."""
-    return F.adaptive_avg_pool2d(masks.float(), latent_size)
+def on_latents(masks: Tensor, latent_shape: Sequence[int]) -> Tensor:
+    """Masks `[n, height, width]` as `[n, h, w]` for latents `[b, c, f, h, w]`, the mean over the pixels of each place;
+    where a latent frame stands for several frames of the clip, the most of theirs."""
+    frames, height, width = latent_shape[2:]
+    places = F.adaptive_avg_pool2d(masks.float(), (height, width))
+    if len(masks) in (1, frames):
+        return places
+    # The first frame has a latent frame for itself.
+    rest = F.adaptive_max_pool1d(places[1:].flatten(1).T, frames - 1).T.unflatten(1, (height, width))
+    return torch.cat([places[:1], rest])
 
 
 def root_mask(mask: Tensor, latents: Tensor) -> Tensor:
