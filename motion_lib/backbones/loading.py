@@ -10,6 +10,7 @@ import inspect
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,12 +65,41 @@ def _expect(config: Mapping[str, Any], field: str, kind: str) -> None:
         raise ValueError(f"config.json describes {shown(found, 80)}, but supported is {kind}")
 
 
+def text_kind(part: Part) -> str:
+    """The kind of a text encoder: clip_text_model, or umt5. Raises ValueError for another."""
+    kind = part.config.get("model_type", "clip_text_model")
+    if kind not in ("clip_text_model", "umt5"):
+        raise ValueError(f"config.json describes {shown(kind, 80)}, but supported are clip_text_model and umt5")
+    return kind
+
+
 def text_encoder(part: Part, dtype: torch.dtype, device: torch.device) -> Any:
-    """The frozen CLIP text encoder of a part; see `filled`."""
+    """The frozen text encoder of a part, of CLIP or UMT5; see `filled`."""
+    if text_kind(part) == "umt5":
+        return _umt5(part, dtype, device)
     from transformers import CLIPTextModel
 
     config = text_config(part)
     return filled(lambda: CLIPTextModel(config), part, dtype, device)
+
+
+UMT5_FIELDS = (
+    "vocab_size d_model d_kv d_ff num_layers num_heads relative_attention_num_buckets relative_attention_max_distance "
+    "layer_norm_epsilon feed_forward_proj pad_token_id eos_token_id"
+).split()
+
+
+def _umt5(part: Part, dtype: torch.dtype, device: torch.device) -> Any:
+    from transformers import UMT5Config, UMT5EncoderModel
+
+    config = UMT5Config(**part.fields(UMT5_FIELDS))
+    part = replace(part, rename=_umt5_name)
+    return filled(lambda: UMT5EncoderModel(config).encoder, part, dtype, device)
+
+
+def _umt5_name(name: str) -> str:
+    """The table of words has two names, and files have one of them or both."""
+    return "embed_tokens.weight" if name == "shared.weight" else name.removeprefix("encoder.")
 
 
 LAYERS = (

@@ -25,8 +25,9 @@ SHORTEST = 3  # tokens of a prompt: its beginning, a word and its end
 
 
 def missing_words(folder: Path) -> list[str]:
-    """The files that a tokenizer's folder lacks: vocab.json and merges.txt, or the same in tokenizer.json."""
-    if (folder / "tokenizer.json").is_file():  # as newer versions of transformers write it
+    """The files that a tokenizer's folder lacks: vocab.json and merges.txt, or the same in tokenizer.json. Of
+    SentencePiece's file says the loader that it is not enough."""
+    if any((folder / name).is_file() for name in ("tokenizer.json", "spiece.model")):
         return []
     return [name for name in ("vocab.json", "merges.txt") if not (folder / name).is_file()]
 
