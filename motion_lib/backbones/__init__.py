@@ -14,9 +14,9 @@ from ..diffusion.schedulers import process_of
 from .codec import Codec
 from .family import FAMILIES, Family, family_of
 from .layout import SCHEDULER, Parts, parts_of
-from .loading import META, explained, quietly, text_encoder
+from .loading import META, explained, quietly, text_kind
 from .model import SamplingDefaults, VideoModel
-from .tokens import check_words, load_tokenizer
+from .text import load_text, tokenizer_of
 
 FEW_FRAMES = 5  # which every codec takes
 
@@ -46,9 +46,8 @@ class ModelFolder:
             with explained(self.folder, "vae"):
                 codec = family.codec(parts.vae, dtype, device)
             with explained(self.folder, "text_encoder"):
-                encoder = text_encoder(parts.text_encoder, dtype, device)
-                check_words(self.tokenizer, encoder.config.vocab_size)
-        return VideoModel(name, denoiser, codec, self.tokenizer, encoder, defaults, device, dtype)
+                text = load_text(parts.text_encoder, self.tokenizer, dtype, device)
+        return VideoModel(name, denoiser, codec, text, defaults, device, dtype)
 
 
 def open_model(folder: Path) -> ModelFolder:
@@ -60,8 +59,10 @@ def open_model(folder: Path) -> ModelFolder:
     with explained(folder):
         parts = parts_of(folder)
         process = process_of(parts.scheduler, str(folder / SCHEDULER))
+    with explained(folder, "text_encoder"):
+        text_kind(parts.text_encoder)
     with quietly(), explained(folder, "tokenizer"):
-        tokenizer = load_tokenizer(folder / "tokenizer")
+        tokenizer = tokenizer_of(parts.text_encoder, folder / "tokenizer")
     opened = ModelFolder(parts, tokenizer, process)
     _run_without_data(opened.load(folder.name, SamplingDefaults(), META, torch.float32), parts)
     return opened

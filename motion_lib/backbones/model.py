@@ -20,6 +20,7 @@ from ..errors import MotionError
 from ..method.patch import MotionPatch
 from ..video.limits import KEPT
 from .codec import Codec
+from .text import TextEncoder
 
 if TYPE_CHECKING:
     from ..camera.alignment import CameraAlignment
@@ -27,13 +28,12 @@ if TYPE_CHECKING:
 
 @dataclass
 class VideoModel:
-    """Text encoder, codec and denoiser of one model folder, on one device and in one dtype."""
+    """Text encoder with tokenizer, codec and denoiser of one model folder, on one device and in one dtype."""
 
     name: str
     denoiser: Denoiser
     codec: Codec
-    tokenizer: Any
-    text_encoder: Any
+    text: TextEncoder
     defaults: SamplingDefaults
     device: torch.device
     dtype: torch.dtype
@@ -57,14 +57,7 @@ class VideoModel:
     @torch.no_grad()
     def encode_prompt(self, prompts: list[str]) -> Tensor:
         """Text embeddings `[n, tokens, width]`."""
-        ids = self.tokenizer(
-            prompts,
-            padding="max_length",
-            max_length=min(self.tokenizer.model_max_length, self.text_encoder.config.max_position_embeddings),
-            truncation=True,
-            return_tensors="pt",
-        ).input_ids
-        return self.text_encoder(ids.to(self.device))[0].to(self.dtype)
+        return self.text.encode(prompts).to(self.dtype)
 
     def encode_video(self, frames: Tensor) -> Tensor:
         """Latents `[1, c, f, h, w]` of frames: uint8 `[f, height, width, 3]`."""

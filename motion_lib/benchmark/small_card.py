@@ -10,7 +10,9 @@ from torch import Tensor
 
 from ..backbones.accelerate.recorded_sampling import for_sampling
 from ..backbones.accelerate.training_modes import accelerated, plan_training
+from ..backbones.codec import PictureCodec
 from ..backbones.model import VideoModel
+from ..backbones.text import ClipText
 from ..bundled.models import SamplingDefaults
 from ..diffusion.inversion import invert
 from ..diffusion.noise import mix
@@ -54,7 +56,7 @@ def _whole_method(bench: Bench, shape: Shape) -> tuple[str, dict[str, float]]:
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(1000, (2, TOKENS), generator=generator).to(bench.device)
     with torch.no_grad():
-        text: Tensor = model.text_encoder(ids)[0]
+        text: Tensor = model.text.model(ids)[0]
     pixels = torch.randint(256, (shape.frames, shape.height, shape.width, 3), generator=generator, dtype=torch.uint8)
     latents = model.encode_video(pixels)
     stage("encode")
@@ -94,7 +96,8 @@ def _model(bench: Bench) -> VideoModel:
     for part in parts:
         part.requires_grad_(False).eval()
     denoiser = random_denoiser(FULL, bench.device, bench.half)
-    return VideoModel("random", denoiser, parts[0], None, parts[1], SamplingDefaults(), bench.device, bench.half)
+    codec, text = PictureCodec(parts[0]), ClipText(None, parts[1])
+    return VideoModel("random", denoiser, codec, text, SamplingDefaults(), bench.device, bench.half)
 
 
 def _drawn(vae: Any, bench: Bench) -> Any:

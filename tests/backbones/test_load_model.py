@@ -96,7 +96,7 @@ STORED = [
 
 
 def weights_of(model, part: str) -> dict[str, torch.Tensor]:
-    module = {"unet": model.denoiser.unet, "vae": model.codec.vae, "text_encoder": model.text_encoder}[part]
+    module = {"unet": model.denoiser.unet, "vae": model.codec.vae, "text_encoder": model.text.model}[part]
     return module.state_dict()
 
 
@@ -228,7 +228,7 @@ def test_incomplete_folders_name_what_is_missing(folder: Path, gone: str, missin
 
 def test_a_tokenizer_in_one_file(folder: Path) -> None:
     before = load_model(folder).encode_prompt(["a red star, 2"])
-    tokenizer = load_model(folder).tokenizer
+    tokenizer = load_model(folder).text.tokenizer
     shutil.rmtree(folder / "tokenizer")
     tokenizer.save_pretrained(folder / "tokenizer")
     assert torch.equal(load_model(folder).encode_prompt(["a red star, 2"]), before)

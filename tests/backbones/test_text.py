@@ -14,7 +14,8 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import CLIPTextConfig, CLIPTextModel, UMT5Config, UMT5EncoderModel
 
-from motion_lib.backbones.folder import STEMS, Part
+from motion_lib.backbones.folder import Part
+from motion_lib.backbones.layout import STEMS
 from motion_lib.backbones.loading import META
 from motion_lib.backbones.t5_tokens import load_t5_tokenizer
 from motion_lib.backbones.text import ClipText, Umt5Text, load_text, tokenizer_of

@@ -94,7 +94,7 @@ def test_as_single_files_it_takes_a_first_frame(folders: Path, tmp_path: Path) -
     free = model.denoiser(noise, at, words)
     held = model.denoiser(noise, at, Conditioning(words, {"picture": given}))
     assert free.shape == held.shape == noise.shape and not torch.allclose(free, held, atol=1e-3)
-    with pytest.raises(MotionError, match=r"first frame is given as \[1, 20, 2, 4, 4\], but the model takes \[1, 20, 2"):
+    with pytest.raises(MotionError, match=r"given as \[1, 20, 2, 4, 4\], but the model takes \[1, 20, 2"):
         model.denoiser(noise, at, Conditioning(words, {"picture": given[..., :4]}))
     before = model_hash(folder)
     (folder / "some_vae.safetensors").rename(folder / "another.safetensors")
@@ -106,12 +106,12 @@ def test_what_a_model_of_wan_cannot_do_is_said(folders: Path, tmp_path: Path) ->
     model = load_model(folder)
     with pytest.raises(MotionError, match="which 8 is not: take 5 or 9"):
         model.latent_shape(8, 48, 32)
-    with pytest.raises(MotionError, match="camera's path cannot be followed with wan, whose latents have one frame for"):
+    with pytest.raises(MotionError, match="path cannot be followed with wan, whose latents have one frame for"):
         model.check_camera()
     with pytest.raises(MotionError, match="preset camera is not made for wan models yet: use one of object"):
         preset("camera", model.denoiser.backbone)
     shutil.rmtree(folder / "text_encoder")
-    with pytest.raises(MotionError, match="missing text_encoder/config.json, text_encoder/ weights"):
+    with pytest.raises(MotionError, match=r"missing text_encoder/config\.json, text_encoder/ weights"):
         load_model(folder)
 
 
