@@ -108,6 +108,12 @@ def test_sampling_is_held_for_as_long_as_asked() -> None:
     assert not torch.allclose(early, free, atol=1e-4) and not torch.allclose(early, held, atol=1e-4)
 
 
+def guidance_at(camera: CameraAlignment, progress: float) -> float:
+    by_progress = camera.guidance(3.0)
+    assert callable(by_progress)
+    return by_progress(progress)
+
+
 def test_the_prompt_has_more_weight_early(monkeypatch: pytest.MonkeyPatch) -> None:
     path = CameraPath.from_rows([[0.4 * i, 0, 0, 0] for i in range(3)])
     denoiser = tiny_denoiser()
@@ -123,8 +129,16 @@ def test_the_prompt_has_more_weight_early(monkeypatch: pytest.MonkeyPatch) -> No
     with monkeypatch.context() as patched:
         patched.setattr("motion_lib.camera.alignment.EARLY", 1.0)
         torch.testing.assert_close(made(3, strong), made(6, plain))
-    assert [strong.guidance(3)(progress) for progress in (0, 0.4, 0.5, 1)] == [6, 6, 3, 3]
-    assert CameraAlignment(path, start=0.2, end=0.3, emphasis=2.0).guidance(1)(0.1) == 1
+    assert [guidance_at(strong, progress) for progress in (0, 0.4, 0.5, 1)] == [6, 6, 3, 3]
+    assert guidance_at(CameraAlignment(path, start=0.2, end=0.3, emphasis=2.0), 0.1) == 3
+
+
+def test_without_guidance_there_is_nothing_to_emphasise() -> None:
+    """At guidance 1 every step is one pass with the prompt alone, as without a camera."""
+    camera = CameraAlignment(CameraPath.from_rows([[0.4 * i, 0, 0, 0] for i in range(3)]))
+    noise, denoiser = randn(1, 4, 3, 5, 6), tiny_denoiser()
+    guided = sample(denoiser, noise, text(), guidance=camera.guidance(1.0), steps=4, guide=camera)
+    assert camera.guidance(1.0) == 1.0 and torch.equal(guided, sample(denoiser, noise, text(), steps=4, guide=camera))
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,7 @@ def circles(pairs: set[tuple[str, str]]) -> list[tuple[str, str]]:
 
 
 FOUND = list(imports(ROOT))
+MAIN = Import("__main__", "cli", False)  # python -m motion_lib
 
 
 def test_no_two_rooms_need_each_other() -> None:
@@ -111,6 +112,10 @@ def test_no_two_files_need_each_other() -> None:
 def test_what_makes_videos_does_not_know_what_measures_them(name: str) -> None:
     wrong = [each for each in FOUND if room(each.by) == name and str(room(each.of)).split("/")[0] in OUTER]
     assert (ROOT / name).is_dir() and wrong == []
+
+
+def test_only_the_command_line_knows_itself() -> None:
+    assert [each for each in FOUND if room(each.of) == "cli" and room(each.by) not in ("cli", *PROGRAMS)] == [MAIN]
 
 
 def test_nothing_imports_a_program() -> None:

@@ -87,7 +87,10 @@ def test_sampling_is_reproducible_reports_steps_and_builds_no_graph() -> None:
     first = sample(tiny_denoiser(), NOISE, text(), steps=3, patches=[MotionPatch(live)], on_step=seen.append)
     assert torch.equal(first, sample(tiny_denoiser(), NOISE, text(), steps=3, patches=[MotionPatch(live)]))
     assert [(step.number, step.steps) for step in seen] == [(0, 3), (1, 3), (2, 3)] and not first.requires_grad
-    assert [step.time for step in seen] == tiny_denoiser().schedule.timesteps(3)
+    schedule = tiny_denoiser().schedule
+    assert [step.time for step in seen] == schedule.timesteps(3)
+    assert [step.level for step in seen] == [1 - schedule.progress(step.time) for step in seen]
+    assert seen[0].level - seen[1].level == pytest.approx(seen[1].level - seen[2].level, abs=0.002)
     assert torch.equal(seen[-1].latents, first)
     assert all(a.level > b.level for a, b in pairwise(seen)) and seen[0].clean.shape == NOISE.shape
 

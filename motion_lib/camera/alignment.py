@@ -55,8 +55,11 @@ class CameraAlignment:
     def acts_at(self, progress: float) -> bool:
         return self.strength > 0 and self.start <= progress <= self.end
 
-    def guidance(self, usual: float) -> Callable[[float], float]:
-        """Classifier-free guidance by progress: the usual one, and more of it while it is early."""
+    def guidance(self, usual: float) -> float | Callable[[float], float]:
+        """Classifier-free guidance by progress: the usual one, and more of it while it is early. At 1 there is none to
+        strengthen, and each step stays one pass."""
+        if usual == 1:
+            return usual
         return lambda progress: usual * (self.emphasis if self.acts_at(progress) and progress <= EARLY else 1.0)
 
     def __call__(self, clean: Tensor, progress: float = 1.0) -> Tensor:

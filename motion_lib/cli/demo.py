@@ -1,8 +1,8 @@
 """See it work: learn the motion of a sample clip and give it to other objects.
 
 The demo uses the bundled clip and model, needs no network and no GPU, and takes a few minutes. To be quick, it learns
-in fewer steps than the presets and samples in fewer than the model is meant for; with --full it takes all of them. It
-writes to --out:
+in fewer steps than the presets and samples in fewer than the model is meant for, with a little less of the motion and
+more guidance; with --full it does as preset and model say. It writes to --out:
   reference.mp4         the clip whose motion is learned
   without_motion.mp4    other prompts, as the model moves them by chance
   with_motion.mp4       the same prompts and seeds with the learned motion
@@ -50,6 +50,8 @@ PROMPTS = (
 AT_ONCE = 3  # videos of one sampling run
 # Instead of what presets and models say, unless --full or an option says otherwise.
 QUICK_STEPS, QUICK_SAMPLING_STEPS, QUICK_REFINEMENTS = 60, 10, 1
+# A motion learned so quickly tears stripes apart at full strength. With less of it, the path needs more guidance.
+QUICK_STRENGTH, QUICK_GUIDANCE = 0.9, 5.5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,6 +68,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--sampling-steps",
         type=int,
         help=f"How many steps sampling takes (default: {QUICK_SAMPLING_STEPS}; with --full, as the model says).",
+    )
+    parser.add_argument(
+        "--guidance",
+        type=float,
+        help=f"How closely to follow the prompt (default: {QUICK_GUIDANCE:g}; with --full, as the model says).",
     )
     add_model_arguments(parser)
     add_training_arguments(parser)
@@ -87,7 +94,8 @@ def run(options: argparse.Namespace) -> None:
     stage = _stopwatch(seconds)
     sample = SAMPLES[REFERENCE]
     refinements = None if options.full else _hasten(options)
-    chosen, steps = chosen_preset(options), options.sampling_steps
+    chosen = chosen_preset(options)
+    steps, guidance = options.sampling_steps, options.guidance
     overrides = {name: getattr(options, name) for name in PATCH}
     weight = chosen.application.noise_weight if options.noise_weight is None else options.noise_weight
 
@@ -112,10 +120,12 @@ def run(options: argparse.Namespace) -> None:
         fresh = torch.cat([random_noise(latents.shape, 1000 * seed + PROMPTS.index(p)) for p, seed in part]).to(latents)
         of = f" {start + 1}–{start + len(part)} of {len(jobs)}"
         with stage("generate_without"):
-            without += make(model, prompts, fresh, [], steps=steps, what=f"Without the motion{of}")
+            what = f"Without the motion{of}"
+            without += make(model, prompts, fresh, [], steps=steps, guidance=guidance, what=what)
         noise = fresh if inverted is None else mix(inverted, fresh, weight, options.noise, options.renormalise)
         with stage("generate_with"):
-            moved += make(model, prompts, noise, [patch], steps=steps, what=f"With the motion{of}")
+            what = f"With the motion{of}"
+            moved += make(model, prompts, noise, [patch], steps=steps, guidance=guidance, what=what)
 
     with stage("measure"):
         rows = [
@@ -139,6 +149,10 @@ def run(options: argparse.Namespace) -> None:
         "training": asdict(chosen.settings) | {"sites": chosen.sites, "components": chosen.components},
         "apply": {name: getattr(patch, name) for name in PATCH},
         "noise": {"kind": options.noise, "weight": weight},
+        "sampling": {
+            "steps": steps or model.defaults.steps,
+            "guidance": model.defaults.guidance if guidance is None else guidance,
+        },
         "seed": options.seed,
         "file_bytes": (options.out / "motion.safetensors").stat().st_size,
         "mean": _means(rows),
@@ -154,9 +168,12 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _hasten(options: argparse.Namespace) -> int:
-    """Fewer steps wherever the options leave them open; returns the refinements of inversion."""
-    options.steps = QUICK_STEPS if options.steps is None else options.steps
-    options.sampling_steps = QUICK_SAMPLING_STEPS if options.sampling_steps is None else options.sampling_steps
+    """Fewer steps, and what suits them, wherever the options leave them open; returns the refinements of inversion."""
+    quick = {"steps": QUICK_STEPS, "sampling_steps": QUICK_SAMPLING_STEPS, "guidance": QUICK_GUIDANCE}
+    quick |= {"strength_qk": QUICK_STRENGTH, "strength_v": QUICK_STRENGTH}
+    for name, value in quick.items():
+        if getattr(options, name) is None:
+            setattr(options, name, value)
     return QUICK_REFINEMENTS
 
 

@@ -94,9 +94,9 @@ class Process(ABC):
 class Step:
     """One step of sampling or inversion, after it was made.
 
-    number: from 0; steps: of the run. time: at which the model was asked. level: how much of the latents was noise
-    there, 1 at pure noise and 0 at the clean end. latents: `[b, c, f, h, w]` after the step. clean: what the model took
-    for the clean latents in it.
+    number: from 0; steps: of the run. time: at which the model was asked. level: 1 − progress at that time, from 1 at
+    pure noise to 0 at the clean end, even in the steps of a run; the share of noise is the process's `coefficients`.
+    latents: `[b, c, f, h, w]` after the step. clean: what the model took for the clean latents in it.
     """
 
     number: int

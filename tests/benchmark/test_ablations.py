@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from motion_lib.benchmark.ablations import SWITCHES, ablations
 from motion_lib.benchmark.methods import OBJECT, Reference, Request
 from motion_lib.benchmark.methods.spec import changed, settings_of
 from motion_lib.cli import main
+from motion_lib.cli.benchmark.ablations import SWITCHES, ablations
 from motion_lib.diffusion.noise import START_NOISES
 from motion_lib.method.embedding import COMPONENTS, QK_AXES, V_AXES
 from motion_lib.method.integration import INTEGRATIONS

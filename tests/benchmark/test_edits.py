@@ -13,10 +13,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from motion_lib.benchmark import edit_trials, edits
+from motion_lib.benchmark import edit_trials
 from motion_lib.benchmark.cases import Case, as_frames, rendered_case
 from motion_lib.benchmark.edit_trials import EDITS, TRIALS, Bench, Trial, object_trials
-from motion_lib.benchmark.edits import COLUMNS, markdown, scores
+from motion_lib.cli.benchmark import edits
+from motion_lib.cli.benchmark.edits import COLUMNS, markdown, scores
 from motion_lib.method import algebra
 from motion_lib.method.embedding import MotionEmbedding
 from motion_lib.metrics.camera import true_camera

@@ -10,9 +10,9 @@ import torch
 
 from motion_lib.benchmark.methods import USUAL
 from motion_lib.benchmark.methods.spec import chosen_methods, settings_of
-from motion_lib.benchmark.motion import QUICK_METHODS, QUICK_MOTIONS, add_arguments, methods_of, plan_of
 from motion_lib.benchmark.plan import Plan
 from motion_lib.cli import main
+from motion_lib.cli.benchmark.motion import QUICK_METHODS, QUICK_MOTIONS, add_arguments, methods_of, plan_of
 from motion_lib.sprites.motions import MOTIONS
 from motion_lib.video import write_video
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from motion_lib.benchmark import scaling
+from motion_lib.cli.benchmark import scaling
 from motion_lib.errors import MotionError
 from motion_lib.files.embedding_file import load_embedding
 

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from motion_lib.benchmark import speed, speed_checks
+from motion_lib.benchmark import speed_checks
 from motion_lib.benchmark.full_size import FULL, SMALL, random_denoiser, random_latents, random_text
 from motion_lib.benchmark.sampling_speed import sampling_seconds
 from motion_lib.benchmark.training_speed import Bench, Reference, Shape, measure, ways
+from motion_lib.cli.benchmark import speed
 
 CPU = torch.device("cpu")
 SHAPE = Shape(3, 48, 32)

@@ -12,6 +12,7 @@ import torch
 
 from motion_lib import load_embedding
 from motion_lib.cli import COMMANDS, main
+from motion_lib.cli.demo import QUICK_GUIDANCE, QUICK_STRENGTH
 from motion_lib.diffusion.noise import START_NOISES
 from motion_lib.files.embedding_file import save_embedding
 from motion_lib.training.presets import PRESETS
@@ -172,6 +173,8 @@ def test_demo_writes_everything_it_promises(tmp_path: Path, capsys, all_cores) -
     printed = json.loads(capsys.readouterr().out)
     report = json.loads((out / "report.json").read_text())
     assert printed == report and len(report["prompts"]) == 3
+    assert report["apply"]["strength_v"] == report["apply"]["strength_qk"] == QUICK_STRENGTH
+    assert report["sampling"] == {"steps": 2, "guidance": QUICK_GUIDANCE}
     for row in report["prompts"]:
         for name in ("with", "without"):
             # After two steps there may be no object, and then no path.

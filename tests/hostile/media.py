@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import struct
 import zlib
+from collections.abc import Callable, Sequence
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -13,6 +14,9 @@ from motion_lib.bundled.samples import SAMPLES
 
 from .assets import SMALL, Assets
 from .judge import Case
+
+# Puts something bad into a folder; returns its name.
+Maker = Callable[[random.Random, Path], str]
 
 EXTREMES = (0, 1, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0xFFFF, 0x00FF00FF)
 CODECS = {"webm": "libvpx", "avi": "mpeg4", "mpg": "mpeg1video", "flv": "flv", "y4m": "rawvideo", "mjpeg": "mjpeg"}
@@ -46,10 +50,13 @@ def of(command: str, name: str, assets: Assets, what: str = "valid") -> Case:
     return Case(f"{what}, {command}", commands[command], writes=("out*",))
 
 
-def by_chance(chance: random.Random, name: str, assets: Assets, what: str) -> Case:
-    """One of these commands."""
+def bad_one(title: str, kinds: Sequence[Maker], seed: int, folder: Path, assets: Assets) -> Case:
+    """One of these commands, given what the kind whose turn it is makes."""
+    chance = random.Random(f"{title} {seed}")
+    kind = kinds[seed % len(kinds)]
+    name = kind(chance, folder)
     commands = ["evaluate", "evaluate", "train", "train --mask", "generate --camera", "edit --mask"]
-    return of(chance.choice(commands), name, assets, what)
+    return of(chance.choice(commands), name, assets, kind.__name__.replace("_", " "))
 
 
 @cache

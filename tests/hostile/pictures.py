@@ -5,13 +5,12 @@ from __future__ import annotations
 import random
 import struct
 import zlib
-from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
 from .assets import Assets
 from .judge import Case
-from .media import EXTREMES, by_chance, chunk, good_ones, in_folder, picture, put, video
+from .media import EXTREMES, Maker, bad_one, chunk, good_ones, in_folder, picture, put, video
 
 SEEDS = 4
 
@@ -21,10 +20,7 @@ def valid(folder: Path, assets: Assets) -> list[Case]:
 
 
 def case(seed: int, folder: Path, assets: Assets) -> Case:
-    chance = random.Random(f"pictures {seed}")
-    kind = KINDS[seed % len(KINDS)]
-    name = kind(chance, folder)
-    return by_chance(chance, name, assets, kind.__name__.replace("_", " "))
+    return bad_one("pictures", KINDS, seed, folder, assets)
 
 
 def other_picture(chance: random.Random, folder: Path) -> str:
@@ -121,7 +117,7 @@ def text_bomb() -> bytes:
     return data[:33] + chunk(b"zTXt", b"a\0\0" + zlib.compress(b"\0" * (2 * 10**8), 9)) + data[33:]
 
 
-KINDS: tuple[Callable[[random.Random, Path], str], ...] = (
+KINDS: tuple[Maker, ...] = (
     other_picture,
     too_large,
     whole_and_large,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from .assets import Assets
 from .judge import Case
-from .media import EXTREMES, by_chance, good_ones, picture, put, video
+from .media import EXTREMES, Maker, bad_one, good_ones, picture, put, video
 
 SEEDS = 8
 SUFFIXES = ("mp4", "mkv", "avi", "webm", "mov", "gif", "webp", "png", "ts", "mpg", "flv", "h264", "y4m", "mjpeg")
@@ -23,10 +23,7 @@ def valid(folder: Path, assets: Assets) -> list[Case]:
 
 
 def case(seed: int, folder: Path, assets: Assets) -> Case:
-    chance = random.Random(f"videos {seed}")
-    kind = KINDS[seed % len(KINDS)]
-    name = kind(chance, folder)
-    return by_chance(chance, name, assets, kind.__name__.replace("_", " "))
+    return bad_one("videos", KINDS, seed, folder, assets)
 
 
 def damaged(chance: random.Random, folder: Path) -> str:
@@ -215,7 +212,7 @@ def sound_only(chance: random.Random, folder: Path) -> str:
     return put(folder, chance.choice(("evil.m4a", "evil.mp4", "evil.gif")), file.getvalue())
 
 
-KINDS: tuple[Callable[[random.Random, Path], str], ...] = (
+KINDS: tuple[Maker, ...] = (
     *(damaged, cut_short, lies_in_numbers, box_lies, random_bytes, playlist, pattern, too_long, not_regular, odd_name),
     *(sizes_change, odd_times, sound_only),
 )

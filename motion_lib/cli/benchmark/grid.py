@@ -18,16 +18,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..training.presets import PRESETS, preset
-from .methods import METHODS, Method
-from .methods.motion_inversion import MotionInversion
+from ...benchmark.methods import METHODS, Method
+from ...benchmark.methods.motion_inversion import MotionInversion
+from ...training.presets import PRESETS, preset
 from .motion import add_case_arguments, add_run_arguments, execute
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from .cases import Case
-    from .plan import Plan
+    from ...benchmark.cases import Case
+    from ...benchmark.plan import Plan
 
 SHOWN = ("path", "camera", "size", "turn", "fidelity", "caption", "leak")
 
@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from ..files.atomic import replacing
+    from ...files.atomic import replacing
 
     chosen = preset(options.preset)
     lines = {
@@ -94,9 +94,9 @@ def picture(
     """The first prompt's videos, a row for each of `lines`, whose methods stand beside each other."""
     import torch
 
-    from ..video.sheet import contact_sheet
-    from .sheets import FRAMES, SCALE, read_strip
-    from .table import lines as table
+    from ...benchmark.sheets import FRAMES, SCALE, read_strip
+    from ...benchmark.table import lines as table
+    from ...video.sheet import contact_sheet
 
     scores = {line.method: line.scores for line in table(results, list(plan.methods), [case.name])}
     rows, labels = [], []

@@ -22,14 +22,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import MotionError
-from ..sprites.motions import MOTIONS, SEARCH_MOTIONS
-from .methods import METHODS, USUAL, Method
+from ...benchmark.methods import METHODS, USUAL, Method
+from ...errors import MotionError
+from ...sprites.motions import MOTIONS, SEARCH_MOTIONS
+from ..common import add_model_arguments, bar, pick_device, pick_dtype
 
 if TYPE_CHECKING:
-    from ..bundled.models import SamplingDefaults
-    from .cases import Case
-    from .plan import Plan, Result
+    from ...benchmark.cases import Case
+    from ...benchmark.plan import Plan, Result
+    from ...bundled.models import SamplingDefaults
 
 QUICK_MOTIONS = ("figure_eight", "pan")
 QUICK_METHODS = ("truth", "no_motion", "noise_blend", "camera_path", "object:steps=60,noise_weight=0.3")
@@ -76,8 +77,6 @@ def add_case_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    from ..cli.common import add_model_arguments
-
     parser.add_argument(
         "--out", type=Path, default=Path("motion_benchmark"), help="The folder to write to (default: motion_benchmark)."
     )
@@ -102,7 +101,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from .methods.spec import chosen_methods
+    from ...benchmark.methods.spec import chosen_methods
 
     execute(options, chosen_methods(options.methods or methods_of(options), options.set), "Motion benchmark")
 
@@ -119,9 +118,8 @@ def execute(
 ) -> tuple[Plan, list[Result]]:
     """Run methods on the cases that the options ask for, and write and print what was found, by groups of methods or
     all in one table. Returns plan and results as well."""
-    from ..cli.common import bar
-    from .report import write_report
-    from .runner import run as run_plan
+    from ...benchmark.report import write_report
+    from ...benchmark.runner import run as run_plan
 
     plan = plan_of(options, methods)
     progress = bar(1, "Benchmark")
@@ -141,10 +139,9 @@ def execute(
 
 
 def plan_of(options: argparse.Namespace, methods: dict[str, Method]) -> Plan:
-    from ..backbones import SamplingDefaults
-    from ..bundled.models import BUNDLED
-    from ..cli.common import pick_device, pick_dtype
-    from .plan import Plan
+    from ...backbones import SamplingDefaults
+    from ...benchmark.plan import Plan
+    from ...bundled.models import BUNDLED
 
     device = pick_device(options.device)
     defaults = BUNDLED[options.model][1] if options.model in BUNDLED else SamplingDefaults()
@@ -165,14 +162,14 @@ def plan_of(options: argparse.Namespace, methods: dict[str, Method]) -> Plan:
 
 
 def _cases(options: argparse.Namespace, defaults: SamplingDefaults) -> list[Case]:
-    from .cases import clip_cases, rendered_case
+    from ...benchmark.cases import clip_cases, rendered_case
 
     if options.clip:
         if len(options.clip) != len(options.clip_prompt) or not options.prompt:
             raise MotionError(
                 "Give one --clip-prompt for each --clip, which says what it shows, and at least one --prompt."
             )
-        from ..video import ClipOptions, read_clip
+        from ...video import ClipOptions, read_clip
 
         size = ClipOptions(frame_load_cap=defaults.frames, width=defaults.width, height=defaults.height)
         clips = [read_clip(name, size, min_frames=defaults.frames).frames for name in options.clip]

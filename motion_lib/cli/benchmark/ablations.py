@@ -16,13 +16,13 @@ import argparse
 from collections.abc import Iterable
 from typing import Any
 
-from ..diffusion.noise import START_NOISES
-from ..method.embedding import COARSE_SITES, COMPONENTS, QK_AXES, V_AXES
-from ..method.integration import INTEGRATIONS
-from ..method.patch import DEBIAS
-from ..training.losses import LOSSES
-from .methods import METHODS, Method
-from .methods.spec import changed, chosen_methods
+from ...benchmark.methods import METHODS, Method
+from ...benchmark.methods.spec import changed, chosen_methods
+from ...diffusion.noise import START_NOISES
+from ...method.embedding import COARSE_SITES, COMPONENTS, QK_AXES, V_AXES
+from ...method.integration import INTEGRATIONS
+from ...method.patch import DEBIAS
+from ...training.losses import LOSSES
 from .motion import add_case_arguments, add_run_arguments, execute
 
 RANGES = ((0, 999), (300, 999), (600, 999), (800, 999), (0, 600))  # of timesteps

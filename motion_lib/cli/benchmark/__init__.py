@@ -15,14 +15,14 @@ from __future__ import annotations
 import argparse
 from importlib import import_module
 
-# Modules of motion_lib.benchmark with add_arguments and run.
+# Modules of this folder with add_arguments and run.
 BENCHMARKS: tuple[str, ...] = ("motion", "ablations", "grid", "edits", "speed", "scaling")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     kinds = parser.add_subparsers(dest="benchmark", required=True, metavar="BENCHMARK", help="What to measure.")
     for name in BENCHMARKS:
-        module = import_module(f"motion_lib.benchmark.{name}")
+        module = import_module(f".{name}", __name__)
         assert module.__doc__
         sub = kinds.add_parser(
             name,

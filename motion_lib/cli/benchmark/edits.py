@@ -23,21 +23,21 @@ from typing import Any
 
 from torch import Tensor
 
-from ..backbones import VideoModel
-from ..camera.measure import beside, camera_of_tracks
-from ..camera.trackers import track
-from ..cli.common import add_model_arguments, add_seed, load, say, without_nan
-from ..cli.generate import add_application_arguments
-from ..cli.task import chosen_preset
-from ..cli.train import add_training_arguments
-from ..files.atomic import replacing
-from ..method.application import PATCH
-from ..metrics.camera import camera_error
-from ..metrics.captions import caption_accuracy, object_path
-from ..metrics.leak import sprite_regions
-from ..metrics.paths import path_correlation, path_extent
-from ..video.sheet import contact_sheet
-from .edit_trials import TRIALS, Bench, Trial
+from ...backbones import VideoModel
+from ...benchmark.edit_trials import TRIALS, Bench, Trial
+from ...camera.measure import beside, camera_of_tracks
+from ...camera.trackers import track
+from ...files.atomic import replacing
+from ...method.application import PATCH
+from ...metrics.camera import camera_error
+from ...metrics.captions import caption_accuracy, object_path
+from ...metrics.leak import sprite_regions
+from ...metrics.paths import path_correlation, path_extent
+from ...video.sheet import contact_sheet
+from ..common import add_model_arguments, add_seed, load, say, without_nan
+from ..generate import add_application_arguments
+from ..task import chosen_preset
+from ..train import add_training_arguments
 
 COLUMNS = {
     "path": "path",

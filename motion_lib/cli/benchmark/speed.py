@@ -18,8 +18,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..common import pick_device
+
 if TYPE_CHECKING:
-    from .training_speed import Bench, Measured, Shape
+    from ...benchmark.training_speed import Bench, Measured, Shape
 
 PARTS = ("ways", "sampling", "card", "checks", "growth")
 FRAMES = (8, 24, 32, 48)
@@ -49,9 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=800,
         help="How many steps the long run among the checks takes; 0 leaves it out (default: 800).",
     )
-    parser.add_argument("--frames", type=int, default=16, help="How many frames the clip has (default: 16).")
-    parser.add_argument("--width", type=int, default=512, help="Width in pixels (default: 512).")
-    parser.add_argument("--height", type=int, default=320, help="Height in pixels (default: 320).")
+    add_size_arguments(parser)
     parser.add_argument("--device", default="auto", help="The device: auto, cpu, cuda or cuda:1 (default: auto).")
     parser.add_argument(
         "--dtype",
@@ -59,16 +59,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("float16", "bfloat16"),
         help="The kind of half precision (default: float16).",
     )
-    parser.add_argument("--small", action="store_true", help="Use a model and a clip of toy size.")
     parser.add_argument("--out", type=Path, help="The JSON file to which all numbers are written as they come.")
+
+
+def add_size_arguments(parser: argparse.ArgumentParser) -> None:
+    """How large the clips are that a model of full size learns from."""
+    parser.add_argument("--frames", type=int, default=16, help="How many frames each clip has (default: 16).")
+    parser.add_argument("--width", type=int, default=512, help="Width in pixels (default: 512).")
+    parser.add_argument("--height", type=int, default=320, help="Height in pixels (default: 320).")
+    parser.add_argument("--small", action="store_true", help="Use a model and clips of toy size.")
 
 
 def run(options: argparse.Namespace) -> None:
     import torch
 
-    from ..cli.common import pick_device
-    from .full_size import FULL, SMALL
-    from .training_speed import Bench, Shape
+    from ...benchmark.full_size import FULL, SMALL
+    from ...benchmark.training_speed import Bench, Shape
 
     device = pick_device(options.device)
     half = getattr(torch, options.dtype)
@@ -101,7 +107,7 @@ class _Book:
     def enter(self, kind: str, **numbers: object) -> None:
         self.entries.append({"kind": kind, **numbers})
         if self.path is not None:
-            from ..files.atomic import replacing
+            from ...files.atomic import replacing
 
             with replacing(self.path) as temporary:
                 temporary.write_text(json.dumps(self.entries, indent=1), encoding="utf-8")
@@ -125,7 +131,7 @@ def _numbers(found: Measured) -> dict[str, object]:
 
 def _ways(bench: Bench, shape: Shape, steps: int, book: _Book) -> None:
     """Every way of training on the same draws."""
-    from .training_speed import measure, ways
+    from ...benchmark.training_speed import measure, ways
 
     _head("way", "ms/step", "reference ÷ this", "GiB allocated", "GiB reserved", "first step s", "loss off float32 by")
     true: list[float] = []
@@ -150,7 +156,7 @@ def _ways(bench: Bench, shape: Shape, steps: int, book: _Book) -> None:
 
 
 def _sampling(bench: Bench, shape: Shape, book: _Book, quick: bool) -> None:
-    from .sampling_speed import INVERSION_STEPS, SAMPLING_STEPS, sampling_seconds
+    from ...benchmark.sampling_speed import INVERSION_STEPS, SAMPLING_STEPS, sampling_seconds
 
     _head("what", "seconds", "÷ unpatched")
     for way, seconds in sampling_seconds(bench, shape, *((2, 1) if quick else (50, 1))).items():
@@ -165,7 +171,7 @@ def _sampling(bench: Bench, shape: Shape, book: _Book, quick: bool) -> None:
 
 def _growth(bench: Bench, shape: Shape, book: _Book, quick: bool) -> None:
     """One thing changed at a time."""
-    from .training_speed import measure, ways
+    from ...benchmark.training_speed import measure, ways
 
     shapes = [shape]
     if not quick:
@@ -184,7 +190,7 @@ def _growth(bench: Bench, shape: Shape, book: _Book, quick: bool) -> None:
 
 
 def _checks(bench: Bench, shape: Shape, long_run: int, book: _Book) -> None:
-    from .speed_checks import checks
+    from ...benchmark.speed_checks import checks
 
     _head("check", "", "found")
     for check in checks(bench, shape, long_run):
@@ -193,7 +199,7 @@ def _checks(bench: Bench, shape: Shape, long_run: int, book: _Book) -> None:
 
 
 def _card(bench: Bench, shape: Shape, book: _Book) -> None:
-    from .small_card import CAP, under_a_cap
+    from ...benchmark.small_card import CAP, under_a_cap
 
     if not bench.on_gpu:
         print(f"The run under a cap of {CAP} GiB needs a GPU.")

@@ -23,7 +23,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import MotionError
+from ...errors import MotionError
+from .speed import add_size_arguments
 
 LOG = "log.txt"
 SAYS_WHY = ("Error", "failed", "motion-inversion:")  # in the line of a log that is quoted
@@ -49,10 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--steps", type=int, default=100, help="How many training steps each clip takes (default: 100)."
     )
     parser.add_argument("--model", help="A model folder in diffusers layout, or the name of a bundled model.")
-    parser.add_argument("--width", type=int, default=512, help="Width in pixels (default: 512).")
-    parser.add_argument("--height", type=int, default=320, help="Height in pixels (default: 320).")
-    parser.add_argument("--frames", type=int, default=16, help="How many frames each clip has (default: 16).")
-    parser.add_argument("--small", action="store_true", help="Use a model and clips of toy size.")
+    add_size_arguments(parser)
     parser.add_argument(
         "--out",
         type=Path,
@@ -62,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from ..files.atomic import replacing
+    from ...files.atomic import replacing
 
     if options.clips < 2 or min(options.processes) < 1:
         raise MotionError(
@@ -135,7 +133,7 @@ def _draw_clip(folder: Path, seed: int, frames: int) -> None:
     import torch
     from PIL import Image
 
-    from ..sprites import random_scenes, render
+    from ...sprites import random_scenes, render
 
     folder.mkdir(parents=True)
     video = render(random_scenes(1, frames, generator=torch.Generator().manual_seed(seed)))[0]
@@ -149,8 +147,8 @@ def _random_model(out: Path, small: bool) -> Path:
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
     from transformers import CLIPTextConfig, CLIPTextModel
 
-    from ..bundled.models import BUNDLED
-    from .full_size import FULL, FULL_VAE, SCHEDULE, SMALL, random_denoiser
+    from ...benchmark.full_size import FULL, FULL_VAE, SCHEDULE, SMALL, random_denoiser
+    from ...bundled.models import BUNDLED
 
     folder = out / ("small_model" if small else "full_size_model")
     if (folder / "scheduler").is_dir():
