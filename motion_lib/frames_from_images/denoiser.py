@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from einops import rearrange
 from torch import Tensor, nn
@@ -15,10 +15,10 @@ from ..method.patch import PreparedPatch
 from .attention import FramesOf, install_processors
 from .momentum import Momentum
 
-FAMILY = "unet2d"
+IMAGES = Backbone("unet2d", ())
 
 
-@dataclass(frozen=True)
+@dataclass
 class ImageDenoiser:
     """A Denoiser over a frozen UNet2DConditionModel whose batch is the frames of all videos; conditioning is text
     embeddings `[b, tokens, width]`, the same for every frame. It has no temporal layers, so no motion embedding fits.
@@ -29,7 +29,7 @@ class ImageDenoiser:
     unet: Any
     schedule: Process
     momentum: Momentum | None = None
-    backbone: ClassVar[Backbone] = Backbone(FAMILY, ())
+    backbone: Backbone = IMAGES
 
     @classmethod
     def of(cls, unet: Any, schedule: Process) -> ImageDenoiser:

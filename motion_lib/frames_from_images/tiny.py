@@ -16,7 +16,7 @@ CONFIG = {
     "down_block_types": ("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
     "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
     "layers_per_block": 1,
-    "attention_head_dim": 4,
+    "attention_head_dim": 8,
     "norm_num_groups": 32,
     "cross_attention_dim": TEXT_WIDTH,
 }
