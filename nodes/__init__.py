@@ -9,6 +9,7 @@ from .camera import ApplyCameraMotion, CameraMotion, CameraNoise
 from .clip import PrepareReferenceClip, SampleClip
 from .edit import CombineMotionEmbeddings, EditMotionEmbedding
 from .embedding import LoadMotionEmbedding, SaveMotionEmbedding
+from .frames import FrameNoise, TemporalMomentumAttention
 from .host.folders import register_folders
 from .load import LoadMotionVideoModel
 from .noise import InvertVideoToNoise, MixInversionNoise
@@ -29,6 +30,8 @@ NODES: list[type[io.ComfyNode]] = [
     CameraMotion,
     ApplyCameraMotion,
     CameraNoise,
+    FrameNoise,
+    TemporalMomentumAttention,
     SaveMotionEmbedding,
     LoadMotionEmbedding,
     EditMotionEmbedding,

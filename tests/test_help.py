@@ -12,8 +12,10 @@ import pytest
 
 from motion_lib.camera.alignment import CameraAlignment
 from motion_lib.camera.path import AMOUNT_HELP
-from motion_lib.cli import generate, train
+from motion_lib.cli import generate, imagine, train
+from motion_lib.diffusion.frame_noise import PRIOR_HELP, SIMILARITY_HELP
 from motion_lib.diffusion.noise import NOISE_HELP, RENORMALISE_HELP
+from motion_lib.frames_from_images.momentum import Momentum
 from motion_lib.help import help_of
 from motion_lib.method.application import Application
 from motion_lib.method.patch import MotionPatch
@@ -24,6 +26,7 @@ from motion_lib.video import ClipOptions
 PAGES = Path(__file__).parents[1] / "nodes" / "web" / "docs"
 TRAINING = help_of(Preset) | help_of(TrainingSettings)
 APPLIED, CAMERA, CLIP = help_of(MotionPatch), help_of(CameraAlignment), help_of(ClipOptions)
+MOMENTUM = help_of(Momentum)
 # What each page says of inputs that are settings of the library, by the names of the inputs.
 SAID = {
     "Train": {name: TRAINING[name] for name in ("steps", "seed")},
@@ -44,6 +47,11 @@ SAID = {
     },
     "CameraNoise": {"amount": AMOUNT_HELP},
     "MixNoise": {"weight": help_of(Application)["noise_weight"], "method": NOISE_HELP, "renormalise": RENORMALISE_HELP},
+    "FrameNoise": {"prior": PRIOR_HELP, "similarity": SIMILARITY_HELP},
+    "MomentumAttention": {
+        **{"momentum": MOMENTUM["momentum"], "scales": MOMENTUM["scales"]},
+        **{"start_percent": MOMENTUM["start"], "end_percent": MOMENTUM["end"]},
+    },
     "PrepareClip": {name: CLIP[name] for name in ("force_rate", "skip_first_frames", "select_every_nth", "fit")},
 }
 
@@ -67,7 +75,7 @@ def test_docstrings_under_fields_are_read() -> None:
     assert help_of(Example) == {"first": "One line.", "second": "Two lines."}
 
 
-@pytest.mark.parametrize("kind", [TrainingSettings, MotionPatch, CameraAlignment, ClipOptions])
+@pytest.mark.parametrize("kind", [TrainingSettings, MotionPatch, CameraAlignment, ClipOptions, Momentum])
 def test_every_setting_is_explained(kind: type) -> None:
     named = {field.name for field in fields(kind)} - {"embedding", "path"}
     assert {name for name, text in help_of(kind).items() if text.endswith(".")} == named
@@ -91,11 +99,11 @@ def test_help_pages_say_what_the_field_says(page: str) -> None:
         assert found[name].startswith(plain(said)), name
 
 
-@pytest.mark.parametrize(("command", "texts"), [(train, TRAINING), (generate, APPLIED)])
+@pytest.mark.parametrize(("command", "texts"), [(train, TRAINING), (generate, APPLIED), (imagine, MOMENTUM)])
 def test_the_command_line_says_what_the_field_says(command, texts: dict[str, str]) -> None:
     parser = argparse.ArgumentParser()
     command.add_arguments(parser)
     said = {action.dest: action.help or "" for action in parser._actions}
     shared = (texts.keys() & said.keys()) - {"seed"}  # which every command has, for all that is drawn
-    assert len(shared) >= 7
+    assert len(shared) >= min(7, len(texts))
     assert [name for name in sorted(shared) if not said[name].startswith(texts[name])] == []

@@ -13,7 +13,7 @@ import pytest
 import motion_lib
 
 ROOT = Path(motion_lib.__file__).parent
-CORE = ("method", "diffusion", "training", "camera", "files", "backbones", "video")
+CORE = ("method", "diffusion", "training", "camera", "files", "backbones", "video", "frames_from_images")
 OUTER = ("metrics", "benchmark", "sprites", "cli")
 # A folder that is a room of its own: the program that makes the bundled models and judges them. Nothing imports it.
 PROGRAMS = ("sprites/recipe",)

@@ -64,7 +64,7 @@ def open_model(folder: Path) -> ModelFolder:
     with quietly(), explained(folder, "tokenizer"):
         tokenizer = tokenizer_of(parts.text_encoder, folder / "tokenizer")
     opened = ModelFolder(parts, tokenizer, process)
-    _run_without_data(opened.load(folder.name, SamplingDefaults(), META, torch.float32), parts)
+    run_without_data(opened.load(folder.name, SamplingDefaults(), META, torch.float32), parts)
     return opened
 
 
@@ -82,7 +82,7 @@ def load_model(
     return open_model(folder).load(name if name in BUNDLED else folder.name, defaults, device, dtype)
 
 
-def _run_without_data(model: VideoModel, parts: Parts) -> None:
+def run_without_data(model: VideoModel, parts: Parts) -> None:
     """Send a prompt, a few pictures and a latent video through a model on the meta device, where only shapes are
     computed.
 
@@ -118,4 +118,5 @@ __all__ = [
     "family_of",
     "load_model",
     "open_model",
+    "run_without_data",
 ]

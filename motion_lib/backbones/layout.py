@@ -43,7 +43,7 @@ def parts_of(folder: Path) -> Parts:
         known = ", ".join(BUNDLED)
         raise MotionError(f"There is no model folder {folder}: give a folder in diffusers layout, or one of: {known}.")
     files = single_files(folder)
-    parts = _in_files(folder, *files) if files else _in_folders(folder)
+    parts = _in_files(folder, *files) if files else parts_in_folders(folder)
     kind = parts.denoiser.config.get("_class_name")
     if kind not in tuple(FAMILIES):
         raise MotionError(
@@ -79,7 +79,10 @@ def _denoiser(folder: Path) -> str | None:
     return next((name for name in ("unet", "transformer") if (folder / name).is_dir()), None)
 
 
-def _in_folders(folder: Path) -> Parts:
+def parts_in_folders(folder: Path, kind: str = "a text-to-video model") -> Parts:
+    """Those of a folder in diffusers layout. Raises MotionError for a folder that is not such a model."""
+    if not folder.is_dir():
+        raise MotionError(f"There is no model folder {folder}: give {kind}'s folder in diffusers layout.")
     named = _denoiser(folder) or "unet"
     wanted = (named, "vae", "text_encoder")
     missing = [f"{part}/config.json" for part in wanted if not (folder / part / "config.json").is_file()]
@@ -87,9 +90,9 @@ def _in_folders(folder: Path) -> Parts:
     missing += [f"tokenizer/{name}" for name in missing_words(folder / "tokenizer")]
     missing += [f"{part}/ weights" for part in wanted if not weight_files(folder / part, STEMS[part])]
     if missing:
-        raise MotionError(f"{folder} is not a text-to-video model in diffusers layout: missing {', '.join(missing)}.")
-    parts = (Part.open(folder / part, STEMS[part]) for part in wanted)
-    return Parts(folder, named, *parts, read_config(folder / SCHEDULER))
+        raise MotionError(f"{folder} is not {kind} in diffusers layout: missing {', '.join(missing)}.")
+    denoiser, vae, encoder = (Part.open(folder / part, STEMS[part]) for part in wanted)
+    return Parts(folder, named, denoiser, vae, encoder, read_config(folder / SCHEDULER))
 
 
 def _in_files(folder: Path, transformer: Path, autoencoder: Path) -> Parts:

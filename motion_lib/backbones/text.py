@@ -20,8 +20,11 @@ WAN_TOKENS = 512  # of every prompt of Wan; longer ones are cut
 class TextEncoder(Protocol):
     """A frozen model of texts and its tokenizer."""
 
-    model: Any
-    tokenizer: Any
+    @property
+    def model(self) -> Any: ...
+
+    @property
+    def tokenizer(self) -> Any: ...
 
     def encode(self, prompts: list[str]) -> Tensor:
         """Text embeddings `[n, tokens, width]` on the device of the model."""

@@ -1,4 +1,5 @@
-"""The command line: `motion-inversion demo | train | generate | edit | inspect | convert | evaluate | benchmark`."""
+"""The command line: `motion-inversion demo | train | generate | imagine | edit | inspect | convert | evaluate |
+benchmark`."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 from .. import __version__
 from ..errors import MotionError, shown
 from ..training.interrupts import as_interrupts
-from . import benchmark, convert, demo, edit, evaluate, generate, inspect, train
+from . import benchmark, convert, demo, edit, evaluate, generate, imagine, inspect, train
 from .memory import keep_freed_memory
 from .values import Parser
 
@@ -19,6 +20,7 @@ COMMANDS = {
     "demo": demo,
     "train": train,
     "generate": generate,
+    "imagine": imagine,
     "edit": edit,
     "inspect": inspect,
     "convert": convert,

@@ -34,6 +34,10 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         default="sprite_t2v",
         help="The bundled sprite_t2v, or a folder in diffusers layout, such as ZeroScope's (default: sprite_t2v).",
     )
+    add_device_arguments(group)
+
+
+def add_device_arguments(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--device", default="auto", help="The device: auto, cpu, cuda, cuda:1 or mps (default: auto).")
     group.add_argument(
         "--dtype",

@@ -81,7 +81,7 @@ def test_the_archive_alone_is_a_working_pack(comfy, clone, host, tmp_path):
     zipfile.ZipFile(archive).extractall(tmp_path / "custom_nodes" / "motion-inversion")
     with Server(*host, tmp_path, THREADS) as server:
         nodes = [name for name in server.get("/object_info") if name.startswith("MotionInversion")]
-        assert len(nodes) == 17
+        assert len(nodes) == 19
         assert len(server.get("/workflow_templates")["motion-inversion"]) == 8
 
 

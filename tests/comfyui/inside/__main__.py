@@ -16,12 +16,22 @@ CHECKS = sys.argv[3:]
 import check_camera  # noqa: E402  the first of these starts ComfyUI, which changes sys.argv
 import check_edits  # noqa: E402
 import check_equality  # noqa: E402
+import check_frames  # noqa: E402
 import check_loading  # noqa: E402
 import check_patches  # noqa: E402
 import check_sampling  # noqa: E402
 import check_training  # noqa: E402
 
-HOMES = (check_loading, check_equality, check_patches, check_edits, check_camera, check_training, check_sampling)
+HOMES = (
+    check_loading,
+    check_equality,
+    check_patches,
+    check_edits,
+    check_camera,
+    check_frames,
+    check_training,
+    check_sampling,
+)
 
 
 def main() -> None:
