@@ -81,12 +81,12 @@ PRESETS: dict[str, Preset] = {
 PRESETS["hybrid"] = replace(PRESETS["object"], about="camera and object together", application=APPLICATIONS["hybrid"])
 
 # The same for models that are a stack of blocks with attention over frames and places at once, where they differ. There
-# the middle blocks and the highest noise carry motion, a value embedding of low rank is enough, and what it learns acts
-# in all of sampling.
+# the middle blocks and the highest noise carry motion, and a value embedding of low rank is enough. How little was
+# measured so far stands in docs/settings.md.
 STACKED: dict[str, Preset] = {
     "object": replace(
         PRESETS["object"],
-        settings=replace(_QUICK, learning_rate=0.15, timesteps=(800, 999), motion_mask=0.35),
+        settings=replace(_QUICK, steps=60, learning_rate=0.05, timesteps=(800, 999), motion_mask=0.35),
         sites="middle",
         components="v",
         integration="concatenate",
