@@ -12,12 +12,16 @@ from ..motion_lib.method.patch import DEBIAS, MotionPatch
 from .checks import checked
 from .host.denoiser import backbone_of
 from .host.patch import AppliedPatch, with_patch
+from .host.wan import is_wan, let_patches_act
 from .schema import MotionEmbeddingType, advanced, in_order, schema
 
 HELP = help_of(MotionPatch)
 USUAL = APPLICATIONS["object"]  # whose way of applying the advanced node begins with
 STRENGTH = {"default": 1.0, "min": -4.0, "max": 4.0, "step": 0.05}
-MODEL_TIP = "A MODEL from Load Motion Video Model, with or without LoRAs and other motion embeddings."
+MODEL_TIP = (
+    "A MODEL from Load Motion Video Model, or one of Wan 2.1 or 2.2 from any loader, with or without LoRAs and other "
+    "motion embeddings."
+)
 EMBEDDING_TIP = "The motion, from Train Motion Embedding or Load Motion Embedding."
 
 
@@ -30,6 +34,8 @@ def patched(model, patch: MotionPatch):
         **options,
         "transformer_options": with_patch(options.get("transformer_options", {}), AppliedPatch(patch)),
     }
+    if is_wan(clone):
+        let_patches_act(clone)
     return clone
 
 
@@ -108,8 +114,9 @@ class ApplyMotionEmbeddingAdvanced(io.ComfyNode):
                     io.String,
                     "sites",
                     default="",
-                    tooltip="Which of the trained layers act. Leave it empty for all, or write coarse, coarse_up, deep "
-                    "or a comma-separated list of names and patterns, such as up_blocks.1.* for one block.",
+                    tooltip="Which of the trained layers act. Leave it empty for all, or write coarse, coarse_up or "
+                    "deep, for Wan early, middle or late, or a comma-separated list of names and patterns, such as "
+                    "up_blocks.1.* for one block.",
                 ),
                 advanced(
                     io.String,

@@ -148,6 +148,11 @@ class Backbone:
         return chosen
 
 
+def stack(family: str, width: int, count: int) -> Backbone:
+    """A stack of so many blocks, named `blocks.0` and so on, which work at patches of 2×2 latent pixels."""
+    return Backbone(family, tuple(Site(f"blocks.{i}", width, 1, THIRDS[3 * i // count]) for i in range(count)))
+
+
 def coarse(grids: Mapping[Site, Grid], sites: str) -> tuple[Site, ...]:
     """The layers with at most COARSE positions, or those with the fewest if all have more; for the sites `coarse_up`
     only those in up blocks.

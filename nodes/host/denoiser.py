@@ -19,17 +19,21 @@ from ...motion_lib.method.embedding import Backbone
 from ...motion_lib.method.patch import PreparedPatch
 from .model import MotionVideoModel
 from .patch import KEY, ReadyPatch
+from .wan import backbone_of as wan_backbone
+from .wan import is_wan
 
 
 def backbone_of(model: ModelPatcher) -> Backbone:
-    """The temporal layers of a MODEL; raises MotionError when it is not one that motion embeddings can act on."""
-    if not isinstance(model.model, MotionVideoModel):
-        kind = type(model.model).__name__
-        raise MotionError(
-            f"This MODEL ({kind}) has no temporal layers that motion embeddings can act on: connect one from Load "
-            f"Motion Video Model."
-        )
-    return model.model.diffusion_model.backbone
+    """Where motions act in a MODEL; raises MotionError when it is not one that motion embeddings can act on."""
+    if isinstance(model.model, MotionVideoModel):
+        return model.model.diffusion_model.backbone
+    if is_wan(model):
+        return wan_backbone(model)
+    kind = type(model.model).__name__
+    raise MotionError(
+        f"This MODEL ({kind}) has no layers that motion embeddings can act on: connect one from Load Motion Video "
+        f"Model, or a text-to-video or image-to-video model of Wan 2.1 or 2.2."
+    )
 
 
 def schedule_of(model: ModelPatcher) -> NoiseSchedule:
@@ -62,6 +66,11 @@ class ModelDenoiser:
     def __init__(self, model: ModelPatcher, recompute: bool = False, fast: bool | None = None):
         from ...motion_lib.backbones.unet3d.frozen_pass import PARTS, FrozenPass  # needs diffusers
 
+        if is_wan(model):
+            raise MotionError(
+                "Learning and inverting with a Wan MODEL cannot be done in ComfyUI yet: learn the motion with "
+                "motion-inversion train, and load its file with Load Motion Embedding."
+            )
         self.backbone, self.schedule = backbone_of(model), schedule_of(model)
         self.model, self.clean = model, torch.empty(0)
         self.unet = model.model.diffusion_model

@@ -82,11 +82,11 @@ class Call:
     window_of: int = 0
 
     @classmethod
-    def of(cls, x: Tensor, timesteps: Tensor, last_timestep: int, options: dict) -> Call:
-        """x: `[b, c, f, h, w]`."""
+    def of(cls, x: Tensor, timesteps: Tensor, last_timestep: int, options: dict, window_dim: int = 0) -> Call:
+        """x: `[b, c, f, h, w]`. window_dim: along which dimension the host's own latents have their frames."""
         frames = x.shape[2]
         window = options.get("context_window")
-        if window is None or getattr(window, "dim", None) != 0 or len(window.index_list) != frames:
+        if window is None or getattr(window, "dim", None) != window_dim or len(window.index_list) != frames:
             window = None
         size = (x.shape[3], x.shape[4])
         shape = (frames, size, x.device, x.dtype, timesteps, last_timestep)

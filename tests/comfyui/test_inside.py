@@ -50,6 +50,10 @@ CHECKS = (
     "momentum_on_every_kind",
     "frame_noise",
     "frame_errors",
+    "wan_equals_library",
+    "wan_in_sampling",
+    "wan_beside_others",
+    "wan_errors",
     "training_gradients",
     "planning",
     "training_choices",
@@ -525,3 +529,37 @@ def test_bad_input_is_one_sentence_with_a_remedy(found, attempt, words):
     sentence = found["errors"][attempt]
     assert words in sentence
     assert "\n" not in sentence
+
+
+@pytest.mark.parametrize("what", ["none", "both", "value, of low rank", "query-key", "two"])
+def test_motions_on_wan_equal_the_library(found, what):
+    case = found["wan_equals_library"][what]
+    assert case["difference"] < 1e-5
+    assert what == "none" or case["effect"] > 1e-2
+
+
+def test_motions_on_wan_in_sampling(found):
+    sampling = found["wan_in_sampling"]
+    assert sampling["effect"] == sampling["effect_again"] > 1e-2
+    assert 0 < sampling["early"] < sampling["effect"]
+    assert sampling["shifted"] > 1e-2
+    assert sampling["strength_0"] == sampling["after"] == 0
+
+
+def test_motions_on_wan_beside_replacements_and_overrides(found):
+    beside = found["wan_beside_others"]
+    assert beside["difference"] == 0
+    assert (beside["block"], beside["attention"]) == (1, 12)  # two attentions in each of six blocks
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("another family", "was trained for unet3d"),
+        ("multiplied", "integration add or concatenate"),
+        ("query-key with places", "qk_axes none"),
+        ("learning", "motion-inversion train"),
+    ],
+)
+def test_what_cannot_be_done_on_wan_is_said(found, what, said):
+    assert said in found["wan_errors"][what]

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ...diffusion.conditioning import Conditioning
 from ...diffusion.process import Process
 from ...errors import MotionError
-from ...method.embedding import THIRDS, Backbone, Site
+from ...method.embedding import Backbone, stack
 from ...method.patch import PreparedPatch
 from ..context import Context
 from ..folder import Part
@@ -31,8 +31,7 @@ PICTURE = "picture"  # the part of a Conditioning with a given first frame: mask
 def backbone_of(transformer: Any) -> Backbone:
     """Name and width of every block, in the order in which they run."""
     config = transformer.config
-    width, count = config.num_attention_heads * config.attention_head_dim, config.num_layers
-    return Backbone(FAMILY, tuple(Site(f"blocks.{i}", width, 1, THIRDS[3 * i // count]) for i in range(count)))
+    return stack(FAMILY, config.num_attention_heads * config.attention_head_dim, config.num_layers)
 
 
 class WanDenoiser:

@@ -21,6 +21,7 @@ import check_loading  # noqa: E402
 import check_patches  # noqa: E402
 import check_sampling  # noqa: E402
 import check_training  # noqa: E402
+import check_wan  # noqa: E402
 
 HOMES = (
     check_loading,
@@ -31,6 +32,7 @@ HOMES = (
     check_frames,
     check_training,
     check_sampling,
+    check_wan,
 )
 
 
