@@ -36,6 +36,15 @@ def backbone_of(model: ModelPatcher) -> Backbone:
     )
 
 
+def check_can_learn(model: ModelPatcher) -> None:
+    """Raise MotionError for a MODEL with which nothing can be learned or inverted here."""
+    if is_wan(model):
+        raise MotionError(
+            "Learning and inverting with a Wan MODEL cannot be done in ComfyUI yet: learn the motion with "
+            "motion-inversion train, and load its file with Load Motion Embedding."
+        )
+
+
 def schedule_of(model: ModelPatcher) -> NoiseSchedule:
     """The noise schedule that sampling with this MODEL uses, nodes such as ModelSamplingDiscrete included.
 
@@ -66,11 +75,7 @@ class ModelDenoiser:
     def __init__(self, model: ModelPatcher, recompute: bool = False, fast: bool | None = None):
         from ...motion_lib.backbones.unet3d.frozen_pass import PARTS, FrozenPass  # needs diffusers
 
-        if is_wan(model):
-            raise MotionError(
-                "Learning and inverting with a Wan MODEL cannot be done in ComfyUI yet: learn the motion with "
-                "motion-inversion train, and load its file with Load Motion Embedding."
-            )
+        check_can_learn(model)
         self.backbone, self.schedule = backbone_of(model), schedule_of(model)
         self.model, self.clean = model, torch.empty(0)
         self.unet = model.model.diffusion_model
@@ -124,6 +129,7 @@ class ModelDenoiser:
 
 def video_latents(model: ModelPatcher, latent: dict[str, Any], device: torch.device) -> Tensor:
     """`[1, c, f, h, w]` as the model sees them, of a LATENT `[f, c, h, w]`; raises MotionError for another shape."""
+    check_can_learn(model)
     samples = plain(latent["samples"])
     channels = model.model.latent_format.latent_channels
     if samples.ndim == 5 and len(samples) == 1:

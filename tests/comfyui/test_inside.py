@@ -559,6 +559,7 @@ def test_motions_on_wan_beside_replacements_and_overrides(found):
         ("multiplied", "integration add or concatenate"),
         ("query-key with places", "qk_axes none"),
         ("learning", "motion-inversion train"),
+        ("a clip to learn from", "motion-inversion train"),
     ],
 )
 def test_what_cannot_be_done_on_wan_is_said(found, what, said):

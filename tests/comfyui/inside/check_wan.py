@@ -163,6 +163,7 @@ def wan_errors() -> dict:
         "multiplied": lambda: velocity(apply(patcher, patch(embedding(integration="multiply"))), x, 0.5, text),
         "query-key with places": lambda: velocity(apply(patcher, patch(embedding(qk_axes="full"))), x, 0.5, text),
         "learning": lambda: pack("nodes.host.denoiser").ModelDenoiser(patcher),
+        "a clip to learn from": lambda: pack("nodes.host.denoiser").video_latents(patcher, {"samples": x}, x.device),
     }
     for name, attempt in tries.items():
         try:
