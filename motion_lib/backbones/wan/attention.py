@@ -50,7 +50,8 @@ class JointAttention:
         for patch in acting:
             query_key = patch.query_key_input(self.site, query_key)
             value = patch.value_input(self.site, "attn1", value)
-        return tuple(rearrange(x, "(b n) f c -> b (f n) c", b=videos) for x in (query_key, value))  # type: ignore[return-value]
+        query_key, value = (rearrange(x, "(b n) f c -> b (f n) c", b=videos) for x in (query_key, value))
+        return query_key, value
 
 
 def _rotated(x: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
