@@ -55,7 +55,9 @@ MAP = ".map"  # ends the name of the linear map `[k, c]` of a concatenated tenso
 
 # The stages of a UNet, whose sites have two attentions over the frames, and the thirds of a stack of equal blocks,
 # whose sites have one over frames and places.
-STAGES, THIRDS = ("in", "down", "mid", "up"), ("early", "middle", "late")
+Block = Literal["in", "down", "mid", "up", "early", "middle", "late"]
+STAGES: tuple[Block, ...] = ("in", "down", "mid", "up")
+THIRDS: tuple[Block, ...] = ("early", "middle", "late")
 COARSE_SITES = ("coarse", "coarse_up")
 # What `sites` may say besides names, by the kind of model.
 UNET_GROUPS, STACK_GROUPS = ("all", "deep", *COARSE_SITES), ("all", *THIRDS)
@@ -69,7 +71,7 @@ class Site:
     name: str
     channels: int
     depth: int
-    block: Literal["in", "down", "mid", "up", "early", "middle", "late"]
+    block: Block
 
     @property
     def attentions(self) -> tuple[str, ...]:

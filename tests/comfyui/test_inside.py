@@ -77,7 +77,7 @@ def found(host: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> 
         capture_output=True,
         text=True,
         env={**os.environ, **THREADS},
-        timeout=900,
+        timeout=1800,
     )
     assert done.returncode == 0, done.stderr[-4000:]
     result = json.loads(done.stdout.splitlines()[-1])
