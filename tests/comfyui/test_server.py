@@ -284,7 +284,7 @@ def test_errors_while_running_are_one_sentence(server, quickstart, name, changes
 
 def test_every_node_and_input_explains_itself(server):
     nodes = {k: v for k, v in server.get("/object_info").items() if k.startswith("MotionInversion")}
-    assert len(nodes) == 17
+    assert len(nodes) == 19
     for name, node in nodes.items():
         assert node["description"], name
         for group in ("required", "optional"):
@@ -320,7 +320,7 @@ def test_without_diffusers_one_loader_says_so_and_the_rest_works(host, tmp_path)
     shutil.copy(SAMPLE, tmp_path / "input" / "clip.mp4")
     with Server(*host, tmp_path, {**THREADS, "PYTHONPATH": str(broken.parent)}) as server:
         nodes = [name for name in server.get("/object_info") if name.startswith("MotionInversion")]
-        assert len(nodes) == 17
+        assert len(nodes) == 19
         prepared = {
             "1": {"class_type": "LoadVideo", "inputs": {"file": "clip.mp4"}},
             "2": {
