@@ -517,7 +517,7 @@ def test_a_value_that_comes_from_another_node_is_checked_when_it_is_there(found)
         ("other text", "The CONDITIONING has the shape [1, 5, 9], but [1, tokens, 96] is needed"),
         ("beyond memory", "at most 10000 frames"),
         ("short clip", "use a longer clip, or lower frames"),
-        ("other model", "connect one from Load Motion Video Model."),
+        ("other model", "connect one from Load Motion Video Model, or a text-to-video"),
         ("other widths", "does not fit"),
     ],
 )
