@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from motion_lib.backbones.unet3d.denoiser import backbone_of
 from motion_lib.errors import MotionError
 from motion_lib.files.convert import MODELSCOPE
-from motion_lib.method.embedding import Backbone, MotionEmbedding, Site
+from motion_lib.method.embedding import THIRDS, Backbone, MotionEmbedding, Site
 from tests.tiny import random_embedding, tiny_backbone
 
 SITE = "down_blocks.0.temp_attentions.0"
@@ -292,9 +292,7 @@ def test_size_of_five_sites_at_512_by_320() -> None:
     assert 2 * m.numel() == 65_740_800
 
 
-STACK = Backbone(
-    "wan", tuple(Site(f"blocks.{i}", 4, 1, block) for i, block in enumerate(["early", "middle", "late"] * 1))
-)
+STACK = Backbone("wan", tuple(Site(f"blocks.{i}", 4, 1, block) for i, block in enumerate(THIRDS)))
 
 
 @pytest.mark.parametrize(("sites", "names"), [("all", "012"), ("middle", "1"), ("late", "2"), ("blocks.[02]", "02")])

@@ -53,7 +53,7 @@ def act(
 ) -> Tensor:
     """Around the call of a Wan: latents `[b, c, f, h, w]`, noise levels `[b]`."""
     options, model = transformer_options or {}, executor.class_obj
-    shift = model.model_sampling.shift
+    shift = getattr(model.model_sampling, "shift", 1.0)  # a node may have changed how the MODEL is sampled
     even = t / (shift - (shift - 1) * t)  # levels as the steps of a run are spaced: 1 − progress
     call = Call.of(x, even, 1, options, window_dim=2)
     patches = patches_for(call, options)

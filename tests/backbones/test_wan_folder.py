@@ -16,6 +16,7 @@ from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan
 from safetensors.torch import save_file
 
 from motion_lib.backbones import load_model
+from motion_lib.backbones.wan.denoiser import WanDenoiser
 from motion_lib.backbones.wan.tiny import tiny_transformer
 from motion_lib.diffusion.conditioning import Conditioning
 from motion_lib.diffusion.flow import FlowMatching
@@ -127,3 +128,8 @@ def test_single_files_that_do_not_belong_together(folders: Path, tmp_path: Path)
     (folder / "some_vae.safetensors").unlink()
     with pytest.raises(MotionError, match="hold one autoencoder of Wan, but holds none"):
         load_model(folder)
+
+
+def test_a_branch_for_embeddings_of_pictures_is_refused() -> None:
+    with pytest.raises(ValueError, match="embeddings of a picture"):
+        WanDenoiser(tiny_transformer(image_dim=8, added_kv_proj_dim=24), FlowMatching())

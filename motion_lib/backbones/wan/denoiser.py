@@ -39,10 +39,12 @@ class WanDenoiser:
     Conditioning that has a PICTURE besides, for models that take a first frame.
 
     Latents whose sides are odd are made even by repeating them from the other side, as ComfyUI does. Raises MotionError
-    for a picture that the model does not take.
+    for a picture that the model does not take, and ValueError for a model with a branch for embeddings of pictures.
     """
 
     def __init__(self, transformer: Any, process: Process):
+        if transformer.config.image_dim is not None:
+            raise ValueError("it takes embeddings of a picture, as Wan 2.1 does for image to video: use Wan 2.2's")
         transformer.requires_grad_(False).eval()
         self.network, self.schedule, self.backbone = transformer, process, backbone_of(transformer)
         self.context = Context()
