@@ -52,7 +52,8 @@ class InvertVideoToNoise(io.ComfyNode):
                 io.Conditioning.Input(
                     "conditioning",
                     optional=True,
-                    tooltip="Usually left unconnected, which means the empty prompt and keeps words out of the noise.",
+                    tooltip="Usually left unconnected, which means the empty prompt and keeps words out of the noise. "
+                    "Wan needs one: connect CLIP Text Encode with an empty text.",
                 ),
                 advanced(
                     io.Int,
