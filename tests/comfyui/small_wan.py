@@ -3,7 +3,6 @@ node in the place of its text encoder, whose size is fixed."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import torch
@@ -12,7 +11,7 @@ from safetensors.torch import save_file
 from motion_lib.sprites.recipe.wan.dit import Transformer
 from motion_lib.sprites.recipe.wan.vae import VideoAutoencoder
 
-TEXT = 24
+TEXT = 4096  # as all of Wan's; older versions of ComfyUI know no other
 TRANSFORMERS = (
     "wan2.1_t2v_1.3B_fp16",
     "wan2.2_t2v_high_noise_14B_fp8_scaled",
@@ -51,11 +50,10 @@ def add_small_wans(base: Path) -> None:
     folders = {name: base / "models" / name for name in ("diffusion_models", "vae")}
     for folder in folders.values():
         folder.mkdir(exist_ok=True)
-    config = {"config": json.dumps({"transformer": {"text_dim": TEXT}})}
     for name in TRANSFORMERS:
         made = Transformer(256, 64, 3, TEXT)
         tensors = {key: (value + 0.02 * torch.randn_like(value)).half() for key, value in made.state_dict().items()}
-        save_file(tensors, folders["diffusion_models"] / f"{name}.safetensors", config)
+        save_file(tensors, folders["diffusion_models"] / f"{name}.safetensors")
     weights = {key: value.half().contiguous() for key, value in VideoAutoencoder(dim=4).state_dict().items()}
     save_file(weights, folders["vae"] / "wan_2.1_vae.safetensors")
     (base / "custom_nodes" / "small_text.py").write_text(NODE)
