@@ -65,8 +65,8 @@ def moving_mask(frames: Tensor) -> Tensor:
     away = torch.minimum(away, F.avg_pool2d(away, 3, stride=1, padding=1, count_include_pad=False))
     share = ((away - STILL) / (MOVING - STILL)).clamp(0, 1)
     gap = max(1, round(HOLES * min(frames.shape[1:3]) / 2))
-    wide = F.max_pool2d(share, 2 * gap + 1, stride=1, padding=gap)
-    closed = -F.max_pool2d(-wide, 2 * gap + 1, stride=1, padding=gap)
+    specks_gone = _wider(_narrower(share, 1), 1)
+    closed = _narrower(_wider(specks_gone, gap), gap)
     mean = float(closed.mean())
     if mean > MOST:
         raise MotionError(
@@ -76,3 +76,11 @@ def moving_mask(frames: Tensor) -> Tensor:
     if mean < LEAST:
         raise MotionError("Nothing in the clip moves before its background: give a mask, or leave the look as it is.")
     return closed[:, 0]
+
+
+def _wider(share: Tensor, by: int) -> Tensor:
+    return F.max_pool2d(share, 2 * by + 1, stride=1, padding=by)
+
+
+def _narrower(share: Tensor, by: int) -> Tensor:
+    return -_wider(-share, by)
