@@ -37,7 +37,7 @@ class WanParts(Parts):
             width=SIZE[0],
             height=SIZE[1],
         )
-        latent = self.add("VAEEncode", (380, y + 140), pixels=clip[0], vae=vae)
+        latent = self.add("VAEEncode", (380, y + 190), pixels=clip[0], vae=vae)
         return self.add(
             "MotionInversionTrain",
             (760, y),
@@ -69,7 +69,7 @@ def one_model() -> Graph:
     model = graph.transformer("wan2.1_t2v_1.3B_fp16.safetensors", 0, 8.0)
     text, vae = graph.text_and_vae(150)
     motion = graph.learned(model, text, vae, 480)
-    applied = graph.applied(model, motion, (1180, 480))
+    applied = graph.applied(model, motion, (1180, 540))
     samples = graph.add(
         "KSampler",
         (1580, 0),
@@ -112,7 +112,7 @@ def two_experts() -> Graph:
         (1580, 0),
         "The first half, with the motion",
         (320, 480),
-        model=graph.applied(high, motion, (1180, 480))[0],
+        model=graph.applied(high, motion, (1180, 540))[0],
         latent_image=graph.empty_video((1180, 320))[0],
         add_noise="enable",
         start_at_step=0,
