@@ -10,7 +10,7 @@ from ..motion_lib.method.curves import parse_curve
 from ..motion_lib.method.embedding import MotionEmbedding
 from ..motion_lib.method.patch import DEBIAS, MotionPatch
 from .checks import checked
-from .host.denoiser import backbone_of
+from .host.kinds import kind_of
 from .host.patch import AppliedPatch, with_patch
 from .host.wan import is_wan, let_patches_act
 from .schema import MotionEmbeddingType, advanced, in_order, schema
@@ -27,7 +27,7 @@ EMBEDDING_TIP = "The motion, from Train Motion Embedding or Load Motion Embeddin
 
 def patched(model, patch: MotionPatch):
     """A clone of the MODEL with one more motion patch; raises MotionError when the embedding does not fit it."""
-    patch.embedding.check_fits(backbone_of(model))
+    patch.embedding.check_fits(kind_of(model).backbone)
     clone = model.clone()
     options = clone.model_options
     clone.model_options = {

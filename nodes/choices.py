@@ -8,7 +8,7 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..motion_lib.help import help_of
-from ..motion_lib.method.embedding import COMPONENTS, QK_AXES, V_AXES
+from ..motion_lib.method.embedding import COMPONENTS, QK_AXES, V_AXES, Backbone
 from ..motion_lib.method.integration import INTEGRATIONS
 from ..motion_lib.method.patch import DEBIAS
 from ..motion_lib.training.losses import LOSSES
@@ -99,9 +99,9 @@ def option_inputs() -> list[io.Input]:
     return [rate, *lists, sites, mask, bias, memory, reuse]
 
 
-def chosen_preset(name: str, steps: int, seed: int, choices: dict[str, Any]) -> Preset:
-    """The preset with what the user changed; raises MotionError for what cannot be."""
-    entry = preset(name)
+def chosen_preset(name: str, steps: int, seed: int, choices: dict[str, Any], backbone: Backbone) -> Preset:
+    """The preset for models of this kind, with what the user changed; raises MotionError for what cannot be."""
+    entry = preset(name, backbone)
     changes = {key: value for key, value in choices.items() if value not in (AS_PRESET, PRESETS_OWN, "", 0.0)}
     changes |= {key: 0.0 for key in ("motion_mask", "timestep_bias") if choices.get(key) == 0}
     changes |= {"seed": seed} | ({"steps": steps} if steps else {})

@@ -6,13 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from comfy_api.latest import InputImpl, io
 from PIL import Image
+from torch import Tensor
 
 from ..motion_lib.errors import MotionError, shown
 from ..motion_lib.help import help_of
 from ..motion_lib.video import ClipOptions, check_clip, select_indices
 from ..motion_lib.video.limits import KEPT, is_rate
+from ..motion_lib.video.look import LOOK_HELP, LOOKS, in_look
 from ..motion_lib.video.read import resized
 from .checks import checked
 from .host.folders import SAMPLES
@@ -108,6 +111,13 @@ class PrepareReferenceClip(io.ComfyNode):
                     step=1.0,
                     tooltip="The frames per second of an IMAGE input, which does not hold that information.",
                 ),
+                advanced(io.Combo, "look", options=list(LOOKS), default=next(iter(LOOKS)), tooltip=LOOK_HELP),
+                io.Mask.Input(
+                    "moving",
+                    optional=True,
+                    tooltip="What moves, for a look other than as_it_is: one mask, or one for every frame of the "
+                    "result. Without it, what differs from the still background is taken.",
+                ),
             ],
             outputs=[
                 io.Image.Output(tooltip="The frames, for VAE Encode."),
@@ -131,6 +141,8 @@ class PrepareReferenceClip(io.ComfyNode):
         select_every_nth: int,
         fit: str,
         image_rate: float = 8.0,
+        look: str = "as_it_is",
+        moving: Tensor | None = None,
     ) -> io.NodeOutput:
         if isinstance(clip, torch.Tensor):
             source, rate = frames_of(clip), image_rate
@@ -153,6 +165,7 @@ class PrepareReferenceClip(io.ComfyNode):
         taken = [np.asarray(resized(Image.fromarray(source[i].numpy()), (width, height), fit)) for i in chosen]
         result = torch.from_numpy(np.stack(taken))
         report = check_clip(result)
+        result = in_look(result, look, None if moving is None else _fitted(moving, height, width))
         out_rate = (force_rate or rate) / select_every_nth
         lines = [
             f"{len(chosen)} of {len(source)} frames ({chosen[0]} to {chosen[-1]}), {width}x{height}, {out_rate:g} per "
@@ -161,3 +174,9 @@ class PrepareReferenceClip(io.ComfyNode):
         ]
         text = "\n".join(lines if report.warnings() else [*lines, "Nothing here makes the motion hard to learn."])
         return io.NodeOutput(images_of(result), out_rate, text, ui=say(cls, text))
+
+
+def _fitted(masks: Tensor, height: int, width: int) -> Tensor:
+    """`[n, height, width]`; a mask of another size is stretched to the frames of the result."""
+    masks = masks.detach().reshape(-1, 1, *masks.shape[-2:]).float()
+    return F.interpolate(masks, size=(height, width), mode="area")[:, 0]

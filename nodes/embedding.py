@@ -20,9 +20,9 @@ from ..motion_lib.method.embedding import MotionEmbedding
 from ..motion_lib.method.records import Origin
 from ..motion_lib.training.provenance import thumbnail
 from .checks import checked
-from .host.denoiser import backbone_of
 from .host.folders import EMBEDDINGS, embedding_names, embedding_path, new_embedding_path, temporary_path
 from .host.images import frames_of
+from .host.kinds import kind_of
 from .host.shown import NODE_ID, say
 from .schema import MotionEmbeddingType, advanced, schema
 
@@ -137,7 +137,7 @@ class LoadMotionEmbedding(io.ComfyNode):
     def execute(cls, name: str, model=None) -> io.NodeOutput:
         embedding = load_embedding(embedding_path(name))
         if model is not None:
-            embedding.check_fits(backbone_of(model), name)
+            embedding.check_fits(kind_of(model).backbone, name)
         return io.NodeOutput(embedding, ui=_shown(cls, embedding, describe(embedding)))
 
 

@@ -18,10 +18,10 @@ from ..motion_lib.files import embedding_file as files
 from ..motion_lib.help import help_of
 from ..motion_lib.method.application import APPLICATIONS, Application
 from .checks import checked
-from .host.denoiser import ModelDenoiser, text_embedding, video_latents
 from .host.fingerprint import fingerprint, model_state
 from .host.folders import INVERTED, result_path
-from .host.session import Progress, loaded
+from .host.kinds import kind_of
+from .host.session import Progress
 from .host.shown import NODE_ID, say
 from .schema import advanced, schema
 
@@ -52,7 +52,8 @@ class InvertVideoToNoise(io.ComfyNode):
                 io.Conditioning.Input(
                     "conditioning",
                     optional=True,
-                    tooltip="Usually left unconnected, which means the empty prompt and keeps words out of the noise.",
+                    tooltip="Usually left unconnected, which means the empty prompt and keeps words out of the noise. "
+                    "Wan needs one: connect CLIP Text Encode with an empty text.",
                 ),
                 advanced(
                     io.Int,
@@ -71,29 +72,28 @@ class InvertVideoToNoise(io.ComfyNode):
     def execute(
         cls, model, latent: dict, steps: int, conditioning=None, refinements: int = REFINEMENTS
     ) -> io.NodeOutput:
+        kind = kind_of(model)
         with torch.inference_mode(False):
-            latents = video_latents(model, latent, torch.device("cpu"))
-            text = text_embedding(model, conditioning, torch.device("cpu"))
-        key = fingerprint(model_state(model), latents, text, steps, refinements)
+            latents = kind.latents(latent, torch.device("cpu"))
+            told = kind.conditioning(conditioning, latents, torch.device("cpu"))
+        key = fingerprint(model_state(model), latents, told, steps, refinements)
         path = result_path(INVERTED, f"{key[:16]}.latent")
         if not path.is_file():
-            shape = (latents.shape[2], latents.shape[1], *latents.shape[3:])
-            with loaded(model, shape) as device:
-                denoiser, progress = ModelDenoiser(model), Progress(model, steps)
+            with kind.ready_to_invert(latents) as (denoiser, device):
+                progress = Progress(model, steps)
                 noise = invert(
                     denoiser,
                     latents.to(device),
-                    text.to(device),
+                    told.to(device),
                     steps=steps,
                     refinements=refinements,
                     on_step=lambda step: progress.update(step.number + 1, step.clean),
                 )
                 progress.update(steps)
-            frames = rearrange(noise.cpu(), "1 c f h w -> f c h w").contiguous()
+            samples = kind.samples(noise.cpu())
             # ComfyUI's own .latent format
-            files.write(path, {"latent_tensor": frames, "latent_format_version_0": torch.tensor([])}, {})
-        frames = files.read(path)[0]["latent_tensor"]
-        return io.NodeOutput({"samples": frames})
+            files.write(path, {"latent_tensor": samples, "latent_format_version_0": torch.tensor([])}, {})
+        return io.NodeOutput({"samples": files.read(path)[0]["latent_tensor"]})
 
 
 class MixInversionNoise(io.ComfyNode):
@@ -160,7 +160,7 @@ class MixInversionNoise(io.ComfyNode):
 
 
 class MixedNoise:
-    """A NOISE of ComfyUI. inverted: `[f, c, h, w]`."""
+    """A NOISE of ComfyUI. inverted: `[f, c, h, w]`, or `[1, c, f, h, w]` of Wan."""
 
     def __init__(self, inverted: Tensor, weight: float, seed: int, method: str, renormalise: bool = False):
         spread = float(inverted.std())
@@ -180,7 +180,10 @@ class MixedNoise:
                 f"{list(self.inverted.shape)}: use as many frames and the same size as the reference clip."
             )
         fresh = comfy.sample.prepare_noise(samples, self.seed, input_latent.get("batch_index"))
-        as_video = [rearrange(noise.float(), "f c h w -> 1 c f h w") for noise in (self.inverted.cpu(), fresh)]
+        own = (self.inverted.cpu().float(), fresh.float())
+        if samples.ndim == 5:
+            return mix(*own, **self.how).to(samples.dtype)
+        as_video = [rearrange(noise, "f c h w -> 1 c f h w") for noise in own]
         return rearrange(mix(*as_video, **self.how), "1 c f h w -> f c h w").to(samples.dtype)
 
 

@@ -23,15 +23,19 @@ from ..motion_lib.training.region import on_latents
 from ..motion_lib.training.state import TrainingState
 from .checks import checked
 from .choices import HELP, Options, chosen_preset, option_inputs
-from .host.denoiser import backbone_of, text_embedding, video_latents
 from .host.folders import EMBEDDINGS, TRAINED
-from .host.graph import clip_above, prompt_above
+from .host.graph import clip_above, prompt_above, weights_above
 from .host.images import frames_of
+from .host.kinds import kind_of
 from .host.results import Inputs, Results
 from .host.session import Progress
 from .host.shown import NODE_ID, say
-from .host.training import ready_to_train
 from .schema import LossMapType, MotionEmbeddingType, TrainingOptionsType, moved, schema
+
+MODEL_TIP = (
+    "A MODEL from Load Motion Video Model, or one of Wan 2.1 or 2.2 from any loader; it is not changed. Where Wan has "
+    "one model for high and one for low noise, connect the one for high noise."
+)
 
 
 class TrainMotionEmbedding(io.ComfyNode):
@@ -46,9 +50,11 @@ class TrainMotionEmbedding(io.ComfyNode):
             search_aliases=["motion inversion", "learn motion", "train motion lora"],
             hidden=[NODE_ID, io.Hidden.prompt],
             inputs=[
-                io.Model.Input("model", tooltip="A MODEL from Load Motion Video Model; it is not changed."),
+                io.Model.Input("model", tooltip=MODEL_TIP),
                 io.Conditioning.Input(
-                    "positive", tooltip="A plain description of the reference clip, from CLIP Text Encode."
+                    "positive",
+                    tooltip="A plain description of the reference clip, from CLIP Text Encode. For a Wan model that "
+                    "begins with a picture, from WanImageToVideo with the clip's first frame.",
                 ),
                 io.Latent.Input("latent", tooltip="The frames of the reference clip, from VAE Encode."),
                 io.Combo.Input(
@@ -131,17 +137,17 @@ class TrainMotionEmbedding(io.ComfyNode):
         **choices: Any,
     ) -> io.NodeOutput:
         options = options or Options(choices, save_memory, reuse)
-        chosen = chosen_preset(preset, steps, seed, options.choices)
-        backbone = backbone_of(model)
-        latents = video_latents(model, latent, management.intermediate_device())
-        text = text_embedding(model, positive, management.intermediate_device())
+        kind = kind_of(model)
+        chosen = chosen_preset(preset, steps, seed, options.choices, kind.backbone)
+        latents = kind.latents(latent, management.intermediate_device())
+        conditioning = kind.conditioning(positive, latents, management.intermediate_device())
         settings, advice = chosen.settings, chosen.application.advice()
-        mask = None if region is None else _region(region, latents.shape)
-        inputs = Inputs(model, latents, text, mask)
-        origin = _origin(cls, frames, frame_rate, model.model.folder.name, preset, chosen)
+        mask = None if region is None else _region(region, latents.shape, kind.frames_per_latent)
+        inputs = Inputs(model, latents, conditioning, mask)
+        origin = _origin(cls, frames, frame_rate, kind.name, preset, chosen)
         hashes = inputs.hashes()
         origin = replace(origin, input_hashes=hashes, mask_sha256=None if mask is None else hashes["mask"])
-        start = chosen.empty(backbone, latents.shape[2], latents.shape[3:])
+        start = chosen.empty(kind.backbone, latents.shape[2], latents.shape[3:])
         start = replace(start, origin=origin, advice=advice)
         results = Results.of(preset, start, chosen, inputs)
         if options.reuse and (found := results.find(start)):
@@ -151,14 +157,14 @@ class TrainMotionEmbedding(io.ComfyNode):
             kept = replace(kept, origin=origin, advice=advice)
             return _output(cls, kept, f"Reused {TRAINED}/{path.name}, which was trained from the same inputs.")
         began = time.monotonic()
-        shape = (latents.shape[2], latents.shape[1], *latents.shape[3:])
-        with ready_to_train(model, shape, start, options.save_memory, vae) as (denoiser, device, plan):
+        with kind.ready_to_train(latents, conditioning, start, options.save_memory, vae) as (denoiser, device, plan):
             say(cls, plan.describe())
             state = results.resume(start, settings, device) if options.reuse else None
             state = state or TrainingState.start(start, settings, device)
             progress = Progress(model, settings.steps, vae, state.step)
             try:
-                for state in train(denoiser, latents.to(device), text.to(device), state, mask):  # noqa: B020
+                clip = latents.to(device), conditioning.to(device)
+                for state in train(denoiser, *clip, state, mask):  # noqa: B020
                     progress.update(state.step, denoiser.clean)
             except management.InterruptProcessingException:
                 save_embedding(results.partial(state.step), _described(state, start))
@@ -172,22 +178,23 @@ class TrainMotionEmbedding(io.ComfyNode):
         return _output(cls, kept, f"Trained {state.step} steps in {took}; the result is kept as {where}.")
 
 
-def _region(masks: Tensor, shape: torch.Size) -> Tensor:
+def _region(masks: Tensor, shape: torch.Size, frames_per_latent: int) -> Tensor:
     """`[f or 1, h, w]` for latents of this shape `[1, c, f, h, w]`; raises MotionError for another number of masks."""
     masks = masks.detach().clone().reshape(-1, *masks.shape[-2:])
-    if len(masks) not in (1, shape[2]):
+    frames = 1 + frames_per_latent * (shape[2] - 1)
+    if len(masks) not in (1, frames):
         raise MotionError(
-            f"region holds {len(masks)} masks, but the clip has {shape[2]} frames: connect one mask, or one for every "
-            "frame."
+            f"region holds {len(masks)} masks, but the clip has {frames} frames: connect one mask, or one for every "
+            f"frame."
         )
     return on_latents(masks, shape)
 
 
 def _origin(
-    node: type[io.ComfyNode], frames, frame_rate: float | None, model: str, name: str, chosen: Preset
+    node: type[io.ComfyNode], frames, frame_rate: float | None, model: str | None, name: str, chosen: Preset
 ) -> Origin:
-    """Where the motion comes from. Neither LATENT nor CONDITIONING knows the clip's name and the words: these are read
-    from the graph."""
+    """Where the motion comes from. Neither LATENT nor CONDITIONING knows the clip's name and the words, and not every
+    MODEL its file: these are read from the graph."""
     hidden = getattr(node, "hidden", None)
     graph, number = (hidden.prompt, hidden.unique_id) if hidden is not None else (None, None)
     return origin_of(
@@ -195,7 +202,7 @@ def _origin(
         fps=frame_rate,
         source=clip_above(graph, number, "latent") or "clip",
         prompt=prompt_above(graph, number, "positive"),
-        model=model,
+        model=model or weights_above(graph, number, "model") or "",
         preset=name,
         chosen=chosen,
     )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import wan
 from graph import Graph, Node
 from parts import CLIP, FRAMES, GUIDANCE, MODEL, PIXELS, RATE, STEPS, VAE, Parts
 
 from motion_lib.training.presets import PRESETS
 
-OBJECT = PRESETS["object"]
+OBJECT = PRESETS["object"].application
 RED_CIRCLE = "a red circle on a grey plain background"
 BLUE_STAR = "a blue star on a beige plain background"
 
@@ -256,4 +257,14 @@ def mirrored() -> Graph:
     return graph
 
 
-GRAPHS = [quickstart(), every_step(), shared(), camera(), strengths(), zeroscope(), noise_only(), mirrored()]
+GRAPHS = [
+    quickstart(),
+    every_step(),
+    shared(),
+    camera(),
+    strengths(),
+    zeroscope(),
+    noise_only(),
+    mirrored(),
+    *wan.GRAPHS,
+]

@@ -67,12 +67,15 @@ def task_of(options: argparse.Namespace, model: VideoModel, videos: list[str], p
     from ..training.provenance import clip_hash, origin_of
 
     chosen = chosen_preset(options, model.denoiser.backbone)
-    clips = [read_reference(options, video, model) for video in videos]
+    as_they_are = [read_reference(options, video, model) for video in videos]
+    clips = [in_chosen_look(options, model, clip) for clip in as_they_are]
+    if options.look_preview:
+        preview(options.look_preview, as_they_are, clips)
     counts = [len(clip.frames) for clip in clips]
     if len(set(counts)) > 1:
         raise MotionError(f"The videos have {', '.join(map(str, counts))} frames: give --frames {min(counts)}.")
     frames = torch.cat([clip.frames for clip in clips])
-    mask = read_mask(options, model, counts[0]) if options.mask else None
+    mask = read_mask(options, model, "mask", counts[0]) if options.mask else None
     origin = origin_of(
         frames=frames,
         fps=clips[0].fps,
@@ -121,15 +124,44 @@ def learn_one(
     return describe(out), state.step
 
 
-def read_mask(options: argparse.Namespace, model: VideoModel, frames: int) -> Tensor:
-    """The picture of --mask uint8 `[1, h, w, 3]`, or its video with as many frames as the clip."""
+def in_chosen_look(options: argparse.Namespace, model: VideoModel, clip: Clip) -> Clip:
+    from ..video import in_look
+
+    if options.look == "as_it_is":
+        if options.look_mask:
+            raise MotionError("--look-mask says what moves for --look neutral_background or flat_object: choose one.")
+        return clip
+    if options.preset != "object":
+        raise MotionError(
+            f"The look {options.look} takes the background away, and with it how the camera moves, which the preset "
+            f"{options.preset} is for: use the preset object, or leave the look as it is."
+        )
+    mask = None
+    if options.look_mask:
+        mask = read_mask(options, model, "look_mask", len(clip.frames)).float().mean(dim=-1) / 255
+    return replace(clip, frames=in_look(clip.frames, options.look, mask))
+
+
+def preview(out: Path, as_they_are: list[Clip], clips: list[Clip]) -> None:
+    """Raises MotionError for a file that cannot be written."""
+    from ..files.atomic import replacing
+    from ..video import contact_sheet
+
+    rows = [clip.frames for pair in zip(as_they_are, clips, strict=True) for clip in pair]
+    labels = [f"{clip.source}, {how}" for clip in clips for how in ("as it is", "as it is learned from")]
+    with replacing(out) as path:
+        contact_sheet(rows, labels).save(path, "PNG")
+
+
+def read_mask(options: argparse.Namespace, model: VideoModel, option: str, frames: int) -> Tensor:
+    """The picture of an option uint8 `[1, h, w, 3]`, or its video with as many frames as the clip."""
     from ..video import read_clip
 
-    mask = read_clip(options.mask, clip_options(options, model))
+    mask = read_clip(getattr(options, option), clip_options(options, model))
     if len(mask.frames) not in (1, frames):
         raise MotionError(
-            f"--mask {mask.source} has {len(mask.frames)} frames, but the clip has {frames}: give an image, or a video "
-            f"as long as the clip."
+            f"--{option.replace('_', '-')} {mask.source} has {len(mask.frames)} frames, but the clip has {frames}: "
+            f"give an image, or a video as long as the clip."
         )
     return mask.frames
 

@@ -33,6 +33,7 @@ from ..method.patch import DEBIAS
 from ..training.losses import LOSSES
 from ..training.presets import PRESETS, Preset
 from ..training.settings import LR_SCHEDULES, TrainingSettings
+from ..video.look import LOOK_HELP, LOOKS
 from .common import add_clip_arguments, add_json, add_model_arguments, add_seed, load, show
 from .library import clips_in, learn_all
 from .task import EVERY, check_places, learn_one, task_of
@@ -64,6 +65,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--mask", metavar="IMAGE", help="Learn only where this image or video is bright; it is resized like the video."
+    )
+    parser.add_argument("--look", default="as_it_is", choices=list(LOOKS), help=LOOK_HELP)
+    parser.add_argument(
+        "--look-mask",
+        metavar="IMAGE",
+        help="What moves, for --look: bright in this image or video, which is resized like the video.",
+    )
+    parser.add_argument(
+        "--look-preview", type=Path, metavar="PNG", help="Write a sheet of the clip as it is and as it is learned from."
     )
     parser.add_argument("--resume", action="store_true", help="Continue a run that was stopped.")
     add_model_arguments(parser)
@@ -142,6 +152,8 @@ def add_keeping_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     clips = clips_in(Path(options.video[0])) if len(options.video) == 1 else []
+    if clips and options.look_preview:
+        raise MotionError("--look-preview is for one motion, not for a folder of videos: leave it out.")
     if clips:
         learn_all(options, clips)
         return

@@ -33,6 +33,9 @@ class Conditioning:
     def __len__(self) -> int:
         return len(self.text)
 
+    def to(self, device: torch.device) -> Conditioning:
+        return Conditioning(self.text.to(device), {name: part.to(device) for name, part in self.parts.items()})
+
     def __getitem__(self, videos: slice) -> Conditioning:
         return Conditioning(self.text[videos], {name: part[videos] for name, part in self.parts.items()})
 

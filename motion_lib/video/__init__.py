@@ -14,6 +14,7 @@ _HOMES = {
     "ClipReport": "check",
     "check_clip": "check",
     "contact_sheet": "sheet",
+    "in_look": "look",
     "read_clip": "read",
     "select_indices": "options",
     "side_by_side": "sheet",
@@ -22,6 +23,7 @@ _HOMES = {
 
 if TYPE_CHECKING:
     from .check import ClipReport, check_clip
+    from .look import in_look
     from .options import ClipOptions, select_indices
     from .read import Clip, read_clip
     from .sheet import contact_sheet, side_by_side
@@ -33,6 +35,7 @@ __all__ = [
     "ClipReport",
     "check_clip",
     "contact_sheet",
+    "in_look",
     "read_clip",
     "select_indices",
     "side_by_side",

@@ -11,7 +11,7 @@ from comfy.model_patcher import ModelPatcher
 
 from ...motion_lib.method.embedding import MotionEmbedding
 from ...motion_lib.method.records import Advice, Origin
-from .denoiser import schedule_of
+from .kinds import kind_of
 from .patch import KEY
 
 
@@ -23,19 +23,21 @@ def fingerprint(*values: Any) -> str:
 
 
 def model_state(model: ModelPatcher) -> list[Any]:
-    """What a MODEL's predictions depend on: its files, LoRA, motion patches and noise schedule."""
-    return _state(model, model.model.source)
+    """What a MODEL's predictions depend on: its weights, LoRA, motion patches and noise process."""
+    return _state(model, kind_of(model).source)
 
 
-def earlier_model_state(model: ModelPatcher) -> list[Any]:
-    """The same as earlier versions named results by it, by the size and time of the model's files."""
-    return _state(model, model.model.earlier_source)
+def earlier_model_state(model: ModelPatcher) -> list[Any] | None:
+    """The same as earlier versions named results by it, by the size and time of the model's files; None where they made
+    none."""
+    source = kind_of(model).earlier_source
+    return None if source is None else _state(model, source)
 
 
 def _state(model: ModelPatcher, source: str) -> list[Any]:
     patches = model.model_options.get("transformer_options", {}).get("patches", {}).get(KEY, [])
     acting = [replace(applied.patch, embedding=_nameless(applied.patch.embedding)) for applied in patches]
-    return [source, model.patches, acting, schedule_of(model)]
+    return [source, model.patches, acting, kind_of(model).process()]
 
 
 def _nameless(embedding: MotionEmbedding) -> MotionEmbedding:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import PurePath
 from typing import Any
 
+WEIGHTS = {".safetensors", ".sft", ".gguf", ".ckpt", ".pt", ".pth", ".bin"}
 VIDEOS = {".mp4", ".webm", ".mov", ".mkv", ".avi", ".gif", ".webp"}
 
 
@@ -35,5 +36,15 @@ def prompt_above(graph: dict[str, Any] | None, node: str | None, name: str) -> s
 
 def clip_above(graph: dict[str, Any] | None, node: str | None, name: str) -> str | None:
     """The file name of the nearest video, None when none is found."""
-    files = (value.partition(" [")[0] for _, value in values_above(graph, node, name) if isinstance(value, str))
-    return next((PurePath(file).name for file in files if PurePath(file).suffix.lower() in VIDEOS), None)
+    return next((path.name for path in _files_above(graph, node, name) if path.suffix.lower() in VIDEOS), None)
+
+
+def weights_above(graph: dict[str, Any] | None, node: str | None, name: str) -> str | None:
+    """The name of the furthest file of weights without its suffix, None when none is found. Nearer ones are LoRAs."""
+    files = [path.stem for path in _files_above(graph, node, name) if path.suffix.lower() in WEIGHTS]
+    return files[-1] if files else None
+
+
+def _files_above(graph: dict[str, Any] | None, node: str | None, name: str) -> Iterator[PurePath]:
+    texts = (value for _, value in values_above(graph, node, name) if isinstance(value, str))
+    return (PurePath(text.partition(" [")[0]) for text in texts)

@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import comfy.patcher_extension
 import torch
+from comfy.model_patcher import ModelPatcher, create_model_options_clone
 from torch import Tensor
 
 from ...motion_lib.method.patch import MotionPatch, PreparedPatch
@@ -115,3 +117,11 @@ def with_patch(options: dict, patch: AppliedPatch | ReadyPatch) -> dict:
 def patches_for(call: Call, options: dict) -> tuple[PreparedPatch, ...]:
     prepared = (patch.at(call) for patch in options.get("patches", {}).get(KEY, ()))
     return tuple(patch for patch in prepared if patch is not None)
+
+
+def options_of(model: ModelPatcher) -> dict[str, Any]:
+    """transformer_options as sampling gives them to the model, with the wrappers that nodes put on the MODEL."""
+    options = create_model_options_clone(model.model_options)["transformer_options"]
+    wrappers = options.setdefault("wrappers", {})
+    comfy.patcher_extension.merge_nested_dicts(wrappers, model.wrappers, copy_dict1=False)
+    return options

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, fields, make_dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from comfy.model_patcher import ModelPatcher
@@ -49,12 +50,12 @@ EARLIER = make_dataclass(
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a motion is learned from: a MODEL, latents `[1, c, f, h, w]`, a text embedding `[1, tokens, width]` and
+    """What a motion is learned from: a MODEL, latents `[1, c, f, h, w]`, what the model is told of the clip, and
     where in the picture it is learned."""
 
     model: ModelPatcher
     latents: Tensor
-    text: Tensor
+    text: Any
     mask: Tensor | None
 
     def hashes(self) -> dict[str, str]:
@@ -132,8 +133,9 @@ def _earlier_key(chosen: Preset, inputs: Inputs) -> list[str]:
     later = [entry for entry in fields(settings) if entry.name not in then]
     if any(getattr(settings, entry.name) != entry.default for entry in later):
         return []
+    state = earlier_model_state(inputs.model)
+    if state is None:
+        return []
     settings = EARLIER(**{name: getattr(settings, name) for name in then})
     learned = [getattr(chosen, name) for name in LEARNED]
-    return [
-        fingerprint(earlier_model_state(inputs.model), inputs.latents, inputs.text, settings, *learned, inputs.mask)
-    ]
+    return [fingerprint(state, inputs.latents, inputs.text, settings, *learned, inputs.mask)]

@@ -25,7 +25,7 @@ from ...motion_lib.backbones.accelerate.training_modes import (
 from ...motion_lib.method.embedding import MotionEmbedding
 from .denoiser import ModelDenoiser
 from .recording import may_record, weights_lie_still
-from .session import loaded
+from .session import loaded, room_beside
 
 SAVE_MEMORY = {"auto": "auto", "on": "low_memory", "off": "fast"}  # the node's words for the library's modes
 
@@ -39,7 +39,7 @@ def ready_to_train(
 
     shape: `[f, c, h, w]` of the latents. save_memory: a key of SAVE_MEMORY. vae: as for `loaded`.
     """
-    plan = plan_for(model, shape, embedding, save_memory, _room(model, shape, vae))
+    plan = plan_for(model, shape, embedding, save_memory, room_beside(model, shape, vae))
     try:
         with loaded(model, shape, (plan.needed or 0) / USABLE, vae) as device:
             if plan.mode == "plain":
@@ -86,14 +86,3 @@ class _Unet:
 
     def __init__(self, unet: nn.Module):
         self.unet = unet
-
-
-def _room(model: ModelPatcher, shape: tuple[int, ...], vae: Any) -> int | None:
-    """What the device will have beside the model once the host has moved everything else away."""
-    device = model.load_device
-    if device.type == "cpu":
-        return None
-    taken = model.model_size() + management.extra_reserved_memory()
-    if vae is not None:
-        taken += vae.patcher.model_size() + vae.memory_used_decode((1, *shape[1:]), vae.vae_dtype)
-    return int(management.get_total_memory(device) - taken)

@@ -9,19 +9,25 @@ attention of the block. Both are exact, because v is neither normalised nor rota
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from types import CellType, FunctionType
 from typing import Any
 
 import torch
+from comfy.ldm.modules.attention import attention_pytorch
 from comfy.ldm.wan.model import WanModel
 from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import WrappersMP
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from ...motion_lib.errors import MotionError
 from ...motion_lib.method.embedding import Backbone, stack
 from ...motion_lib.method.patch import PreparedPatch
 from .patch import KEY, Call, patches_for
 
+ATTENTION = "optimized_attention_override"  # in transformer_options, the host's word
+RECOMPUTE = "motion_recompute"  # in transformer_options while learning: blocks run again in the backward pass
+Replacement = Callable[[dict, dict], dict]
 SUMS = ("add", "concatenate")  # integrations whose motions are added to the features
 
 
@@ -58,32 +64,45 @@ def act(
     call = Call.of(x, even, 1, options, window_dim=2)
     patches = patches_for(call, options)
     if patches:
-        options = _with_replacements(options, patches, model.diffusion_model.blocks, call)
+        options = with_replacements(options, patches, model.diffusion_model.blocks, call.frames)
     return executor(x, t, c_concat, c_crossattn, control, options, **kwargs)
 
 
-def _with_replacements(options: dict, patches: Sequence[PreparedPatch], blocks: Any, call: Call) -> dict:
+def with_replacements(options: dict, patches: Sequence[PreparedPatch], blocks: Any, frames: int) -> dict:
+    """transformer_options in which patches for this many latent frames act on the blocks; the given ones stay as they
+    are. Raises MotionError for what cannot act here."""
     for patch in patches:
-        if patch.integration not in SUMS:
-            raise MotionError(
-                f"The motion embedding joins the features by {patch.integration}, which cannot be done on Wan in "
-                f"ComfyUI: learn it with the integration add or concatenate."
-            )
-        if any(len(m) > 1 for m in patch.query_key.values()):
-            raise MotionError(
-                "The query-key embedding has spatial axes, which cannot act on Wan in ComfyUI: learn it with qk_axes "
-                "none."
-            )
+        _check(patch)
     replaced = dict(options.get("patches_replace", {}))
-    dit = dict(replaced.get("dit", {}))
+    dit, moved = dict(replaced.get("dit", {})), False
     for i, block in enumerate(blocks):
-        site = f"blocks.{i}"
+        site, place = f"blocks.{i}", ("double_block", i)
         query_key = _sum([patch.query_key.get(site) for patch in patches])
         value = _sum([patch.value.get((site, "attn1")) for patch in patches])
         if query_key is not None or value is not None:
-            place = ("double_block", i)
-            dit[place] = _moved(block.self_attn.v, query_key, value, call.frames, dit.get(place))
+            dit[place] = _moved(block.self_attn.v, query_key, value, frames, dit.get(place))
+            moved = True
+        if moved and options.get(RECOMPUTE):
+            dit[place] = _run_again(dit.get(place))
     return {**options, "patches_replace": {**replaced, "dit": dit}}
+
+
+def _check(patch: PreparedPatch) -> None:
+    if patch.integration not in SUMS:
+        raise MotionError(
+            f"The motion embedding joins the features by {patch.integration}, which cannot be done on Wan in ComfyUI: "
+            f"learn it with the integration add or concatenate."
+        )
+    if any(len(m) > 1 for m in patch.query_key.values()):
+        raise MotionError(
+            "The query-key embedding has spatial axes, which cannot act on Wan in ComfyUI: learn it with qk_axes none."
+        )
+
+
+def with_gradient(compute: Callable[..., Tensor], *given: Any, **named: Any) -> Tensor:
+    """An override of attention while learning: PyTorch's in place of one that the user or the host chose, which may
+    have no gradient."""
+    return attention_pytorch(*given, **named)
 
 
 def _sum(parts: Sequence[Tensor | None]) -> Tensor | None:
@@ -100,8 +119,8 @@ def _moved(
     query_key: Tensor | None,
     value: Tensor | None,
     frames: int,
-    inner: Callable[[dict, dict], dict] | None,
-) -> Callable[[dict, dict], dict]:
+    inner: Replacement | None,
+) -> Replacement:
     """A replacement of a block; inner: the one that was there before, which goes on computing the block."""
 
     def replacement(args: dict, extra: dict) -> dict:
@@ -118,13 +137,35 @@ def _moved(
             given["vec"] = _shifted(args["vec"], m_qk)
             m_v = m_v - m_qk
         options = dict(args["transformer_options"])
-        options["optimized_attention_override"] = _with_values(
-            to_v, _over_tokens(m_v, x.shape[1] // frames), options.get("optimized_attention_override")
-        )
+        options[ATTENTION] = _with_values(to_v, _over_tokens(m_v, x.shape[1] // frames), options.get(ATTENTION))
         given["transformer_options"] = options
         return extra["original_block"](given) if inner is None else inner(given, extra)
 
     return replacement
+
+
+def _run_again(inner: Replacement | None) -> Replacement:
+    """A replacement that keeps only the block's input for the backward pass."""
+
+    def replacement(args: dict, extra: dict) -> dict:
+        # As they are now: the host goes on to change both.
+        given = {**args, "transformer_options": dict(args["transformer_options"])}
+        block = _as_it_is_now(extra["original_block"])
+
+        def run(x: Tensor) -> Tensor:
+            now = {**given, "img": x}
+            return (block(now) if inner is None else inner(now, {**extra, "original_block": block}))["img"]
+
+        return {"img": checkpoint(run, args["img"], use_reentrant=False, preserve_rng_state=False)}
+
+    return replacement
+
+
+def _as_it_is_now(function: Any) -> Any:
+    """A copy of a function made in a loop, with what the loop's variables hold now. The host's runs a block by the name
+    of the variable, which is another block when the backward pass asks for it."""
+    cells = tuple(CellType(cell.cell_contents) for cell in function.__closure__)
+    return FunctionType(function.__code__, function.__globals__, function.__name__, function.__defaults__, cells)
 
 
 def _shifted(vec: Tensor, m_qk: Tensor) -> Tensor:

@@ -240,3 +240,20 @@ def test_bad_options(options, message: str, train, scores, tmp_path: Path, capsy
     scores()
     assert train(tmp_path / "a.safetensors", *options) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_look_changes_what_is_learned_and_belongs_to_the_run(train, tmp_path: Path, capsys) -> None:
+    plain, grey, sheet = tmp_path / "plain.safetensors", tmp_path / "grey.safetensors", tmp_path / "sheet.png"
+    assert train(plain) == 0
+    assert train(grey, "--look", "neutral_background", "--look-preview", str(sheet)) == 0
+    assert not equal(plain, grey) and sheet.is_file()
+    assert load_embedding(plain).origin.clip_sha256 != load_embedding(grey).origin.clip_sha256
+    capsys.readouterr()
+    for options, words in [
+        (("--look", "flat_object", "--preset", "camera"), "how the camera moves"),
+        (("--look-mask", "x.png"), "choose one"),
+        (("--look", "flat_object", "--look-mask", "x.png"), "x.png"),
+        (("--look-preview", str(tmp_path)), tmp_path.name),
+    ]:
+        assert train(tmp_path / "a.safetensors", *options) == 2
+        assert words in capsys.readouterr().err

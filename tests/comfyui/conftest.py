@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from .host import PACK, Server, find_host, prepare_base
+from .small_wan import add_small_wans
 
 # One thread is never far from the best of two, while several waiting for one another on a busy machine take ten times
 # as long.
@@ -34,6 +35,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     diffusers = folder / "models" / "diffusers"
     diffusers.mkdir()
     (diffusers / "zeroscope_v2_576w").symlink_to(PACK / "motion_lib" / "bundled" / "models" / "sprite_t2v")
+    add_small_wans(folder)
     return folder
 
 

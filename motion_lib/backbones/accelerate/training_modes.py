@@ -56,7 +56,12 @@ class Plan:
         return f"Training mode {self.mode}{kept}: about {self.needed / 2**30:.1f} GiB beside the model{there}."
 
 
-_WORDS = {"feed_forward": "feed-forward layers", "transformer": "attention", "convolution": "convolutions"}
+_WORDS = {
+    "feed_forward": "feed-forward layers",
+    "transformer": "attention",
+    "convolution": "convolutions",
+    "blocks": "blocks",
+}
 
 
 def plan_training(

@@ -1,0 +1,86 @@
+"""A clip in a look that every model knows: what moves before plain grey, so that the background's textures and colours,
+which are no part of a motion, are not there to be learned.
+
+Where the camera stands still, the median over the frames is the background, and what differs from it moves. Where it
+does not, somebody has to say what moves, with a mask.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..errors import MotionError
+from .frames import check_clip_tensor
+
+LOOKS = {
+    "as_it_is": "takes the clip as it is",
+    "neutral_background": "puts what moves before plain grey",
+    "flat_object": "paints it red besides",
+}
+LOOK_HELP = (
+    "The look in which the clip is learned from: "
+    + ", ".join(f"{name} {what}" for name, what in LOOKS.items())
+    + ". For clips with patterns or strong colours, which a model may take over; the camera must stand still, or a "
+    "mask must say what moves."
+)
+GREY, RED = 128.0, (200.0, 40.0, 40.0)
+STILL, MOVING = 12.0, 32.0  # of 255: differences from the background that count as noise, and in full
+HOLES = 0.04  # of the shorter side: gaps of what moves, where it has the background's colour, are closed
+MOST, LEAST = 0.45, 0.0005  # of the picture: a camera moves where more changes, and nothing does where less
+
+
+def in_look(frames: Tensor, look: str, mask: Tensor | None = None) -> Tensor:
+    """A clip uint8 `[f, h, w, 3]` in one of LOOKS.
+
+    mask: where the thing is that moves, `[f or 1, h, w]` in 0..1; if None, it is found by `moving_mask`. Raises
+    MotionError for an unknown look, a mask of another shape, and what `moving_mask` refuses.
+    """
+    if look not in LOOKS:
+        raise MotionError(f"look is '{look}', but it must be one of {', '.join(LOOKS)}.")
+    if look == "as_it_is":
+        return frames
+    check_clip_tensor(frames)
+    if mask is None:
+        mask = moving_mask(frames)
+    elif mask.shape[1:] != frames.shape[1:3] or len(mask) not in (1, len(frames)):
+        raise MotionError(
+            f"The mask of what moves has the shape {list(mask.shape)}, but the clip has {list(frames.shape[:3])}: give "
+            f"one picture, or one for every frame, of the clip's size."
+        )
+    share = mask.to(torch.float32).clamp(0, 1)[..., None]
+    things = torch.tensor(RED) if look == "flat_object" else frames.float()
+    return (share * things + (1 - share) * GREY).round().to(torch.uint8)
+
+
+def moving_mask(frames: Tensor) -> Tensor:
+    """Where a clip uint8 `[f, h, w, 3]` differs from its median frame, `[f, h, w]` in 0..1.
+
+    Raises MotionError when most of the picture does, as under a moving camera, or nothing.
+    """
+    pictures = frames.movedim(-1, 1).float()
+    away = (pictures - pictures.median(dim=0, keepdim=True).values).abs().amax(dim=1, keepdim=True)
+    # Both: alone, grain would count as moving, or a border of one pixel would.
+    away = torch.minimum(away, F.avg_pool2d(away, 3, stride=1, padding=1, count_include_pad=False))
+    share = ((away - STILL) / (MOVING - STILL)).clamp(0, 1)
+    gap = max(1, round(HOLES * min(frames.shape[1:3]) / 2))
+    specks_gone = _wider(_narrower(share, 1), 1)
+    closed = _narrower(_wider(specks_gone, gap), gap)
+    mean = float(closed.mean())
+    if mean > MOST:
+        raise MotionError(
+            f"{mean:.0%} of the clip's picture changes, as if the camera moved, so that what moves cannot be told from "
+            f"the background: give a mask of what moves, or leave the look as it is."
+        )
+    if mean < LEAST:
+        raise MotionError("Nothing in the clip moves before its background: give a mask, or leave the look as it is.")
+    return closed[:, 0]
+
+
+def _wider(share: Tensor, by: int) -> Tensor:
+    return F.max_pool2d(share, 2 * by + 1, stride=1, padding=by)
+
+
+def _narrower(share: Tensor, by: int) -> Tensor:
+    return -_wider(-share, by)
