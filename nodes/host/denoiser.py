@@ -13,6 +13,7 @@ from comfy.model_patcher import ModelPatcher, create_model_options_clone
 from einops import rearrange
 from torch import Tensor
 
+from ...motion_lib.backbones.accelerate.abilities import Abilities
 from ...motion_lib.diffusion.schedule import NoiseSchedule
 from ...motion_lib.errors import MotionError
 from ...motion_lib.method.embedding import Backbone
@@ -76,7 +77,7 @@ class ModelDenoiser:
         from ...motion_lib.backbones.unet3d.frozen_pass import PARTS, FrozenPass  # needs diffusers
 
         check_can_learn(model)
-        self.backbone, self.schedule = backbone_of(model), schedule_of(model)
+        self.backbone, self.process = backbone_of(model), schedule_of(model)
         self.model, self.clean = model, torch.empty(0)
         self.unet = model.model.diffusion_model
         options = create_model_options_clone(model.model_options)["transformer_options"]
@@ -98,7 +99,7 @@ class ModelDenoiser:
     ) -> Tensor:
         """conditioning: `[b, tokens, width]`."""
         videos, frames = len(latents), latents.shape[2]
-        alpha = self.schedule.alpha(timesteps, latents)
+        alpha = self.process.alpha(timesteps, latents)
         signal, spread = alpha.sqrt().to(latents), (1 - alpha).sqrt().to(latents)
         sigma = (spread / signal).flatten().repeat_interleave(frames)
         ready = [ReadyPatch(patch) for patch in patches]
@@ -116,9 +117,13 @@ class ModelDenoiser:
         )
         clean = rearrange(clean, "(b f) c h w -> b c f h w", b=videos)
         self.clean = clean.detach()
-        if self.schedule.prediction == "epsilon":
+        if self.process.prediction == "epsilon":
             return (latents - signal * clean) / spread
         return (signal * latents - clean) / spread
+
+    @property
+    def abilities(self) -> Abilities:
+        return self.unet.abilities
 
     def spatial_linears(self) -> dict[str, torch.nn.Linear]:
         """Where a loss with a spatial term has its LoRA while training."""

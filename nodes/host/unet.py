@@ -15,9 +15,10 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from ...motion_lib.backbones.accelerate.abilities import Abilities
 from ...motion_lib.backbones.folder import Part
 from ...motion_lib.backbones.loading import diffusers_model
-from ...motion_lib.backbones.unet3d.denoiser import backbone_of, install_processors
+from ...motion_lib.backbones.unet3d.denoiser import abilities_of, backbone_of, install_processors
 from ...motion_lib.method.patch import PreparedPatch
 from .patch import Call, patches_for
 from .sampling import SamplingRun, parts_of
@@ -38,6 +39,10 @@ class HostUNet3D(UNet3DConditionModel):
     last_timestep: int
     parts: list[Any]
     sampling: SamplingRun | None = None
+
+    @property
+    def abilities(self) -> Abilities:
+        return abilities_of(self)
 
     @property
     def dtype(self) -> torch.dtype:

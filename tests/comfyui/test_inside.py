@@ -61,6 +61,7 @@ CHECKS = (
     "results_are_kept",
     "inversion_returns",
     "results_are_kept_by_content",
+    "names_of_results",
     "core_training_finds_the_model",
     "errors",
 )
@@ -481,6 +482,16 @@ def test_noise_as_latent_samples_like_noise(found):
 def test_a_copy_of_a_model_finds_what_was_learned_with_it(found):
     keys = found["results_are_kept_by_content"]
     assert keys["copy"] == keys["original"] != keys["other"]
+
+
+def test_results_of_earlier_versions_are_still_found_by_their_names(found):
+    """As named by the version in which they were first kept so: a class or a field that is called otherwise, or one
+    field more, would lose them."""
+    assert found["names_of_results"].items() >= {
+        ("process", "6aa6ea6cf4ff936481e9ae117830dee3"),
+        ("motion", "8f2203b25383672bd3790b4bdfee1b81"),
+        ("settings", "9497dbbdf463fec4647b65e830084739"),
+    }
 
 
 def test_core_nodes_can_reload_the_model(found):
