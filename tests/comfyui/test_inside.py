@@ -53,6 +53,7 @@ CHECKS = (
     "wan_equals_library",
     "wan_in_sampling",
     "wan_beside_others",
+    "wan_in_newer_hosts",
     "wan_errors",
     "training_gradients",
     "planning",
@@ -563,6 +564,15 @@ def test_motions_on_wan_beside_replacements_and_overrides(found):
     beside = of_wan(found, "wan_beside_others")
     assert beside["difference"] == 0
     assert (beside["block"], beside["attention"]) == (1, 12)  # two attentions in each of six blocks
+
+
+def test_motions_on_wan_whose_attention_is_called_as_in_newer_hosts(found):
+    newer = of_wan(found, "wan_in_newer_hosts")
+    assert newer["moved"] == newer["plain"] == 0
+    assert (newer["overridden"], newer["calls"]) == (
+        4,
+        24,
+    )  # of both attentions, in two of six blocks, in one of two calls
 
 
 @pytest.mark.parametrize(

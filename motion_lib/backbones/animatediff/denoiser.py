@@ -19,7 +19,7 @@ from ...errors import MotionError
 from ...method.embedding import ATTENTIONS, Backbone
 from ...method.patch import PreparedPatch
 from ..accelerate.abilities import Abilities
-from ..accelerate.recomputed import RUNGS, RecomputedPass
+from ..accelerate.recomputed_pass import RUNGS, RecomputedPass
 from ..context import Context
 from ..folder import Part
 from ..loading import diffusers_model

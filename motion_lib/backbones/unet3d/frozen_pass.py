@@ -19,7 +19,6 @@ import torch.nn.functional as F
 from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from diffusers.models.transformers.transformer_temporal import TransformerTemporalModel
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from ...method.patch import PreparedPatch
 from ..accelerate.frozen_layers import (
@@ -35,6 +34,7 @@ from ..accelerate.frozen_layers import (
     plain,
     project,
 )
+from ..accelerate.recompute import computed_again
 
 # What can be computed again in the backward pass instead of being kept, in the order of bytes saved per millisecond
 # (docs/performance.md).
@@ -118,7 +118,7 @@ class FrozenPass:
 
     def part(self, name: str, compute: Callable[..., Tensor], *arguments: Any) -> Tensor:
         if name in self.recompute and torch.is_grad_enabled():
-            return checkpoint(compute, *arguments, use_reentrant=False, preserve_rng_state=False)
+            return computed_again(compute, *arguments)
         return compute(*arguments)
 
     def feed_forward(self, block: Any, x: Tensor) -> Tensor:

@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from ...diffusion.denoiser import Denoiser
 from ...method.patch import PreparedPatch
 from ..context import Context
+from .recompute import computed_again
 
 RUNGS = ((), ("block",))
 
@@ -44,4 +44,4 @@ class RecomputedPass:
             with self.context.holding(patches, frames):
                 return type(block).forward(block, *given, **named)
 
-        return checkpoint(compute, *given, use_reentrant=False, preserve_rng_state=False, **named)
+        return computed_again(compute, *given, **named)
