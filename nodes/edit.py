@@ -8,7 +8,7 @@ from comfy_api.latest import io
 
 from ..motion_lib.method import algebra
 from ..motion_lib.method.embedding import MotionEmbedding
-from ..motion_lib.method.latent_edits import follow
+from ..motion_lib.method.latent_edits import edited_like
 from .camera import as_videos, formed
 from .checks import checked
 from .schema import MotionEmbeddingType, schema
@@ -119,7 +119,7 @@ class EditMotionEmbedding(io.ComfyNode):
             edited = algebra.masked(edited, region.reshape(-1, *region.shape[-2:])[0].float().cpu())
         if inverted_noise is not None:
             noise = inverted_noise["samples"]
-            frames = formed(follow(edited, as_videos(noise)), noise)
+            frames = formed(edited_like(edited, as_videos(noise)), noise)
             inverted_noise = {**inverted_noise, "samples": frames.contiguous()}
         origin = replace(edited.origin, made_from=(*earlier, *edited.origin.made_from))
         return io.NodeOutput(replace(edited, origin=origin), inverted_noise)

@@ -20,7 +20,7 @@ class Watched:
     """A denoiser that keeps the timesteps and noisy latents it is given, and may break what it predicts."""
 
     def __init__(self, inner: UNet3DDenoiser, spoil: Callable[[Tensor, int], Tensor] = lambda p, call: p):
-        self.inner, self.schedule, self.backbone, self.spoil = inner, inner.schedule, inner.backbone, spoil
+        self.inner, self.process, self.backbone, self.spoil = inner, inner.process, inner.backbone, spoil
         self.timesteps: list[int] = []
         self.latents: list[Tensor] = []
 

@@ -10,7 +10,7 @@ from motion_lib.camera.alignment import CameraAlignment, apart_from_camera, like
 from motion_lib.camera.path import CameraPath, pixel_centres
 from motion_lib.diffusion.sampling import sample
 from motion_lib.errors import MotionError
-from tests.tiny import randn, text, tiny_denoiser
+from tests.tiny import path_of, randn, text, tiny_denoiser
 
 PATHS = {
     "pan": [[0.25 * i, -0.125 * i, 0, 0] for i in range(4)],
@@ -28,7 +28,7 @@ def world(path: CameraPath, size: tuple[int, int] = (16, 24)) -> Tensor:
 
 @pytest.mark.parametrize("name", PATHS)
 def test_what_follows_the_camera_stays_as_it_is(name: str) -> None:
-    path = CameraPath.from_rows(PATHS[name])
+    path = path_of(*PATHS[name])
     latents = world(path)
     found = CameraAlignment(path)(latents)
     assert (found - latents).abs().max() < (1e-5 if name == "pan" else 0.03)
@@ -37,7 +37,7 @@ def test_what_follows_the_camera_stays_as_it_is(name: str) -> None:
 @pytest.mark.parametrize("name", PATHS)
 def test_what_does_not_follow_it_is_made_to(name: str) -> None:
     """All frames show one world afterwards: aligning again changes hardly anything."""
-    align = CameraAlignment(CameraPath.from_rows(PATHS[name]))
+    align = CameraAlignment(path_of(*PATHS[name]))
     smooth = torch.nn.functional.avg_pool3d(randn(1, 2, 4, 16, 24), (1, 5, 5), stride=1, padding=(0, 2, 2))
     once = align(smooth)
     twice = align(once)
@@ -48,7 +48,7 @@ def test_what_does_not_follow_it_is_made_to(name: str) -> None:
 @pytest.mark.parametrize("name", PATHS)
 def test_early_the_middle_frame_says_what_there_is_to_see(name: str) -> None:
     """However little the frames agree; where it does not see, the nearest to it do."""
-    path = CameraPath.from_rows(PATHS[name])
+    path = path_of(*PATHS[name])
     frames = world(path) * torch.tensor([-3.0, 1.0, 0.5, -2.0])[:, None, None]
     early, late = (CameraAlignment(path)(frames, progress) for progress in (0.2, 0.6))
     away, usual = (1 - torch.nn.functional.cosine_similarity(x, world(path), dim=1) for x in (early, late))
@@ -56,7 +56,7 @@ def test_early_the_middle_frame_says_what_there_is_to_see(name: str) -> None:
 
 
 def test_each_video_by_itself_and_in_any_precision() -> None:
-    align = CameraAlignment(CameraPath.from_rows(PATHS["zoom and roll"]))
+    align = CameraAlignment(path_of(*PATHS["zoom and roll"]))
     both = randn(2, 4, 4, 8, 10)
     torch.testing.assert_close(align(both)[1:], align(both[1:]))
     half = align(both.half())
@@ -64,7 +64,7 @@ def test_each_video_by_itself_and_in_any_precision() -> None:
 
 
 def test_strength_and_frames() -> None:
-    path, latents = CameraPath.from_rows(PATHS["pan"]), randn(1, 2, 4, 8, 8)
+    path, latents = path_of(*PATHS["pan"]), randn(1, 2, 4, 8, 8)
     whole = CameraAlignment(path)(latents)
     torch.testing.assert_close(CameraAlignment(path, strength=0.25)(latents), latents + 0.25 * (whole - latents))
     assert CameraAlignment(path)(randn(1, 2, 7, 8, 8)).shape == (1, 2, 7, 8, 8)  # the path is resampled
@@ -72,7 +72,7 @@ def test_strength_and_frames() -> None:
 
 def test_what_moves_apart_is_left_alone_and_not_spread() -> None:
     """A square that stands before a panning background: found in the clip, kept where it is, in no other place."""
-    path = CameraPath.from_rows([[0.25 * i, 0, 0, 0] for i in range(4)])
+    path = path_of(*[[0.25 * i, 0, 0, 0] for i in range(4)])
     background = world(path, (16, 16))
     clip = background.clone()
     clip[:, :, :, 6:10, 6:10] = 4.0
@@ -87,7 +87,7 @@ def test_what_moves_apart_is_left_alone_and_not_spread() -> None:
 
 @pytest.mark.parametrize("name", PATHS)
 def test_a_clips_own_path_is_told_from_others(name: str) -> None:
-    paths = {n: CameraPath.from_rows(rows) for n, rows in PATHS.items()}
+    paths = {n: path_of(*rows) for n, rows in PATHS.items()}
     paths["still"] = paths["pan"].scaled(0)
     clip, still = world(paths[name]), world(paths["still"])
     for latents in (clip, still):
@@ -98,7 +98,7 @@ def test_a_clips_own_path_is_told_from_others(name: str) -> None:
 
 def test_sampling_is_held_for_as_long_as_asked() -> None:
     """With alignment to the end the video is a fixed point of it; strength 0 changes nothing, bit for bit."""
-    path = CameraPath.from_rows([[0.4 * i, 0, 0, 0] for i in range(3)])
+    path = path_of(*[[0.4 * i, 0, 0, 0] for i in range(3)])
     noise, words, denoiser = randn(1, 4, 3, 5, 6), text(), tiny_denoiser()
     free = sample(denoiser, noise, words, steps=4)
     assert torch.equal(sample(denoiser, noise, words, steps=4, guide=CameraAlignment(path, strength=0)), free)
@@ -115,7 +115,7 @@ def guidance_at(camera: CameraAlignment, progress: float) -> float:
 
 
 def test_the_prompt_has_more_weight_early(monkeypatch: pytest.MonkeyPatch) -> None:
-    path = CameraPath.from_rows([[0.4 * i, 0, 0, 0] for i in range(3)])
+    path = path_of(*[[0.4 * i, 0, 0, 0] for i in range(3)])
     denoiser = tiny_denoiser()
     plain, strong = CameraAlignment(path, emphasis=1.0), CameraAlignment(path, emphasis=2.0)
 
@@ -135,7 +135,7 @@ def test_the_prompt_has_more_weight_early(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_without_guidance_there_is_nothing_to_emphasise() -> None:
     """At guidance 1 every step is one pass with the prompt alone, as without a camera."""
-    camera = CameraAlignment(CameraPath.from_rows([[0.4 * i, 0, 0, 0] for i in range(3)]))
+    camera = CameraAlignment(path_of(*[[0.4 * i, 0, 0, 0] for i in range(3)]))
     noise, denoiser = randn(1, 4, 3, 5, 6), tiny_denoiser()
     guided = sample(denoiser, noise, text(), guidance=camera.guidance(1.0), steps=4, guide=camera)
     assert camera.guidance(1.0) == 1.0 and torch.equal(guided, sample(denoiser, noise, text(), steps=4, guide=camera))
@@ -152,4 +152,4 @@ def test_without_guidance_there_is_nothing_to_emphasise() -> None:
 )
 def test_bad_numbers_are_explained(bad: dict[str, float], message: str) -> None:
     with pytest.raises(MotionError, match=message):
-        CameraAlignment(CameraPath.from_rows(PATHS["pan"]), **bad)
+        CameraAlignment(path_of(*PATHS["pan"]), **bad)

@@ -45,7 +45,7 @@ def test_drawing_ahead_changes_no_number(request: pytest.FixtureRequest) -> None
 
 
 def test_what_was_drawn_is_taken_once() -> None:
-    clips = NoisyClips(CLIP, text(), None, tiny_denoiser().schedule, SETTINGS, ahead=True)
+    clips = NoisyClips(CLIP, text(), None, tiny_denoiser().process, SETTINGS, ahead=True)
     generator = torch.Generator().manual_seed(3)
     clips.draw_ahead(generator)
     first, second = clips.draw(generator), clips.draw(generator)
@@ -75,7 +75,7 @@ def test_leaving_and_taking_up_again() -> None:
 
 
 def test_the_table_of_a_schedule_is_kept_by_device() -> None:
-    schedule = tiny_denoiser().schedule
+    schedule = tiny_denoiser().process
     like, at = torch.zeros(1, 4, 2, 3, 3), torch.tensor([7])
     assert schedule.alpha(at, like).item() == schedule.alphas_cumprod[7].item()
     assert schedule.alpha(at, like.to("meta")).is_meta and not schedule.alpha(at, like).is_meta

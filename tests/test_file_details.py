@@ -16,7 +16,7 @@ from motion_lib.errors import MotionError
 from motion_lib.files.details import APPLY, FIELDS, MADE_FROM, SETTINGS, checked, read_details, written_details
 from motion_lib.files.embedding_file import header_of, load_embedding, save_embedding
 from motion_lib.method.algebra import LOOPS, MIRRORS, loop, mirror, retime, reverse
-from motion_lib.method.latent_edits import FOLLOWED
+from motion_lib.method.latent_edits import EDITS
 from motion_lib.method.records import Advice, Edit, Origin
 from motion_lib.training.presets import PRESETS
 from motion_lib.training.provenance import origin_of
@@ -163,7 +163,7 @@ def test_what_this_library_writes_is_in_order(name: str) -> None:
 
 
 def test_every_edit_and_setting_is_known() -> None:
-    assert set(MADE_FROM) == set(FOLLOWED)
+    assert set(MADE_FROM) == set(EDITS)
     records, kept = {"others", "order"}, {"settings", "made_from"}
     assert set(APPLY) == {entry.name for entry in fields(Advice)} - records
     assert set(FIELDS) - {"steps"} == {entry.name for entry in fields(Origin)} - records - kept

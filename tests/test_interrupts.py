@@ -32,7 +32,7 @@ class Plain:
     """A model of one linear layer, so that hundreds of steps take seconds; what is learned is added up."""
 
     def __init__(self):
-        self.backbone, self.schedule = tiny_backbone(), NoiseSchedule.from_config(SCHEDULE)
+        self.backbone, self.process = tiny_backbone(), NoiseSchedule.from_config(SCHEDULE)
         self.layer = torch.nn.Linear(4, 4).requires_grad_(False)
 
     def __call__(self, latents, timesteps, conditioning, patches=()):
@@ -138,7 +138,7 @@ def test_whatever_a_model_raises_leaves_the_last_whole_step() -> None:
 
     class Cancelling:
         def __init__(self, inner, call: int):
-            self.inner, self.schedule, self.backbone, self.left = inner, inner.schedule, inner.backbone, call
+            self.inner, self.process, self.backbone, self.left = inner, inner.process, inner.backbone, call
 
         def __call__(self, *given):
             self.left -= 1

@@ -29,12 +29,12 @@ class Straight:
     backbone = tiny_backbone()
 
     def __init__(self, config: dict, clean: Tensor, noise: Tensor):
-        self.schedule, self.clean, self.noise = NoiseSchedule.from_config(config), clean, noise
+        self.process, self.clean, self.noise = NoiseSchedule.from_config(config), clean, noise
         self.timesteps: list[int] = []
 
     def __call__(self, latents, timesteps, conditioning, patches=()):
         self.timesteps.append(int(timesteps[0]))
-        return self.schedule.target(self.clean, self.noise, timesteps)
+        return self.process.target(self.clean, self.noise, timesteps)
 
 
 def test_one_step_by_the_formula() -> None:
@@ -52,9 +52,9 @@ def test_one_step_by_the_formula() -> None:
 def test_steps_go_up_the_timesteps_of_sampling(config: dict, refinements: int) -> None:
     oracle, seen = Straight(config, CLIP, randn(*CLIP.shape, seed=1, dtype=torch.float64)), []
     invert(oracle, CLIP, None, steps=4, refinements=refinements, on_step=seen.append)
-    assert oracle.timesteps == [t for t in oracle.schedule.timesteps(4)[::-1] for _ in range(1 + refinements)]
+    assert oracle.timesteps == [t for t in oracle.process.timesteps(4)[::-1] for _ in range(1 + refinements)]
     assert [(step.number, step.steps) for step in seen] == [(0, 4), (1, 4), (2, 4), (3, 4)]
-    assert [step.time for step in seen] == oracle.schedule.timesteps(4)[::-1]
+    assert [step.time for step in seen] == oracle.process.timesteps(4)[::-1]
 
 
 @pytest.mark.parametrize("refinements", [0, 3])
@@ -62,9 +62,9 @@ def test_exact_for_a_model_that_knows_the_noise(refinements: int) -> None:
     """From the exact start of the line, inversion returns its end, and sampling goes all the way back."""
     noise = randn(*CLIP.shape, seed=1, dtype=torch.float64)
     oracle = Straight(SCHEDULE, CLIP, noise)
-    top = oracle.schedule.timesteps(10)[0]
+    top = oracle.process.timesteps(10)[0]
     found = invert(oracle, CLIP, None, steps=10, refinements=refinements)
-    torch.testing.assert_close(found, oracle.schedule.noisy(CLIP, noise, top))
+    torch.testing.assert_close(found, oracle.process.noisy(CLIP, noise, top))
     torch.testing.assert_close(sample(oracle, found, CLIP, steps=10), CLIP)
 
 
@@ -86,7 +86,7 @@ def test_sprite_clip_comes_back(sprite) -> None:
     """A rendered clip through the bundled model, whose schedule ends in pure noise; relative errors of its latents."""
     scenes = random_scenes(1, 8, generator=torch.Generator().manual_seed(3))
     latents = sprite.encode_video((render(scenes, 64)[0].permute(0, 2, 3, 1) * 255).round().to(torch.uint8))
-    assert latents.shape == (1, 4, 8, 8, 8) and sprite.denoiser.schedule.alphas_cumprod[-1] == 0
+    assert latents.shape == (1, 4, 8, 8, 8) and sprite.denoiser.process.alphas_cumprod[-1] == 0
     empty, errors = sprite.encode_prompt([""]), []
     for refinements in (0, 3):
         noise = invert(sprite.denoiser, latents, empty, steps=5, refinements=refinements)

@@ -21,7 +21,7 @@ class Recorder:
     """A denoiser that writes down what it is asked."""
 
     def __init__(self, inner: UNet3DDenoiser):
-        self.inner, self.schedule, self.backbone, self.calls = inner, inner.schedule, inner.backbone, []
+        self.inner, self.process, self.backbone, self.calls = inner, inner.process, inner.backbone, []
 
     def __call__(self, latents, timesteps, conditioning, patches=()):
         self.calls.append((int(timesteps[0]), len(latents), len(patches)))
@@ -33,11 +33,11 @@ class Recorder:
 def test_guidance_by_the_formula(prediction: str, guidance: float) -> None:
     """One step: empty + g·(text − empty) for the prediction, from two separate calls."""
     denoiser, words, empty = tiny_denoiser(prediction), text(), text(seed=8)
-    (t,) = denoiser.schedule.timesteps(1)
+    (t,) = denoiser.process.timesteps(1)
     with torch.no_grad():
         at = torch.tensor([t])
         towards, without = denoiser(NOISE, at, words), denoiser(NOISE, at, empty)
-    expected = denoiser.schedule.move(NOISE, without + guidance * (towards - without), t, -1)
+    expected = denoiser.process.move(NOISE, without + guidance * (towards - without), t, -1)
     found = sample(denoiser, NOISE, words, unconditional=empty, guidance=guidance, steps=1)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
@@ -87,7 +87,7 @@ def test_sampling_is_reproducible_reports_steps_and_builds_no_graph() -> None:
     first = sample(tiny_denoiser(), NOISE, text(), steps=3, patches=[MotionPatch(live)], on_step=seen.append)
     assert torch.equal(first, sample(tiny_denoiser(), NOISE, text(), steps=3, patches=[MotionPatch(live)]))
     assert [(step.number, step.steps) for step in seen] == [(0, 3), (1, 3), (2, 3)] and not first.requires_grad
-    schedule = tiny_denoiser().schedule
+    schedule = tiny_denoiser().process
     assert [step.time for step in seen] == schedule.timesteps(3)
     assert [step.level for step in seen] == [1 - schedule.progress(step.time) for step in seen]
     assert seen[0].level - seen[1].level == pytest.approx(seen[1].level - seen[2].level, abs=0.002)
@@ -96,6 +96,6 @@ def test_sampling_is_reproducible_reports_steps_and_builds_no_graph() -> None:
 
 
 def test_an_embedding_of_another_backbone_is_refused() -> None:
-    wider = UNet3DDenoiser(tiny_unet(block_out_channels=(16, 16)), tiny_denoiser().schedule)
+    wider = UNet3DDenoiser(tiny_unet(block_out_channels=(16, 16)), tiny_denoiser().process)
     with pytest.raises(MotionError, match=r"was trained for unet3d .* does not fit unet3d"):
         sample(wider, NOISE, text(), steps=1, patches=[MotionPatch(random_embedding(tiny_backbone()))])

@@ -37,7 +37,7 @@ class Oracle:
     backbone = tiny_backbone()
 
     def __init__(self, schedule: NoiseSchedule):
-        self.schedule = schedule
+        self.process = schedule
 
     def __call__(self, latents, timesteps, conditioning, patches=()):
         return torch.sin(1.3 * latents + 0.001 * timesteps.reshape(-1, 1, 1, 1, 1)) + conditioning.mean()

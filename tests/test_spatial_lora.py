@@ -57,7 +57,7 @@ def test_layers_are_attention_and_feed_forward_of_the_spatial_transformers() -> 
 
 
 def test_a_layer_gains_up_times_down() -> None:
-    denoiser = UNet3DDenoiser(tiny_unet().double(), tiny_denoiser().schedule)
+    denoiser = UNet3DDenoiser(tiny_unet().double(), tiny_denoiser().process)
     lora = random_lora(denoiser)
     name, layer = next(iter(lora.layers.items()))
     down, up = (lora.tensors[f"{name}.{part}"].detach().double() for part in ("down", "up"))
@@ -108,7 +108,7 @@ def test_gradients_reach_it_only_while_it_learns_and_pass_through_it_always(lear
 
 def test_checkpointed_blocks_run_again_with_it() -> None:
     def gradients(checkpointed: bool) -> Tensor:
-        denoiser = UNet3DDenoiser(tiny_unet(), tiny_denoiser().schedule)
+        denoiser = UNet3DDenoiser(tiny_unet(), tiny_denoiser().process)
         lora = random_lora(denoiser)
         for block in (*denoiser.unet.down_blocks, *denoiser.unet.up_blocks) if checkpointed else ():
             forward = block.forward
@@ -244,6 +244,6 @@ def test_models_it_does_not_suit() -> None:
     with pytest.raises(MotionError, match="loss hybrid needs spatial transformers, and this model has none"):
         next(train(denoiser, CLIP, text(), begin(HYBRID)))
     state: TrainingState = begin(HYBRID)
-    state.spatial = random_lora(UNet3DDenoiser(tiny_unet(block_out_channels=(16, 16)), tiny_denoiser().schedule))
+    state.spatial = random_lora(UNet3DDenoiser(tiny_unet(block_out_channels=(16, 16)), tiny_denoiser().process))
     with pytest.raises(MotionError, match="holds a spatial LoRA for another model"):
         next(train(tiny_denoiser(), CLIP, text(), state))

@@ -46,7 +46,7 @@ def test_gradient_equals_finite_differences(prediction: str, loss: str) -> None:
     state = finish(TrainingState.start(start, settings, "cpu"), tiny_denoiser(prediction))
 
     exact, clip, words = tiny_denoiser(prediction, torch.float64), CLIP.double(), text().double()
-    alphas = exact.schedule.alphas_cumprod
+    alphas = exact.process.alphas_cumprod
 
     def objective(embedding: MotionEmbedding) -> float:
         generator = torch.Generator().manual_seed(4)
@@ -180,7 +180,7 @@ def test_velocity_weight_multiplies_the_loss(t: int, cap: float, weight: float |
     """By 1/ᾱ_t, at most the cap; models that predict v are left as they are, and so is a loss without a scale."""
     settings = TrainingSettings(steps=1, loss=loss, timesteps=(t, t), velocity_cap=cap)
     plain, weighted = (finish(begin(replace(settings, velocity_weight=on))).loss for on in (False, True))
-    expected = weight or 1 / float(tiny_denoiser().schedule.alphas_cumprod[t])
+    expected = weight or 1 / float(tiny_denoiser().process.alphas_cumprod[t])
     assert weighted / plain == pytest.approx(1 if loss == "velocity" else expected, rel=1e-4)
     v = tiny_denoiser("v_prediction")
     same = [finish(begin(replace(settings, velocity_weight=on)), v).loss for on in (False, True)]
@@ -242,7 +242,7 @@ def test_latents_that_do_not_fit(clip: Tensor, message: str) -> None:
 
 
 def test_an_embedding_of_another_backbone() -> None:
-    wider = UNet3DDenoiser(tiny_unet(block_out_channels=(16, 16)), tiny_denoiser().schedule)
+    wider = UNet3DDenoiser(tiny_unet(block_out_channels=(16, 16)), tiny_denoiser().process)
     with pytest.raises(MotionError, match="does not fit"):
         next(train(wider, CLIP, text(), begin(TrainingSettings())))
 

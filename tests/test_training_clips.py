@@ -28,7 +28,7 @@ def test_of_several_clips_every_step_draws_one_with_its_own_text() -> None:
     for _ in train(denoiser, CLIPS, words, state):
         pass
     assert {tuple(x.shape) for x in denoiser.latents} == {(1, 4, 3, 5, 6)} and len(denoiser.latents) == 12
-    alphas = tiny_denoiser().schedule.alphas_cumprod
+    alphas = tiny_denoiser().process.alphas_cumprod
     generator, seen = torch.Generator().manual_seed(1), []
     for x, t, c in zip(denoiser.latents, denoiser.timesteps, texts, strict=True):
         seen += [int(torch.randint(3, (), generator=generator))]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from motion_lib.backbones.unet3d.denoiser import UNet3DDenoiser
 from motion_lib.backbones.unet3d.tiny import TEXT_WIDTH, tiny_unet
+from motion_lib.camera.path import CameraPath
 from motion_lib.diffusion.flow import FlowMatching
 from motion_lib.diffusion.schedule import NoiseSchedule
 from motion_lib.files.details import read_details, written_details
@@ -46,6 +47,12 @@ def tiny_backbone() -> Backbone:
 
 def randn(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def path_of(*rows: Sequence[float]) -> CameraPath:
+    """Of shift right, shift down, ln zoom and roll in every frame, as `CameraPath.rows` gives them."""
+    values = torch.tensor(rows, dtype=torch.float32)
+    return CameraPath(values[:, :2], values[:, 2], values[:, 3])
 
 
 def text(videos: int = 1, seed: int = 7, dtype: torch.dtype = torch.float32) -> Tensor:

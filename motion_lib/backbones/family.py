@@ -12,8 +12,8 @@ from typing import Any, Protocol
 
 import torch
 
-from ..diffusion.denoiser import Denoiser
 from ..diffusion.process import Process
+from .accelerate.abilities import AbleDenoiser
 from .codec import Codec, picture_codec
 from .folder import Part
 
@@ -31,7 +31,7 @@ class Load(Protocol):
     Raises ValueError for weights that do not suit the configuration.
     """
 
-    def __call__(self, part: Part, process: Process, device: torch.device, dtype: torch.dtype) -> Denoiser: ...
+    def __call__(self, part: Part, process: Process, device: torch.device, dtype: torch.dtype) -> AbleDenoiser: ...
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Tiny:
     """A model of a family with random weights that runs in milliseconds, for tests. conditioning: for a number of
     videos, by a seed."""
 
-    denoiser: Denoiser
+    denoiser: AbleDenoiser
     conditioning: Callable[[int, int], Any]
 
 

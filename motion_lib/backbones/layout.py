@@ -61,9 +61,11 @@ def single_files(folder: Path) -> tuple[Path, Path] | None:
     """
     if _denoiser(folder) is not None:
         return None
-    from .wan.single_file import is_autoencoder, is_transformer
-
     files = sorted(file for file in folder.glob("*.safetensors") if file.is_file())
+    if not files:
+        return None
+    from .wan.single_file import is_autoencoder, is_transformer  # which needs a diffusers that has Wan
+
     transformers = [file for file in files if is_transformer(file)]
     if not transformers:
         return None

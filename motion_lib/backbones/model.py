@@ -19,6 +19,7 @@ from ..diffusion.sampling import random_noise, sample
 from ..errors import MotionError
 from ..method.patch import MotionPatch
 from ..video.limits import KEPT
+from .accelerate.abilities import AbleDenoiser
 from .codec import Codec
 from .text import TextEncoder
 
@@ -31,7 +32,7 @@ class VideoModel:
     """Text encoder with tokenizer, codec and denoiser of one model folder, on one device and in one dtype."""
 
     name: str
-    denoiser: Denoiser
+    denoiser: AbleDenoiser
     codec: Codec
     text: TextEncoder
     defaults: SamplingDefaults

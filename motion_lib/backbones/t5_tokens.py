@@ -9,8 +9,8 @@ from typing import Any
 
 from ..errors import MotionError
 from .folder import LARGEST_VOCABULARY, read_json
-from .tokens import MOST_WORDS
 
+MOST_PIECES = 2**18  # UMT5 has 256,384, and four times as many take gigabytes
 PADDING, END = "<pad>", "</s>"
 
 
@@ -56,8 +56,8 @@ def _pieces(model: Any, path: Path) -> tuple[list[tuple[str, float]], int, bool]
     pieces = model.get("vocab") if isinstance(model, dict) else None
     if not isinstance(pieces, list) or model.get("type", "Unigram") != "Unigram":
         raise MotionError(f"{path} holds no vocabulary with scores: a tokenizer of T5's kind is needed.")
-    if len(pieces) > MOST_WORDS or not all(_is_piece(piece) for piece in pieces):
-        raise MotionError(f"{path} should hold at most {MOST_WORDS} pieces of words, each with a finite score.")
+    if len(pieces) > MOST_PIECES or not all(_is_piece(piece) for piece in pieces):
+        raise MotionError(f"{path} should hold at most {MOST_PIECES} pieces of words, each with a finite score.")
     unknown = model.get("unk_id")
     if type(unknown) is not int or not 0 <= unknown < len(pieces):
         raise MotionError(f"{path}: unk_id should be the number of one of the {len(pieces)} pieces.")

@@ -17,7 +17,7 @@ from ..diffusion.sampling import random_noise
 from ..method import algebra
 from ..method.application import usual_patch
 from ..method.embedding import MotionEmbedding
-from ..method.latent_edits import follow
+from ..method.latent_edits import edited_like
 from ..method.patch import MotionPatch
 from ..method.records import Origin
 from ..method.resample import rows_at
@@ -132,7 +132,7 @@ def object_trials(bench: Bench, motion: str, edits: Sequence[str] = tuple(EDITS)
     embedding = bench.object(case)
     path, latents = case.truth.position[0], bench.model.encode_video(case.frames)
     edited = {name: change(embedding) for name, (change, _) in EDITS.items() if name in edits}
-    noises = bench.inverted(torch.cat([follow(e, latents) for e in edited.values()])).split(1)
+    noises = bench.inverted(torch.cat([edited_like(e, latents) for e in edited.values()])).split(1)
     inverted, fresh = dict(zip(edited, noises, strict=True)), bench.fresh(case, latents)
 
     def trial(edit: str, way: str, noise: Tensor, *patches: MotionPatch) -> Trial:
@@ -144,7 +144,7 @@ def object_trials(bench: Bench, motion: str, edits: Sequence[str] = tuple(EDITS)
         mixed = bench.mixed(inverted[edit], fresh)
         yield trial(edit, "as advised", mixed, usual)
         yield trial(edit, "embedding alone", fresh, alone(e))
-        moved = not torch.equal(follow(e, latents), latents)
+        moved = not torch.equal(edited_like(e, latents), latents)
         if moved:
             old = bench.mixed(inverted["as learned"], fresh)
             yield trial(edit, "noise of the clip as it was", old, usual)

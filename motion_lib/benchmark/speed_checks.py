@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from ..backbones.accelerate.recorded_sampling import for_sampling
-from ..backbones.accelerate.training_modes import RUNGS, Plan, accelerated, plan_training
+from ..backbones.accelerate.training_modes import Plan, accelerated, plan_training
 from ..backbones.unet3d.denoiser import UNet3DDenoiser
+from ..backbones.unet3d.frozen_pass import RUNGS
 from ..method.embedding import MotionEmbedding
 from ..method.patch import MotionPatch
 from ..training.loop import train
@@ -128,7 +129,7 @@ def _estimates(bench: Bench, shape: Shape) -> Iterator[Check]:
 def _needed(denoiser: UNet3DDenoiser, bench: Bench, shape: Shape, embedding: MotionEmbedding, plan: Plan) -> float:
     from ..backbones.accelerate.training_modes import training_bytes
 
-    return training_bytes(denoiser, bench.latents(shape, bench.half).shape, embedding, plan) / GIB
+    return training_bytes(denoiser.abilities, bench.latents(shape, bench.half).shape, embedding, plan) / GIB
 
 
 def _long_run(bench: Bench, shape: Shape, steps: int) -> Iterator[Check]:

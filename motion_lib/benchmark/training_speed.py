@@ -89,7 +89,7 @@ class Reference:
     forward pass."""
 
     def __init__(self, inner: UNet3DDenoiser, half: torch.dtype):
-        self.inner, self.half, self.schedule, self.backbone = inner, half, inner.schedule, inner.backbone
+        self.inner, self.half, self.process, self.backbone = inner, half, inner.process, inner.backbone
 
     def spatial_linears(self) -> dict[str, nn.Linear]:
         return self.inner.spatial_linears()

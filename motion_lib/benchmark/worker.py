@@ -56,7 +56,7 @@ class Worker:
     @classmethod
     def start(cls, plan: Plan) -> Worker:
         model = load_model(plan.model, plan.device, plan.dtype)
-        if model.device.type == "cuda" and hasattr(model.denoiser, "unet"):
+        if model.device.type == "cuda" and model.denoiser.abilities.fast:
             model = replace(model, denoiser=RecordedDenoiser(model.denoiser))
         return cls(plan, model, None if plan.text_model is None else load_clip(plan.text_model, plan.device))
 

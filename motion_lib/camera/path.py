@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +17,6 @@ from ..errors import MotionError
 
 LEAST_FITTED = 1 / 3  # of the steps of a clip, in which the camera must have been seen
 AMOUNT_HELP = "How far the camera goes: 1 as in the clip, 2 twice as far, 0 stands still, -1 the other way."  # `scaled`
-MOST = 20.0  # half frames, and e-folds of zoom: more is no camera's motion
 
 
 @dataclass(frozen=True)
@@ -50,19 +48,6 @@ class CameraPath:
             zoom.append(zoom[-1] + z)
             angle.append(angle[-1] + r)
         return cls(torch.stack(at).float(), torch.tensor(zoom), torch.tensor(angle))
-
-    @classmethod
-    def from_rows(cls, rows: Any) -> CameraPath:
-        """The path whose `rows` these are; raises MotionError for anything else."""
-        try:
-            values = torch.tensor(rows, dtype=torch.float32)
-        except (TypeError, ValueError, RuntimeError):
-            values = torch.empty(0)
-        if values.ndim != 2 or values.shape[1] != 4 or not len(values) or not (values.abs() <= MOST).all():
-            raise MotionError(
-                "A camera path is a list with four numbers for every frame: shift right, shift down, ln zoom, roll."
-            )
-        return cls(values[:, :2], values[:, 2], values[:, 3])
 
     def rows(self) -> list[list[float]]:
         """Four numbers per frame, as `generate --json` prints them: shift x and y, ln zoom, roll."""

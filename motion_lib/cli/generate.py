@@ -20,7 +20,7 @@ from ..errors import MotionError
 from ..help import help_of
 from ..method.application import PATCH, Application, usual_patch
 from ..method.curves import parse_curve
-from ..method.latent_edits import FOLLOWED, follow
+from ..method.latent_edits import EDITS, edited_like
 from ..method.patch import DEBIAS, MotionPatch
 from ..method.stretch import far_from_learned
 from .camera import add_camera_arguments, advice, alignment_of, path_in, path_or_still
@@ -106,7 +106,7 @@ def run(options: argparse.Namespace) -> None:
     latents = None
     if weight or (options.reference and (options.camera or advice(embedding)[0])):
         latents = model.encode_video(_clip(options, model, frames).frames)
-        latents = latents if embedding is None else follow(embedding, latents)
+        latents = latents if embedding is None else edited_like(embedding, latents)
     camera = _camera(options, embedding, model, latents)
     if camera is None:
         noise = random_noise(shape, options.seed).to(model.device, model.dtype)
@@ -162,7 +162,7 @@ def _camera(
     if not options.reference:
         say("This embedding was made to go with the camera of its clip: give its clip with --reference to have both.")
         return None
-    if moved := sorted({edit.name for edit in embedding.origin.made_from} & FOLLOWED.keys()):
+    if moved := sorted({edit.name for edit in embedding.origin.made_from} & EDITS.keys()):
         say(f"The embedding was edited ({', '.join(moved)}), but not its reference's camera: the camera is left out.")
         return None
     return alignment_of(options, embedding, path_in(options, options.reference, model), latents)

@@ -81,8 +81,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--mode",
         default="auto",
         choices=MODES,
-        help="How training runs: fast, low_memory, or plain, which is how the model's library runs it. auto takes the "
-        "fastest mode that the GPU's memory allows, and plain on a CPU (default: auto).",
+        help="How training runs: fast, low_memory, or plain, which is how the model's library runs it; AnimateDiff and "
+        "Wan have no fast one. auto takes the fastest mode that the GPU's memory allows, and plain on a CPU (default: "
+        "auto).",
     )
     add_training_arguments(parser)
     add_keeping_arguments(parser)

@@ -16,11 +16,11 @@ class Denoiser(Protocol):
     """A text-to-video model seen from outside.
 
     Called with latents `[b, c, f, h, w]`, timesteps `[b]`, the host's own conditioning for b videos and any number of
-    prepared patches, it returns the prediction `[b, c, f, h, w]` that `schedule.prediction` names. Gradients flow to
+    prepared patches, it returns the prediction `[b, c, f, h, w]` that `process.prediction` names. Gradients flow to
     the patches; the model's own weights are frozen.
     """
 
-    schedule: Process
+    process: Process
     backbone: Backbone
 
     def __call__(

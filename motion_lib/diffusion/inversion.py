@@ -42,7 +42,7 @@ def invert(
         raise MotionError(
             "The latents of the reference clip contain NaN or infinity: check the clip and the autoencoder."
         )
-    process = denoiser.schedule
+    process = denoiser.process
     x, below = latents, process.clean_end
     times = process.timesteps(steps)[::-1]
     for i, time in enumerate(times):

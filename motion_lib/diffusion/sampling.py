@@ -51,7 +51,7 @@ def sample(
     if guided and unconditional is None:
         strength = "a function" if callable(guidance) else guidance
         raise MotionError(f"guidance is {strength}, which needs unconditional text embeddings: give them, or use 1.")
-    process, frames, size = denoiser.schedule, noise.shape[2], (noise.shape[3], noise.shape[4])
+    process, frames, size = denoiser.process, noise.shape[2], (noise.shape[3], noise.shape[4])
     prepared = [(patch, patch.prepare(frames, size, noise.device, noise.dtype)) for patch in patches]
     if guided:
         conditioning = joined([unconditional, conditioning])

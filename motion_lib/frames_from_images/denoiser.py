@@ -9,6 +9,7 @@ from typing import Any
 from einops import rearrange
 from torch import Tensor, nn
 
+from ..backbones.accelerate.abilities import Abilities
 from ..diffusion.process import Process
 from ..method.embedding import Backbone
 from ..method.patch import PreparedPatch
@@ -16,6 +17,7 @@ from .attention import FramesOf, install_processors
 from .momentum import Momentum
 
 IMAGES = Backbone("unet2d", ())
+TEXT_TOKENS = 77
 
 
 @dataclass
@@ -27,15 +29,15 @@ class ImageDenoiser:
     """
 
     unet: Any
-    schedule: Process
+    process: Process
     momentum: Momentum | None = None
     backbone: Backbone = IMAGES
 
     @classmethod
-    def of(cls, unet: Any, schedule: Process) -> ImageDenoiser:
+    def of(cls, unet: Any, process: Process) -> ImageDenoiser:
         unet.requires_grad_(False).eval()
         install_processors(unet)
-        return cls(unet, schedule)
+        return cls(unet, process)
 
     def __call__(
         self, latents: Tensor, timesteps: Tensor, conditioning: Tensor, patches: Sequence[PreparedPatch] = ()
@@ -57,10 +59,14 @@ class ImageDenoiser:
         if momentum is None or frames == 1:
             return None
         # Reading the timestep waits for the GPU.
-        progress = 0.0 if momentum.constant else self.schedule.progress(timesteps[0].item())
+        progress = 0.0 if momentum.constant else self.process.progress(timesteps[0].item())
         if not momentum.acts_at(progress):
             return None
         return FramesOf(momentum, videos, frames)
+
+    @property
+    def abilities(self) -> Abilities:
+        return Abilities(IMAGES.family, self.unet, (TEXT_TOKENS, self.unet.config.cross_attention_dim))
 
     def spatial_linears(self) -> Mapping[str, nn.Linear]:
         """None: motion is not learned on an image model."""

@@ -33,7 +33,7 @@ def loop(latents: Tensor, how: str = "there_and_back") -> Tensor:
     return _nearest(latents, there_and_back(latents.shape[2])) if how == "there_and_back" else latents
 
 
-def follow(embedding: MotionEmbedding, latents: Tensor) -> Tensor:
+def edited_like(embedding: MotionEmbedding, latents: Tensor) -> Tensor:
     """Latents `[b, c, f, h, w]` of the reference clip, clean ones before they are inverted or its inversion noise, with
     the edits of the embedding that move things in time or on the grid.
 
@@ -41,7 +41,7 @@ def follow(embedding: MotionEmbedding, latents: Tensor) -> Tensor:
     the first are made.
     """
     for edit in embedding.origin.made_from:
-        latents = FOLLOWED.get(edit.name, _stay)(latents, edit.arguments)
+        latents = EDITS.get(edit.name, _stay)(latents, edit.arguments)
     return latents
 
 
@@ -49,7 +49,7 @@ def _stay(latents: Tensor, arguments: Mapping[str, Any]) -> Tensor:
     return latents
 
 
-FOLLOWED: dict[str, Callable[[Tensor, Mapping[str, Any]], Tensor]] = {
+EDITS: dict[str, Callable[[Tensor, Mapping[str, Any]], Tensor]] = {
     "mirror": lambda latents, given: mirror(latents, given["axis"]),
     "reverse": lambda latents, given: reverse(latents),
     "retime": lambda latents, given: retime(latents, given["speed"]),

@@ -11,16 +11,7 @@ from torch import Tensor
 def path_correlation(a: Tensor, b: Tensor) -> float:
     """Pearson correlation of two paths, over x and y together: 1 for the same path anywhere at any size, -1 for its
     opposite, NaN where one of them does not move or was not seen."""
-    return _correlation(a - a.mean(dim=0), b - b.mean(dim=0))
-
-
-def velocity_cosine(a: Tensor, b: Tensor) -> float:
-    """The same for the steps from frame to frame: is the object moving the same way at the same time?"""
-    return _correlation(a.diff(dim=0), b.diff(dim=0))
-
-
-def _correlation(a: Tensor, b: Tensor) -> float:
-    a, b = a.double(), b.double()
+    a, b = ((path - path.mean(dim=0)).double() for path in (a, b))
     size = a.norm() * b.norm()
     return float((a * b).sum() / size) if size > 1e-9 and torch.isfinite(size) else math.nan
 

@@ -72,10 +72,10 @@ def train_together(denoiser: Denoiser, runs: Sequence[TrainingRun[Any]]) -> Iter
         _check_batch(runs)
     courses = []
     for run in runs:
-        settings, schedule = run.state.settings, denoiser.schedule
-        _check_run(run, len(schedule))
+        settings, process = run.state.settings, denoiser.process
+        _check_run(run, len(process))
         ahead = run.latents.is_cuda
-        clips = NoisyClips(run.latents, run.conditioning, run.mask, schedule, settings, ahead=ahead)
+        clips = NoisyClips(run.latents, run.conditioning, run.mask, process, settings, ahead=ahead)
         run.state.prepare(denoiser, run.latents)
         courses.append((run.state, clips))
     return _steps(denoiser, courses)

@@ -20,7 +20,7 @@ class NoisyClip:
     """A clean clip `[1, c, f, h, w]` with its conditioning, its noise, and its timestep `[1]`. scale: √ of how much
     each value of the error counts; None where all count alike, and `velocity_scale` alone is left."""
 
-    schedule: Process
+    process: Process
     clean: Tensor
     conditioning: Any
     timesteps: Tensor
@@ -29,11 +29,11 @@ class NoisyClip:
     scale: Tensor | None
 
     def noisy(self, frames: slice = ALL) -> Tensor:
-        return self.schedule.noisy(self.clean[:, :, frames], self.noise[:, :, frames], self.timesteps)
+        return self.process.noisy(self.clean[:, :, frames], self.noise[:, :, frames], self.timesteps)
 
     def compared(self, prediction: Tensor, frames: slice = ALL) -> tuple[Tensor, Tensor]:
         """A prediction for these frames and its target, as a loss should see them."""
-        target = self.schedule.target(self.clean[:, :, frames], self.noise[:, :, frames], self.timesteps)
+        target = self.process.target(self.clean[:, :, frames], self.noise[:, :, frames], self.timesteps)
         scale = self.velocity_scale if self.scale is None else self.velocity_scale * self.scale[:, :, frames]
         return scale * prediction.float(), scale * target.float()
 
@@ -60,11 +60,11 @@ class NoisyClips:
         latents: Tensor,
         conditioning: Any,
         mask: Tensor | None,
-        schedule: Process,
+        process: Process,
         settings: TrainingSettings,
         ahead: bool = False,
     ):
-        self.latents, self.conditioning, self.schedule, self.settings = latents, conditioning, schedule, settings
+        self.latents, self.conditioning, self.process, self.settings = latents, conditioning, process, settings
         self.scale, self.ahead = None if mask is None else root_mask(mask, latents), ahead
         self.found: tuple[Tensor, _Choice, Tensor] | None = None  # between the generator's states before and after it
 
@@ -87,12 +87,12 @@ class NoisyClips:
             clip = slice(chosen.clip, chosen.clip + 1)
             latents, conditioning = latents[clip], conditioning[clip]
             scale = scale if scale is None or len(scale) == 1 else scale[clip]
-        velocity_scale = _velocity_scale(self.schedule, self.settings, chosen.timesteps, latents)
-        return NoisyClip(self.schedule, latents, conditioning, chosen.timesteps, chosen.noise, velocity_scale, scale)
+        velocity_scale = _velocity_scale(self.process, self.settings, chosen.timesteps, latents)
+        return NoisyClip(self.process, latents, conditioning, chosen.timesteps, chosen.noise, velocity_scale, scale)
 
     def _choose(self, generator: torch.Generator) -> _Choice:
         clip = int(torch.randint(len(self.latents), (), generator=generator)) if len(self.latents) > 1 else 0
-        timesteps = self.settings.draw_timesteps(1, self.schedule, generator)
+        timesteps = self.settings.draw_timesteps(1, self.process, generator)
         noise = torch.randn(1, *self.latents.shape[1:], generator=generator)
         device, dtype = self.latents.device, self.latents.dtype
         return _Choice(clip, _sent(timesteps, device), _sent(noise, device).to(dtype))
@@ -110,8 +110,8 @@ def _sent(x: Tensor, device: torch.device) -> Tensor:
     return x.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else x.to(device)
 
 
-def _velocity_scale(schedule: Process, settings: TrainingSettings, at: Tensor, like: Tensor) -> Tensor:
+def _velocity_scale(process: Process, settings: TrainingSettings, at: Tensor, like: Tensor) -> Tensor:
     """√w so that scaling prediction and target weighs their squared difference by w, whatever the loss."""
     if not settings.velocity_weight:
         return torch.ones((), device=like.device)
-    return schedule.velocity_weight(at, like).clamp(max=settings.velocity_cap).sqrt().float()
+    return process.velocity_weight(at, like).clamp(max=settings.velocity_cap).sqrt().float()

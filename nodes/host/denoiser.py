@@ -10,6 +10,7 @@ from comfy.model_patcher import ModelPatcher
 from einops import rearrange
 from torch import Tensor
 
+from ...motion_lib.backbones.accelerate.abilities import Abilities
 from ...motion_lib.method.patch import PreparedPatch
 from .kinds import kind_of
 from .patch import KEY, ReadyPatch, options_of
@@ -26,7 +27,7 @@ class ModelDenoiser:
         from ...motion_lib.backbones.unet3d.frozen_pass import PARTS, FrozenPass  # needs diffusers
 
         kind = kind_of(model)
-        self.backbone, self.schedule = kind.backbone, kind.process()
+        self.backbone, self.process = kind.backbone, kind.process()
         self.model, self.clean = model, torch.empty(0)
         self.unet = model.model.diffusion_model
         self.options = options_of(model)
@@ -45,7 +46,7 @@ class ModelDenoiser:
     ) -> Tensor:
         """conditioning: `[b, tokens, width]`."""
         videos, frames = len(latents), latents.shape[2]
-        alpha = self.schedule.alpha(timesteps, latents)
+        alpha = self.process.alpha(timesteps, latents)
         signal, spread = alpha.sqrt().to(latents), (1 - alpha).sqrt().to(latents)
         sigma = (spread / signal).flatten().repeat_interleave(frames)
         ready = [ReadyPatch(patch) for patch in patches]
@@ -63,9 +64,13 @@ class ModelDenoiser:
         )
         clean = rearrange(clean, "(b f) c h w -> b c f h w", b=videos)
         self.clean = clean.detach()
-        if self.schedule.prediction == "epsilon":
+        if self.process.prediction == "epsilon":
             return (latents - signal * clean) / spread
         return (signal * latents - clean) / spread
+
+    @property
+    def abilities(self) -> Abilities:
+        return self.unet.abilities
 
     def spatial_linears(self) -> dict[str, torch.nn.Linear]:
         """Where a loss with a spatial term has its LoRA while training."""

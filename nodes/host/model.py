@@ -50,13 +50,13 @@ class MotionVideoModel(comfy.model_base.BaseModel):
     scheduler takes."""
 
     def __init__(self, config: VideoModelConfig, unet: Any, opened: ModelFolder):
-        schedule = opened.process
-        if not isinstance(schedule, NoiseSchedule):
+        process = opened.process
+        if not isinstance(process, NoiseSchedule):
             raise MotionError("Video models of flow matching in diffusers layout are not for this node: use ComfyUI's.")
         kinds = {"epsilon": comfy.model_base.ModelType.EPS, "v_prediction": comfy.model_base.ModelType.V_PREDICTION}
-        super().__init__(config, kinds[schedule.prediction])
+        super().__init__(config, kinds[process.prediction])
         self.diffusion_model = unet
-        self.spacing, self.steps_offset = schedule.spacing, schedule.steps_offset
+        self.spacing, self.steps_offset = process.spacing, process.steps_offset
         self.folder, self.source = opened.folder, model_hash(opened.folder)
         self.earlier_source = _named_by_files(opened)
         self._empty_prompt: torch.Tensor | None = None

@@ -64,7 +64,7 @@ class SamplingRun:
     def suits(self, latents: Tensor) -> bool:
         """Whether a call with these latents `[b, c, f, h, w]` can be computed here, and faster."""
         unet = self.unet
-        if unet.training or not faster(unet, latents.device):
+        if unet.training or not faster(unet.abilities, latents.device):
             return False
         return parts_of(unet) == unet.parts and all(map(_as_loaded, unet.parts))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -12,7 +12,7 @@ from typing import Any
 import comfy.model_management as management
 import torch
 from comfy.model_patcher import ModelPatcher
-from torch import nn
+from torch import Tensor
 
 from ...motion_lib.backbones.accelerate.training_modes import (
     USABLE,
@@ -71,18 +71,13 @@ def plan_for(
     frames, channels, height, width = shape
     given = (1, channels, frames, height, width)
     with torch.inference_mode(False):
-        if faster(unet, device):
-            return plan_training(_Unet(unet), SAVE_MEMORY[save_memory], given, embedding, device, room)
+        if faster(unet.abilities, device):
+            return plan_training(unet, SAVE_MEMORY[save_memory], given, embedding, device, room)
         again = save_memory == "on" or (save_memory == "auto" and device.type != "cpu")
         plan = Plan("plain", recompute=("transformer", "convolution") if again else ())
-        needed = training_bytes(
-            _Unet(unet), given, embedding, plan, lambda copy: partial(copy.as_diffusers, recompute=again)
-        )
-        return replace(plan, needed=needed)
+        hosted = replace(unet.abilities, compute=partial(_as_diffusers, unet))
+        return replace(plan, needed=training_bytes(hosted, given, embedding, plan))
 
 
-class _Unet:
-    """What planning reads of a Denoiser."""
-
-    def __init__(self, unet: nn.Module):
-        self.unet = unet
+def _as_diffusers(unet: Any, parts: tuple[str, ...]) -> Callable[..., Tensor]:
+    return partial(unet.as_diffusers, recompute=bool(parts))

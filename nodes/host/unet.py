@@ -13,11 +13,12 @@ from diffusers.models.resnet import TemporalConvLayer
 from diffusers.models.unets.unet_3d_condition import UNet3DConditionModel
 from einops import rearrange
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
+from ...motion_lib.backbones.accelerate.abilities import Abilities
+from ...motion_lib.backbones.accelerate.recompute import computed_again
 from ...motion_lib.backbones.folder import Part
 from ...motion_lib.backbones.loading import diffusers_model
-from ...motion_lib.backbones.unet3d.denoiser import backbone_of, install_processors
+from ...motion_lib.backbones.unet3d.denoiser import abilities_of, backbone_of, install_processors
 from ...motion_lib.method.patch import PreparedPatch
 from .patch import Call, patches_for
 from .sampling import SamplingRun, parts_of
@@ -38,6 +39,10 @@ class HostUNet3D(UNet3DConditionModel):
     last_timestep: int
     parts: list[Any]
     sampling: SamplingRun | None = None
+
+    @property
+    def abilities(self) -> Abilities:
+        return abilities_of(self)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -107,7 +112,7 @@ def _checkpointed(part: nn.Module):
     forward = type(part).forward
 
     def run(*arguments, **named):
-        return checkpoint(forward, part, *arguments, use_reentrant=False, preserve_rng_state=False, **named)
+        return computed_again(forward, part, *arguments, **named)
 
     return run
 

@@ -18,8 +18,8 @@ from comfy.ldm.wan.model import WanModel
 from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import WrappersMP
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
+from ...motion_lib.backbones.accelerate.recompute import computed_again
 from ...motion_lib.errors import MotionError
 from ...motion_lib.method.embedding import Backbone, stack
 from ...motion_lib.method.patch import PreparedPatch
@@ -156,7 +156,7 @@ def _run_again(inner: Replacement | None) -> Replacement:
             now = {**given, "img": x}
             return (block(now) if inner is None else inner(now, {**extra, "original_block": block}))["img"]
 
-        return {"img": checkpoint(run, args["img"], use_reentrant=False, preserve_rng_state=False)}
+        return {"img": computed_again(run, args["img"])}
 
     return replacement
 

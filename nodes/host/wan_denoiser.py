@@ -27,14 +27,14 @@ class WanModelDenoiser:
     def __init__(self, model: ModelPatcher, recompute: bool = False):
         kind = kind_of(model)
         self.model, self.clean = model, torch.empty(0)
-        self.backbone, self.schedule, self.recompute = kind.backbone, kind.process(), recompute
+        self.backbone, self.process, self.recompute = kind.backbone, kind.process(), recompute
         self.options = options_of(model)
         self.options["wrappers"].setdefault(WrappersMP.APPLY_MODEL, {}).setdefault(KEY, [act])
 
     def __call__(
         self, latents: Tensor, timesteps: Tensor, conditioning: Conditioning, patches: Sequence[PreparedPatch] = ()
     ) -> Tensor:
-        sigma = (timesteps.to(latents) / len(self.schedule)).reshape(-1)
+        sigma = (timesteps.to(latents) / len(self.process)).reshape(-1)
         ready, given = [ReadyPatch(patch) for patch in patches], self.options.get("patches", {})
         options = {
             **self.options,

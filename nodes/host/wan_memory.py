@@ -25,7 +25,7 @@ def training_bytes(
     with torch.inference_mode(False), in_training():
         patch = MotionPatch(empty).prepare(frames, size, "meta", dtype)
         keys, tensors = flat([patch.each(lambda m: m.detach().requires_grad_())])
-        copy = without_data(wan)
+        copy = without_data(wan, wan)
         channels = wan.patch_embedding.weight.shape[1]
         inputs = [
             torch.empty(1, channels, frames, *size, device="meta", dtype=dtype),

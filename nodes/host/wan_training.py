@@ -20,7 +20,7 @@ from .session import loaded, room_beside
 from .wan_denoiser import WanModelDenoiser
 from .wan_memory import training_bytes
 
-BLOCKS = ("blocks",)  # what is computed twice
+BLOCKS = ("block",)  # what is computed twice
 
 
 @contextmanager

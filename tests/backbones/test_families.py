@@ -16,9 +16,11 @@ import torch
 from torch import Tensor
 
 from motion_lib.backbones import load_model
+from motion_lib.backbones.accelerate import frozen_layers as kernels
 from motion_lib.backbones.accelerate.recorded_sampling import plan_sampling
-from motion_lib.backbones.accelerate.training_modes import plan_training
+from motion_lib.backbones.accelerate.training_modes import Plan, accelerated, flat, plan_training
 from motion_lib.backbones.family import FAMILIES, Tiny, family_of
+from motion_lib.diffusion.denoiser import Denoiser
 from motion_lib.diffusion.flow import FlowMatching
 from motion_lib.diffusion.process import Process
 from motion_lib.diffusion.sampling import sample
@@ -36,6 +38,7 @@ from tests.tiny import SCHEDULE, randn, random_embedding
 
 F64, FRAMES, SIZE = torch.float64, 3, (5, 6)
 VP = NoiseSchedule.from_config(SCHEDULE)
+TIME = torch.tensor([500])
 MODELS: dict[tuple, Tiny] = {}
 OLD = tuple(int(number) for number in diffusers.__version__.split(".")[:2]) < (0, 35)
 KINDS = [kind for kind in FAMILIES if not (OLD and kind.startswith("Wan"))]
@@ -222,14 +225,63 @@ def test_more_frames_than_animatediff_has_positions_for() -> None:
         model.denoiser(randn(1, 4, 9, *SIZE), torch.tensor([500]), model.conditioning(1, 7))
 
 
-def test_a_family_without_a_faster_pass_runs_as_it_comes() -> None:
-    model = tiny("UNetMotionModel")
-    motion = MotionEmbedding.zeros(model.denoiser.backbone, "all", FRAMES, SIZE)
-    assert plan_training(model.denoiser, "auto", (1, 4, FRAMES, *SIZE), motion).mode == "plain"
-    assert plan_training(model.denoiser, "auto", (1, 4, FRAMES, *SIZE), motion, torch.device("cuda")).mode == "plain"
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_mode_that_a_family_offers_is_that_of_plain(kind: str) -> None:
+    """And nothing of the model has changed afterwards."""
+    model, clip = tiny(kind, F64), randn(1, 4, FRAMES, *SIZE, dtype=F64)
+    motion, words, at = random_embedding(model.denoiser.backbone, dtype=F64), model.conditioning(1, 7), TIME
+
+    def gradients(denoiser: Denoiser) -> list[Tensor]:
+        patch = MotionPatch(motion).prepare(FRAMES, SIZE, "cpu", F64).each(lambda m: m.detach().requires_grad_())
+        learned = flat([patch])[1]
+        loss = denoiser(clip, at, words, [patch]).square().mean()
+        return list(torch.autograd.grad(loss, learned))
+
+    before = {module: set(vars(module)) for module in network(model).modules()}
+    expected = gradients(model.denoiser)
+    offered = [mode for mode in model.denoiser.abilities.modes if mode not in ("auto", "plain")]
+    assert "low_memory" in offered and all(gradient.abs().max() > 0 for gradient in expected)
+    for mode in offered:
+        plan = plan_training(model.denoiser, mode, clip.shape, motion)
+        assert plan.mode == mode and plan.needed and bool(plan.recompute) == (mode == "low_memory")
+        with accelerated(model.denoiser, plan) as ready:
+            for found, true in zip(gradients(ready), expected, strict=True):
+                torch.testing.assert_close(found, true, rtol=1e-9, atol=1e-12)
+            free = randn(2, 4, FRAMES, *SIZE, dtype=F64)
+            with torch.no_grad():
+                same = ready(free, at.repeat(2), model.conditioning(2, 7))
+        torch.testing.assert_close(same, model.denoiser(free, at.repeat(2), model.conditioning(2, 7)))
+    assert {module: set(vars(module)) for module in network(model).modules()} == before
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_auto_takes_what_fits_of_what_the_family_offers(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if on a GPU: the fastest in plenty of memory, and in none the smallest, which needs less."""
+    model = tiny(kind)
+    monkeypatch.setattr(kernels, "kernels_run", lambda device: True)
+    able, shape, motion = model.denoiser.abilities, (1, 4, FRAMES, 16, 16), random_embedding(model.denoiser.backbone)
+    gpu = torch.device("cuda")
+    plenty, none = (plan_training(model.denoiser, "auto", shape, motion, gpu, free) for free in (2**50, 0))
+    assert (plenty.mode, plenty.graphs) == ("fast" if able.fast else "plain", able.fast) and none.mode == "low_memory"
+    assert none.recompute == able.rungs[-1] and none.needed is not None and plenty.needed is not None
+    assert none.needed < plenty.needed
+    assert plan_training(model.denoiser, "auto", shape, motion).mode == "plain"  # on a CPU
+    assert plan_training(model.denoiser, "plain", shape, motion, gpu) == Plan("plain")
     assert plan_sampling(model.denoiser).mode == "plain"
-    with pytest.raises(MotionError, match="no faster pass for a UNetMotionModel: use mode plain"):
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "UNet3DConditionModel"])
+def test_what_a_family_cannot_do_is_said_with_its_name(kind: str) -> None:
+    model, motion = tiny(kind), random_embedding(tiny(kind).denoiser.backbone)
+    name = model.denoiser.backbone.family
+    with pytest.raises(MotionError) as said:
         plan_training(model.denoiser, "fast", (1, 4, FRAMES, *SIZE), motion)
+    assert str(said.value) == (
+        f"This model of the family {name} cannot train in mode fast, because its family has no faster pass: use mode "
+        f"auto, low_memory or plain."
+    )
+    with pytest.raises(MotionError, match=f"family {name} only runs as its library runs it"):
+        replace(model.denoiser.abilities, compute=None).run(())
 
 
 def test_a_folder_as_the_pipeline_saves_it_learns_and_generates(tmp_path: Path) -> None:

@@ -15,7 +15,6 @@ from motion_lib.backbones.accelerate.frozen_layers import kernels_run
 from motion_lib.backbones.accelerate.recorded_sampling import for_sampling, plan_sampling
 from motion_lib.backbones.accelerate.training_modes import (
     MODES,
-    RUNGS,
     Plan,
     accelerated,
     faster,
@@ -23,7 +22,7 @@ from motion_lib.backbones.accelerate.training_modes import (
     plan_training,
     unflat,
 )
-from motion_lib.backbones.unet3d.frozen_pass import FrozenPass
+from motion_lib.backbones.unet3d.frozen_pass import RUNGS, FrozenPass
 from motion_lib.diffusion.denoiser import Denoiser
 from motion_lib.diffusion.inversion import invert
 from motion_lib.diffusion.sampling import sample
@@ -79,7 +78,9 @@ def test_auto_takes_the_fastest_rung_that_fits(free: int, rung: int, monkeypatch
     needs = dict(zip(RUNGS, (100, 75, 50, 25), strict=True))
     monkeypatch.setattr(modes, "free_memory", lambda device: free * 2**30)
     monkeypatch.setattr(modes, "device_of", lambda unet: torch.device("cuda"))
-    monkeypatch.setattr(modes, "training_bytes", lambda denoiser, shape, embedding, plan: needs[plan.recompute] * 2**30)
+    monkeypatch.setattr(
+        modes, "training_bytes", lambda abilities, shape, embedding, plan: needs[plan.recompute] * 2**30
+    )
     plan = plan_training(tiny_denoiser(), "auto", CLIP.shape, random_embedding(tiny_backbone()))
     assert plan.recompute == RUNGS[rung] and plan.graphs and plan.mode == ("fast" if rung == 0 else "low_memory")
     assert f"about {needs[RUNGS[rung]]}.0 GiB beside the model; {free}.0 GiB are free" in plan.describe()
@@ -93,7 +94,7 @@ def test_auto_leaves_other_devices_alone() -> None:
 
 
 def test_sampling_and_inversion_take_the_faster_pass_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert plan_sampling(tiny_denoiser()) == plan_sampling(object()) == Plan("plain")
+    assert plan_sampling(tiny_denoiser()) == Plan("plain")
     monkeypatch.setattr(modes, "device_of", lambda unet: torch.device("cuda"))
     monkeypatch.setattr("motion_lib.backbones.accelerate.frozen_layers.kernels_run", lambda device: False)
     assert plan_sampling(tiny_denoiser()) == Plan("plain")
@@ -118,7 +119,7 @@ def test_kernels_that_cannot_be_compiled_are_not_used(
     kernels_run.cache_clear()
     try:
         gpu = torch.device("cuda", 1)
-        assert not faster(tiny_denoiser().unet, gpu) and not faster(tiny_denoiser().unet, gpu)
+        assert not faster(tiny_denoiser().abilities, gpu) and not faster(tiny_denoiser().abilities, gpu)
         (said,) = caplog.messages
         assert said.startswith("Triton's kernels do not run on cuda:1 (Failed to find C compiler. Please")
     finally:
@@ -164,7 +165,7 @@ def test_bytes_without_data_are_those_with_data(recompute: tuple[str, ...], monk
     """Counted on tensors of the CPU and on tensors without data, by the same operations."""
     monkeypatch.setattr("motion_lib.backbones.accelerate.frozen_layers.TRITON", False)
     denoiser, peaks = tiny_denoiser(), []
-    for device, unet in (("cpu", denoiser.unet), ("meta", without_data(denoiser.unet))):
+    for device, unet in (("cpu", denoiser.unet), ("meta", without_data(denoiser.unet, denoiser.unet))):
         patch = MotionPatch(random_embedding(tiny_backbone(), frames=4, size=(8, 8))).prepare(
             4, (8, 8), device, CLIP.dtype
         )
@@ -182,7 +183,8 @@ def test_bytes_without_data_are_those_with_data(recompute: tuple[str, ...], monk
 
 def test_recomputing_saves_memory() -> None:
     embedding = random_embedding(tiny_backbone())
-    needed = [modes.training_bytes(tiny_denoiser(), (1, 4, 3, 16, 16), embedding, Plan("", rung)) for rung in RUNGS]
+    able = tiny_denoiser().abilities
+    needed = [modes.training_bytes(able, (1, 4, 3, 16, 16), embedding, Plan("", rung)) for rung in RUNGS]
     assert needed == sorted(needed, reverse=True) and len(set(needed)) == len(RUNGS)
 
 
@@ -192,7 +194,10 @@ def test_unknown_mode_and_unsuitable_model() -> None:
         plan_training(tiny_denoiser(), "turbo", CLIP.shape, embedding)
     unlike = replace_unet(act_fn="gelu")
     assert plan_training(unlike, "auto", CLIP.shape, embedding).mode == "plain"
-    with pytest.raises(MotionError, match="cannot train in mode fast, because its activation is gelu: use mode plain"):
+    with pytest.raises(
+        MotionError,
+        match="family unet3d cannot train in mode fast, because its activation is gelu: use mode auto or plain",
+    ):
         plan_training(unlike, "fast", CLIP.shape, embedding)
     assert MODES[0] == "auto" and replace(Plan("plain"), mode="fast") == Plan("fast")
 
@@ -200,4 +205,4 @@ def test_unknown_mode_and_unsuitable_model() -> None:
 def replace_unet(**changes):
     from motion_lib.backbones.unet3d.denoiser import UNet3DDenoiser
 
-    return UNet3DDenoiser(tiny_unet(**changes), tiny_denoiser().schedule)
+    return UNet3DDenoiser(tiny_unet(**changes), tiny_denoiser().process)

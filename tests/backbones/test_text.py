@@ -168,6 +168,7 @@ def test_words_that_the_encoder_lacks(folder: Path) -> None:
         ({"vocab": [["<pad>", 0.0], ["<unk>", 0.0]], "unk_id": 1}, "lacks the special token </s>"),
         ({"vocab": [["<pad>", 0.0], ["</s>", 0.0]], "unk_id": 2}, "unk_id should be the number of one of the 2"),
         ({"unk_id": None}, "unk_id should be"),
+        ({"vocab": [["<pad>", 0.0], ["</s>", 0.0], *([f"x{i}", -1.0] for i in range(2**18))]}, "at most 262144 pieces"),
     ],
 )
 def test_other_tokenizers_are_refused(folder: Path, tmp_path: Path, model: dict[str, Any], words: str) -> None:

@@ -78,6 +78,6 @@ def test_every_video_may_have_rows_of_its_own(integration: str) -> None:
     ],
 )  # fmt: skip
 def test_every_form_of_the_model(changes: dict) -> None:
-    denoiser = UNet3DDenoiser(tiny_unet(**changes).double(), tiny_denoiser().schedule)
+    denoiser = UNet3DDenoiser(tiny_unet(**changes).double(), tiny_denoiser().process)
     size = (4, 8) if "downsample_padding" in changes else (5, 6)
     same(results(FrozenPass(denoiser.unet), denoiser, size=size), results(denoiser, denoiser, size=size))

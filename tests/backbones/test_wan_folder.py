@@ -69,7 +69,7 @@ def as_single_files(folder: Path, like: Path) -> Path:
 
 def test_as_diffusers_saves_it_it_learns_and_generates(folders: Path, tmp_path: Path) -> None:
     model = load_model(as_diffusers_saves_it(tmp_path / "wan", folders))
-    assert model.denoiser.schedule == FlowMatching(1000, 3.0)
+    assert model.denoiser.process == FlowMatching(1000, 3.0)
     assert [layer.block for layer in model.denoiser.backbone.layers] == ["early"] * 2 + ["middle"] * 2 + ["late"] * 2
     latents, words = model.encode_video(CLIP), model.encode_prompt(["a bar"])
     assert latents.shape == (1, 16, 2, 4, 6)
@@ -91,7 +91,7 @@ def test_as_diffusers_saves_it_it_learns_and_generates(folders: Path, tmp_path: 
 def test_as_single_files_it_takes_a_first_frame(folders: Path, tmp_path: Path) -> None:
     folder = as_single_files(tmp_path / "wan", folders)
     model = load_model(folder)
-    assert model.denoiser.schedule == FlowMatching(1000, 8.0)
+    assert model.denoiser.process == FlowMatching(1000, 8.0)
     noise, words = model.noise(5, 48, 32, seed=1), model.encode_prompt(["a bar"])
     codec, at = model.codec, torch.tensor([900.0])
     given = codec.first_frame(CLIP[0].permute(2, 0, 1).float() / 127.5 - 1, 5)  # type: ignore[attr-defined]

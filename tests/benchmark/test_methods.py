@@ -103,8 +103,8 @@ def test_fitting_lowers_the_loss_and_the_look_takes_its_share(model: VideoModel,
     assert layers and spatial and not layers.keys() & spatial.keys()
     noise = torch.randn(reference.latents.shape, generator=torch.Generator().manual_seed(9))
     at = torch.tensor([600])
-    noisy = denoiser.schedule.noisy(reference.latents, noise, at)
-    target = denoiser.schedule.target(reference.latents, noise, at)
+    noisy = denoiser.process.noisy(reference.latents, noise, at)
+    target = denoiser.process.target(reference.latents, noise, at)
 
     def loss(adapter: Adapter) -> float:
         with torch.no_grad(), denoiser.having(adapter):
@@ -125,7 +125,7 @@ def test_fitting_is_the_loop_of_the_papers(
     """Bit for bit as a loop of its own here. Recording, which needs a GPU, is stood in for by what it records: a
     function of its inputs alone."""
     denoiser, latents = AdaptedDenoiser(model), reference.latents
-    text, schedule = model.encode_prompt([reference.case.prompt]), model.denoiser.schedule
+    text, schedule = model.encode_prompt([reference.case.prompt]), model.denoiser.process
     settings = TrainingSettings(steps=4, learning_rate=3e-3, loss="debiased", timesteps=(400, 999), final_rate=0.1)
     temporal, spatial = (denoiser.linears(kind, lambda name: ".attn1." in name) for kind in (TEMPORAL, SPATIAL))
     starts = [new_lora(layers, 2, torch.Generator().manual_seed(i)) for i, layers in enumerate((temporal, spatial))]
@@ -219,7 +219,7 @@ def test_difference_loss_by_its_sums() -> None:
 def test_guidance_brings_the_features_closer(model: VideoModel, reference: Reference, request_: Request) -> None:
     denoiser, method = AdaptedDenoiser(model), FeatureGuidance(site="up_blocks.1", rate=0.05, iterations=8)
     text, empty = model.encode_prompt(list(request_.prompts)), model.encode_prompt([""])
-    t = denoiser.schedule.timesteps(3)[0]
+    t = denoiser.process.timesteps(3)[0]
     wanted = method._features(denoiser, reference.inverted, empty, [t])[t]
     pulled = method._guided(denoiser, request_.fresh, t, text, wanted)
     own = [method._features(denoiser, x[:1], text[:1], [t])[t] for x in (request_.fresh, pulled)]

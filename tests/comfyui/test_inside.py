@@ -53,6 +53,7 @@ CHECKS = (
     "wan_equals_library",
     "wan_in_sampling",
     "wan_beside_others",
+    "wan_in_newer_hosts",
     "wan_errors",
     "wan_learns_as_the_library",
     "wan_inverts_as_the_library",
@@ -65,6 +66,7 @@ CHECKS = (
     "results_are_kept",
     "inversion_returns",
     "results_are_kept_by_content",
+    "names_of_results",
     "core_training_finds_the_model",
     "errors",
 )
@@ -487,6 +489,16 @@ def test_a_copy_of_a_model_finds_what_was_learned_with_it(found):
     assert keys["copy"] == keys["original"] != keys["other"]
 
 
+def test_results_of_earlier_versions_are_still_found_by_their_names(found):
+    """As named by the version in which they were first kept so: a class or a field that is called otherwise, or one
+    field more, would lose them."""
+    assert found["names_of_results"].items() >= {
+        ("process", "6aa6ea6cf4ff936481e9ae117830dee3"),
+        ("motion", "8f2203b25383672bd3790b4bdfee1b81"),
+        ("settings", "9497dbbdf463fec4647b65e830084739"),
+    }
+
+
 def test_core_nodes_can_reload_the_model(found):
     assert found["core_training_finds_the_model"]["difference"] == 0
 
@@ -557,6 +569,15 @@ def test_motions_on_wan_beside_replacements_and_overrides(found):
     beside = of_wan(found, "wan_beside_others")
     assert beside["difference"] == 0
     assert (beside["block"], beside["attention"]) == (1, 12)  # two attentions in each of six blocks
+
+
+def test_motions_on_wan_whose_attention_is_called_as_in_newer_hosts(found):
+    newer = of_wan(found, "wan_in_newer_hosts")
+    assert newer["moved"] == newer["plain"] == 0
+    assert (newer["overridden"], newer["calls"]) == (
+        4,
+        24,
+    )  # of both attentions, in two of six blocks, in one of two calls
 
 
 @pytest.mark.parametrize(

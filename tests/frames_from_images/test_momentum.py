@@ -134,10 +134,10 @@ def test_videos_of_a_batch_are_apart() -> None:
 def test_sampling_with_guidance_is_both_halves_by_themselves() -> None:
     model, noise, words, empty = denoiser(Momentum(0.9)), randn(1, 4, FRAMES, *SIZE), text(), text(seed=8)
     found = sample(model, noise, words, unconditional=empty, guidance=3.0, steps=3)
-    x, times = noise, model.schedule.timesteps(3)
-    for time, below in zip(times, [*times[1:], model.schedule.clean_end], strict=True):
+    x, times = noise, model.process.timesteps(3)
+    for time, below in zip(times, [*times[1:], model.process.clean_end], strict=True):
         without, towards = (predict(model, x, each, time) for each in (empty, words))
-        x = model.schedule.move(x, without + 3.0 * (towards - without), time, below)
+        x = model.process.move(x, without + 3.0 * (towards - without), time, below)
     assert torch.allclose(found, x, atol=1e-4)
 
 

@@ -45,6 +45,7 @@ TEXTS = (
         "object:steps=1e9",
     ),
 )
+IMAGES = ("--frames", "2", "--width", "16", "--height", "16")
 NOWHERE = "nowhere"  # a model that is not there: what takes minutes is refused once its values have been read
 ACTIONS = (argparse._HelpAction, argparse._VersionAction, argparse._SubParsersAction)
 
@@ -67,6 +68,7 @@ def commands(assets: Assets) -> dict[str, tuple[str, ...]]:
         "benchmark edits": ("benchmark", "edits", "--model", NOWHERE, "--out", "out"),
         "train folder": ("train", assets.clips, *model, "--steps", "1", "--out", "out"),
         "train": ("train", assets.clip, "--prompt", "a bar", *model, "--steps", "1", "--out", "out.safetensors"),
+        "imagine": ("imagine", "--prompt", "a", "--model", assets.images, "--steps", "1", "--out", "out.gif", *IMAGES),
         "generate": (*generate, "--motion", assets.motion),
         "generate reference": (
             *generate,

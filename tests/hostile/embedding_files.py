@@ -13,6 +13,7 @@ from typing import Any
 
 from .assets import SMALL, Assets
 from .judge import Case
+from .wan_models import MISSING
 
 SEEDS = 20
 EVIL, OUT = "evil.safetensors", ("out.safetensors", "out.webp")
@@ -79,12 +80,17 @@ GENERATE = (
 Header = dict[str, Any]
 
 
-def command(chance: random.Random, assets: Assets) -> tuple[str, ...]:
+def command(chance: random.Random, assets: Assets, stacked: bool = False) -> tuple[str, ...]:
     if chance.random() < 0.15:  # a model has to be loaded
-        reference = ("--reference", assets.clip) if chance.random() < 0.5 else ()
-        return (*GENERATE, "--model", assets.model, *reference)
-    words = [assets.motion if word == "GOOD" else word for word in chance.choice(COMMANDS)]
+        reference = ("--reference", assets.clip) if chance.random() < 0.5 and not stacked else ()
+        return (*GENERATE, "--model", assets.wan if stacked else assets.model, *reference)
+    words = [good(assets, stacked) if word == "GOOD" else word for word in chance.choice(COMMANDS)]
     return (*words, "--out", "out.safetensors") if words[0] == "edit" else tuple(words)
+
+
+def good(assets: Assets, stacked: bool) -> str:
+    """Every fourth is a file of version 3, learned on a stack of blocks."""
+    return assets.stacked if stacked else assets.motion
 
 
 def valid(folder: Path, assets: Assets) -> list[Case]:
@@ -94,18 +100,22 @@ def valid(folder: Path, assets: Assets) -> list[Case]:
     for words in COMMANDS:
         words = tuple(assets.motion if word == "GOOD" else word for word in words)
         cases.append(Case(words[0], (*words, "--out", "out.safetensors") if words[0] == "edit" else words, OUT))
+    if not MISSING:
+        words = "generate", *GENERATE[1:], "--model", assets.wan, "--frames", "5", "--motion", assets.stacked
+        cases.append(Case("of version 3", words, OUT))
     return cases
 
 
 def case(seed: int, folder: Path, assets: Assets) -> Case:
     chance = random.Random(seed)
     change = chance.choice(list(CHANGES))
-    content = CHANGES[change](chance, Path(assets.motion).read_bytes())
+    stacked = seed % 4 == 3 and not MISSING
+    content = CHANGES[change](chance, Path(good(assets, stacked)).read_bytes())
     if content is None:
         os.mkfifo(folder / EVIL)
     else:
         (folder / EVIL).write_bytes(content)
-    return Case(change, command(chance, assets), OUT)
+    return Case(change, command(chance, assets, stacked), OUT)
 
 
 def nasty(chance: random.Random, depth: int = 0) -> Any:

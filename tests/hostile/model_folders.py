@@ -6,7 +6,7 @@ import json
 import os
 import random
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ SEEDS = 8
 
 CONFIGS = (
     "unet/config.json",
+    "transformer/config.json",
     "vae/config.json",
     "text_encoder/config.json",
     "scheduler/scheduler_config.json",
@@ -27,10 +28,13 @@ CONFIGS = (
 )
 WEIGHTS = (
     "unet/diffusion_pytorch_model.safetensors",
+    "transformer/diffusion_pytorch_model.safetensors",
+    "wan.safetensors",
+    "autoencoder.safetensors",
     "vae/diffusion_pytorch_model.safetensors",
     "text_encoder/model.safetensors",
 )
-WORDS = ("tokenizer/vocab.json", "tokenizer/merges.txt")
+WORDS = ("tokenizer/vocab.json", "tokenizer/merges.txt", "tokenizer/tokenizer.json")
 # What a field may be given, whatever it is meant for.
 VALUES: tuple[Any, ...] = (
     None, True, False, 0, 1, -1, 2, 3, 7, 40_000, 10**8, 10**12, 2**63, 10**400, 0.5, -1.5, 1e-300, 1e308,
@@ -86,9 +90,13 @@ def _generate(name: str, model: str, folder: Path, assets: Assets) -> Case:
     return Case(name, ("generate", "--motion", assets.motion, *out), ("video*",))
 
 
+def there(model: Path, names: Sequence[str]) -> list[str]:
+    return [name for name in names if (model / name).is_file()]
+
+
 def _change(model: Path, chance: random.Random) -> str:
     """One to three fields of a configuration have other values."""
-    path = model / chance.choice(CONFIGS)
+    path = model / chance.choice(there(model, CONFIGS))
     config, told = json.loads(path.read_text()), []
     for _ in range(chance.choice((1, 1, 1, 2, 3))):
         field = chance.choice(sorted(config))
@@ -100,7 +108,7 @@ def _change(model: Path, chance: random.Random) -> str:
 
 def _near(model: Path, chance: random.Random) -> str:
     """A number or list is a little off, so that every check of types passes."""
-    path = model / chance.choice(CONFIGS[:4])
+    path = model / chance.choice([name for name in there(model, CONFIGS) if "tokenizer" not in name])
     config = json.loads(path.read_text())
     field = chance.choice([name for name in sorted(config) if isinstance(config[name], int | float | list)])
     value = config[field]
@@ -120,13 +128,13 @@ def _near(model: Path, chance: random.Random) -> str:
 
 
 def _add(model: Path, chance: random.Random) -> str:
-    path, (field, value) = model / chance.choice(CONFIGS), chance.choice(ADDED)
+    path, (field, value) = model / chance.choice(there(model, CONFIGS)), chance.choice(ADDED)
     path.write_text(json.dumps({**json.loads(path.read_text()), field: value}))
     return f"{path.parent.name} {field} {ascii(value)[:60]}"
 
 
 def _remove(model: Path, chance: random.Random) -> str:
-    path = model / chance.choice(CONFIGS)
+    path = model / chance.choice(there(model, CONFIGS))
     config = json.loads(path.read_text())
     gone = chance.sample(sorted(config), min(len(config), chance.choice((1, 1, 2, 5, 99))))
     path.write_text(json.dumps({name: value for name, value in config.items() if name not in gone}))
@@ -154,14 +162,14 @@ TEXTS = {
 
 
 def _text(model: Path, chance: random.Random) -> str:
-    path = model / chance.choice((*CONFIGS, *WORDS))
+    path = model / chance.choice(there(model, (*CONFIGS, *WORDS)))
     name = chance.choice(sorted(TEXTS))
     path.write_bytes(TEXTS[name])
     return f"{path.parent.name}/{path.name} is {name}"
 
 
 def _odd_file(model: Path, chance: random.Random) -> str:
-    path = model / chance.choice((*CONFIGS, *WEIGHTS, *WORDS))
+    path = model / chance.choice(there(model, (*CONFIGS, *WEIGHTS, *WORDS)))
     path.unlink()
     kind = chance.choice(("fifo", "folder", "loop", "device", "dangling", "gone", "no permission"))
     if kind == "fifo":
@@ -178,7 +186,7 @@ def _odd_file(model: Path, chance: random.Random) -> str:
 
 def _weights(model: Path, chance: random.Random) -> str:
     """Bytes of the safetensors are changed: in the header, or their length."""
-    path = model / chance.choice(WEIGHTS)
+    path = model / chance.choice(there(model, WEIGHTS))
     data = bytearray(path.read_bytes())
     kind = chance.choice(("bytes", "header", "cut", "longer", "length", "empty"))
     if kind == "bytes":
@@ -205,7 +213,7 @@ class _Payload:
 
 def _pickle(model: Path, chance: random.Random) -> str:
     """The weights as a pickle that is not what it seems."""
-    path = model / chance.choice(WEIGHTS)
+    path = model / chance.choice(there(model, WEIGHTS))
     tensors: dict[Any, Any] = dict(load_file(path))
     path.unlink()
     path = path.with_name({"model": "pytorch_model"}.get(path.stem, path.stem) + ".bin")
@@ -283,7 +291,7 @@ def _vocabulary(model: Path, chance: random.Random) -> str:
 
 def _shards(model: Path, chance: random.Random) -> str:
     """Several files, and an index that points elsewhere."""
-    path = model / chance.choice(WEIGHTS)
+    path = model / chance.choice(there(model, WEIGHTS))
     kind = chance.choice(("outside", "one lost", "two sets", "rubbish"))
     index = path.with_name(path.name + ".index.json")
     names = ["../../../outside/secret.txt"] if kind == "outside" else [f"{path.stem}-00001-of-00002.safetensors"]

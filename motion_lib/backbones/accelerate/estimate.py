@@ -6,13 +6,15 @@ import copy
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+
+T = TypeVar("T")
 
 
 class LiveBytes(TorchDispatchMode):
@@ -77,12 +79,14 @@ def _fused_attention() -> Iterator[None]:
         F.scaled_dot_product_attention = own
 
 
-def without_data(module: nn.Module) -> Any:
-    """A copy on the meta device; the weights are not copied."""
+def without_data(thing: T, network: nn.Module) -> T:
+    """A copy of what holds a network, or of the network, on the meta device; the weights are not copied."""
     memo: dict[int, Any] = {}
-    for parameter in module.parameters():
+    for parameter in network.parameters():
         memo[id(parameter)] = nn.Parameter(torch.empty_like(parameter, device="meta"), requires_grad=False)
-    return copy.deepcopy(module, memo)
+    for buffer in network.buffers():
+        memo[id(buffer)] = torch.empty_like(buffer, device="meta")
+    return copy.deepcopy(thing, memo)
 
 
 def activation_bytes(function: Callable[..., Tensor], inputs: list[Tensor]) -> int:

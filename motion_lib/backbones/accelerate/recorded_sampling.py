@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...diffusion.denoiser import Denoiser
 from ...method.patch import PreparedPatch
+from .abilities import AbleDenoiser
 from .graphs import Graphed, rehearsed
 from .training_modes import Plan, accelerated, faster, flat, free_memory, unflat
 
@@ -21,20 +21,19 @@ ROOM = 4  # times the size of the weights must be free: recordings keep their me
 
 
 @contextmanager
-def for_sampling(denoiser: Denoiser) -> Iterator[Denoiser]:
+def for_sampling(denoiser: AbleDenoiser) -> Iterator[AbleDenoiser]:
     """The same Denoiser for calls without gradients, as sampling and inversion make them, for as long as the context
-    lasts: on a GPU in the faster pass, if it suits and its kernels can be compiled, and recorded where memory is
-    plenty."""
+    lasts: on a GPU in the faster pass, if the family has one and its kernels can be compiled, and recorded where
+    memory is plenty."""
     with accelerated(denoiser, plan := plan_sampling(denoiser)) as ready:
         yield RecordedDenoiser(ready) if plan.graphs else ready
 
 
-def plan_sampling(denoiser: Any) -> Plan:
+def plan_sampling(denoiser: AbleDenoiser) -> Plan:
     """Whether to take the faster pass for calls without gradients, and whether to record them."""
-    unet = getattr(denoiser, "unet", None)
-    if unet is None or not faster(unet):
+    if not faster(denoiser.abilities):
         return Plan("plain")
-    weights = list(unet.parameters())
+    weights = list(denoiser.abilities.network.parameters())
     free = free_memory(weights[0].device)
     return Plan("fast", graphs=free is not None and free >= ROOM * sum(weight.nbytes for weight in weights), free=free)
 
@@ -114,9 +113,9 @@ class RecordedPass:
 class RecordedDenoiser:
     """The same Denoiser, whose calls without gradients are recorded and replayed (see RecordedPass)."""
 
-    def __init__(self, inner: Any):
-        self.inner, self.schedule, self.backbone, self.unet = inner, inner.schedule, inner.backbone, inner.unet
-        self.recorded = RecordedPass(inner, inner.unet.parameters)
+    def __init__(self, inner: AbleDenoiser):
+        self.inner, self.process, self.backbone, self.abilities = inner, inner.process, inner.backbone, inner.abilities
+        self.recorded = RecordedPass(inner, self.abilities.network.parameters)
 
     def spatial_linears(self) -> Mapping[str, nn.Linear]:
         return self.inner.spatial_linears()

@@ -20,20 +20,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from ...diffusion.denoiser import Denoiser
 from ...errors import MotionError
 from ...method.patch import MotionPatch, PreparedPatch
+from .abilities import Abilities, Able, AbleDenoiser
 
 if TYPE_CHECKING:
     from ...method.embedding import MotionEmbedding
 
 MODES = ("auto", "fast", "low_memory", "plain")
-# What is computed again in the backward pass, from the fastest to the smallest: each rung adds what saves the most
-# bytes per millisecond (docs/performance.md).
-RUNGS = ((), ("feed_forward",), ("feed_forward", "transformer"), ("feed_forward", "transformer", "convolution"))
 USABLE = 0.9  # of the free memory: the allocator cannot fill every gap
 WORKSPACES = 50 * 2**20  # of cuBLAS, cuDNN and the kernels, in bytes
-TEXT_TOKENS = 77
 
 
 @dataclass(frozen=True)
@@ -60,12 +56,12 @@ _WORDS = {
     "feed_forward": "feed-forward layers",
     "transformer": "attention",
     "convolution": "convolutions",
-    "blocks": "blocks",
+    "block": "blocks",
 }
 
 
 def plan_training(
-    denoiser: Any,
+    denoiser: Able,
     mode: str,
     shape: Sequence[int],
     embedding: MotionEmbedding,
@@ -74,47 +70,40 @@ def plan_training(
 ) -> Plan:
     """How to train `embedding` on latents of shape `[b, c, f, h, w]`, one clip a step.
 
-    auto takes the fastest rung that the free memory of a GPU allows, and plain on other devices. device, free: where
-    the model will be and how many bytes beside it, if that is not where it is now and what is free there now. Raises
-    MotionError for an unknown mode, or one that this model cannot run in.
+    auto takes the fastest of what the family offers that the free memory of a GPU allows, and plain on other devices.
+    device, free: where the model will be and how many bytes beside it, if that is not where it is now and what is free
+    there now. Raises MotionError for an unknown mode, or one that the family does not offer.
     """
     if mode not in MODES:
         raise MotionError(f"mode is '{mode}', but it must be one of {', '.join(MODES)}.")
-    unet = getattr(denoiser, "unet", None)
-    reason = "it is not a UNet3D of this library" if unet is None else _unsupported(unet)
-    device = device or (torch.device("cpu") if unet is None else device_of(unet))
-    graphs = device.type == "cuda"
-    if mode == "plain" or (mode == "auto" and (reason or not graphs)):
+    abilities = denoiser.abilities
+    abilities.check(mode)
+    device = device or device_of(abilities.network)
+    on_gpu = device.type == "cuda"
+    if mode == "plain" or (mode == "auto" and not (abilities.rungs and on_gpu)):
         return Plan("plain")
-    if unet is None or reason:
-        raise MotionError(f"This model cannot train in mode {mode}, because {reason}: use mode plain.")
-    plans = [Plan("fast" if not rung else "low_memory", rung, graphs) for rung in RUNGS]
+    fastest = "fast" if abilities.fast else "plain"
+    plans = [Plan("low_memory" if rung else fastest, rung, abilities.fast and on_gpu) for rung in abilities.rungs]
     chosen = {"auto": plans, "fast": plans[:1], "low_memory": plans[-1:]}[mode]
     free = free_memory(device) if free is None else free
     for plan in chosen:
-        plan = replace(plan, needed=training_bytes(denoiser, shape, embedding, plan), free=free)
+        plan = replace(plan, needed=training_bytes(abilities, shape, embedding, plan), free=free)
         if free is None or (plan.needed or 0) <= USABLE * free:
             return plan
     return plan
 
 
-def faster(unet: nn.Module, device: torch.device | None = None) -> bool:
-    """Whether the frozen pass suits a UNet and is faster where it is, or will be: on GPUs for which kernels can be
+def faster(abilities: Abilities, device: torch.device | None = None) -> bool:
+    """Whether there is a pass that is faster where the model is, or will be: on GPUs for which kernels can be
     compiled."""
     from .frozen_layers import kernels_run
 
-    device = device or device_of(unet)
-    return device.type == "cuda" and not _unsupported(unet) and kernels_run(device)
+    device = device or device_of(abilities.network)
+    return device.type == "cuda" and abilities.fast and kernels_run(device)
 
 
-def device_of(unet: nn.Module) -> torch.device:
-    return next(unet.parameters()).device
-
-
-def _unsupported(unet: Any) -> str | None:
-    from ..unet3d.frozen_pass import unsupported
-
-    return unsupported(unet)
+def device_of(network: nn.Module) -> torch.device:
+    return next(network.parameters()).device
 
 
 def free_memory(device: torch.device) -> int | None:
@@ -127,29 +116,20 @@ def free_memory(device: torch.device) -> int | None:
     return min(free, int(total * fraction) - reserved) + reserved - torch.cuda.memory_allocated(device)
 
 
-def training_bytes(
-    denoiser: Any,
-    shape: Sequence[int],
-    embedding: MotionEmbedding,
-    plan: Plan,
-    pass_of: Callable[[Any], Callable[..., Tensor]] | None = None,
-) -> int:
-    """What training holds at its peak beside the loaded model, found by running a step on tensors without data.
-    pass_of: what computes for a UNet, as a FrozenPass does, if the plan runs something else."""
-    from ..unet3d.frozen_pass import FrozenPass
+def training_bytes(abilities: Abilities, shape: Sequence[int], embedding: MotionEmbedding, plan: Plan) -> int:
+    """What training holds at its peak beside the loaded model, found by running a step on tensors without data."""
     from .estimate import activation_bytes, without_data
 
-    unet = denoiser.unet
+    dtype = abilities.network.dtype
     empty = embedding.with_tensors({k: t.detach().to("meta") for k, t in embedding.tensors.items()})
     _, channels, frames, height, width = shape
-    patch = MotionPatch(empty).prepare(frames, (height, width), "meta", unet.dtype)
+    patch = MotionPatch(empty).prepare(frames, (height, width), "meta", dtype)
     keys, tensors = flat([patch.each(lambda m: m.detach().requires_grad_())])
-    copy = without_data(unet)
-    run = FrozenPass(copy, plan.recompute) if pass_of is None else pass_of(copy)
+    run = without_data(abilities, abilities.network).run(plan.recompute)
     inputs = [
-        torch.empty(1, channels, frames, height, width, device="meta", dtype=unet.dtype),
+        torch.empty(1, channels, frames, height, width, device="meta", dtype=dtype),
         torch.empty(1, device="meta", dtype=torch.long),
-        torch.empty(1, TEXT_TOKENS, unet.config.cross_attention_dim, device="meta", dtype=unet.dtype),
+        torch.empty(1, *abilities.text, device="meta", dtype=dtype),
     ]
     activations = activation_bytes(
         lambda latents, at, text, *tensors: run(latents, at, text, unflat(keys, tensors)), [*inputs, *tensors]
@@ -161,20 +141,21 @@ def training_bytes(
 
 
 @contextmanager
-def accelerated(denoiser: Denoiser, plan: Plan) -> Iterator[Denoiser]:
+def accelerated(denoiser: AbleDenoiser, plan: Plan) -> Iterator[AbleDenoiser]:
     """A Denoiser that computes the same as planned, for as long as the context lasts."""
     if plan.mode == "plain":
         yield denoiser
         return
-    unet = denoiser.unet  # type: ignore[attr-defined]
-    weights = [m.weight for m in unet.modules() if isinstance(m, nn.Conv2d | nn.Conv3d) and m.weight.is_contiguous()]
-    on_gpu = device_of(unet).type == "cuda"
-    if on_gpu:
+    network, weights = denoiser.abilities.network, []
+    if denoiser.abilities.fast and device_of(network).type == "cuda":
+        convolutions = (m for m in network.modules() if isinstance(m, nn.Conv2d | nn.Conv3d))
+        weights = [m.weight for m in convolutions if m.weight.is_contiguous()]
+    if weights:
         _lay_out(weights, _channels_last)
     try:
         yield AcceleratedDenoiser(denoiser, plan)
     finally:
-        if on_gpu:
+        if weights:
             _lay_out(weights, Tensor.contiguous)
 
 
@@ -195,14 +176,13 @@ def _channels_last(weight: Tensor) -> Tensor:
 
 
 class AcceleratedDenoiser:
-    """Runs the frozen pass, and as CUDA graphs what training repeats: calls with learning patches, in the shapes of the
-    first of them. Other calls, and those while hooks such as a LoRA's are on the model, are run as they come."""
+    """Runs the pass that its family offers, and as CUDA graphs what training repeats: calls with learning patches, in
+    the shapes of the first of them. Other calls, and those while hooks such as a LoRA's are on the model, are run as
+    they come."""
 
-    def __init__(self, inner: Any, plan: Plan):
-        from ..unet3d.frozen_pass import FrozenPass
-
-        self.schedule, self.backbone, self.unet, self.plan = inner.schedule, inner.backbone, inner.unet, plan
-        self.run, self.linears, self.graphed = FrozenPass(inner.unet, plan.recompute), inner.spatial_linears(), None
+    def __init__(self, inner: AbleDenoiser, plan: Plan):
+        self.process, self.backbone, self.abilities, self.plan = inner.process, inner.backbone, inner.abilities, plan
+        self.run, self.linears, self.graphed = self.abilities.run(plan.recompute), inner.spatial_linears(), None
         self.recorded: tuple[Any, ...] = ()
 
     def spatial_linears(self) -> Mapping[str, nn.Linear]:

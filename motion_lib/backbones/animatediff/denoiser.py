@@ -18,6 +18,8 @@ from ...diffusion.process import Process
 from ...errors import MotionError
 from ...method.embedding import ATTENTIONS, Backbone
 from ...method.patch import PreparedPatch
+from ..accelerate.abilities import Abilities
+from ..accelerate.recomputed_pass import RUNGS, RecomputedPass
 from ..context import Context
 from ..folder import Part
 from ..loading import diffusers_model
@@ -25,6 +27,7 @@ from ..temporal import layers_of, spatial_linears
 from ..unet3d.attention import TemporalAttention
 
 FAMILY = "animatediff"
+TEXT_TOKENS = 77
 
 
 class ContextAttention(TemporalAttention):
@@ -46,7 +49,7 @@ class AnimateDiffDenoiser:
 
     def __init__(self, unet: Any, process: Process):
         unet.requires_grad_(False).eval()
-        self.unet, self.schedule = unet, process
+        self.unet, self.process = unet, process
         self.backbone = Backbone(FAMILY, layers_of(unet, AnimateDiffTransformer3D))
         self.context = Context()
         processors = dict(unet.attn_processors)
@@ -65,6 +68,15 @@ class AnimateDiffDenoiser:
         words = conditioning.repeat_interleave(latents.shape[2], dim=0)  # the image model sees every frame by itself
         with self.context.holding(patches, latents.shape[2]):
             return self.unet(latents, timesteps, words, return_dict=False)[0]
+
+    @property
+    def abilities(self) -> Abilities:
+        text = TEXT_TOKENS, self.unet.config.cross_attention_dim
+        return Abilities(FAMILY, self.unet, text, self._recomputing, RUNGS)
+
+    def _recomputing(self, parts: tuple[str, ...]) -> RecomputedPass:
+        unet = self.unet
+        return RecomputedPass(self, [*unet.down_blocks, unet.mid_block, *unet.up_blocks] if parts else [], self.context)
 
     def spatial_linears(self) -> dict[str, nn.Linear]:
         """See Denoiser."""

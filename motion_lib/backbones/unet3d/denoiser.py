@@ -7,6 +7,7 @@ uses those of the down and up blocks: 6 + 9 in ModelScope.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from ...diffusion.process import Process
 from ...method.embedding import ATTENTIONS, Backbone
 from ...method.patch import PreparedPatch
+from ..accelerate.abilities import Abilities
 from ..folder import Part
 from ..loading import diffusers_model
 from ..temporal import layers_of, spatial_linears
@@ -23,6 +25,7 @@ from .attention import TemporalAttention, unaware
 from .temporal_conv import flatten_temporal_convs
 
 FAMILY = "unet3d"
+TEXT_TOKENS = 77
 
 
 def backbone_of(unet: Any) -> Backbone:
@@ -30,12 +33,22 @@ def backbone_of(unet: Any) -> Backbone:
     return Backbone(FAMILY, layers_of(unet, TransformerTemporalModel))
 
 
+def abilities_of(unet: Any) -> Abilities:
+    """All there is, if the frozen pass suits the UNet."""
+    from .frozen_pass import RUNGS, FrozenPass, unsuitable
+
+    text, reason = (TEXT_TOKENS, unet.config.cross_attention_dim), unsuitable(unet)
+    if reason is not None:
+        return Abilities(FAMILY, unet, text, slow=reason)
+    return Abilities(FAMILY, unet, text, partial(FrozenPass, unet), RUNGS, fast=True)
+
+
 class UNet3DDenoiser:
     """A Denoiser over a frozen UNet3DConditionModel; conditioning is text embeddings `[b, tokens, width]`."""
 
-    def __init__(self, unet: Any, schedule: Process):
+    def __init__(self, unet: Any, process: Process):
         unet.requires_grad_(False).eval()
-        self.unet, self.schedule, self.backbone = unet, schedule, backbone_of(unet)
+        self.unet, self.process, self.backbone = unet, process, backbone_of(unet)
         flatten_temporal_convs(unet)
         install_processors(unet, self.backbone)
 
@@ -45,6 +58,10 @@ class UNet3DDenoiser:
         return self.unet(
             latents, timesteps, conditioning, cross_attention_kwargs={"motion": tuple(patches)}, return_dict=False
         )[0]
+
+    @property
+    def abilities(self) -> Abilities:
+        return abilities_of(self.unet)
 
     def spatial_linears(self) -> dict[str, nn.Linear]:
         """See Denoiser."""

@@ -18,9 +18,7 @@ import torch
 import torch.nn.functional as F
 from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from diffusers.models.transformers.transformer_temporal import TransformerTemporalModel
-from diffusers.models.unets.unet_3d_condition import UNet3DConditionModel
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from ...method.patch import PreparedPatch
 from ..accelerate.frozen_layers import (
@@ -36,16 +34,16 @@ from ..accelerate.frozen_layers import (
     plain,
     project,
 )
+from ..accelerate.recompute import computed_again
 
 # What can be computed again in the backward pass instead of being kept, in the order of bytes saved per millisecond
 # (docs/performance.md).
 PARTS = ("feed_forward", "transformer", "convolution")
+RUNGS = tuple(PARTS[:count] for count in range(len(PARTS) + 1))
 
 
-def unsupported(unet: Any) -> str | None:
-    """Why this pass does not suit a model, or None if it does."""
-    if not isinstance(unet, UNet3DConditionModel):
-        return f"there is no faster pass for a {type(unet).__name__}"
+def unsuitable(unet: Any) -> str | None:
+    """Why this pass does not suit a UNet3DConditionModel, or None if it does."""
     config: Any = unet.config
     if config.act_fn not in ("silu", "swish"):
         return f"its activation is {config.act_fn}"
@@ -120,7 +118,7 @@ class FrozenPass:
 
     def part(self, name: str, compute: Callable[..., Tensor], *arguments: Any) -> Tensor:
         if name in self.recompute and torch.is_grad_enabled():
-            return checkpoint(compute, *arguments, use_reentrant=False, preserve_rng_state=False)
+            return computed_again(compute, *arguments)
         return compute(*arguments)
 
     def feed_forward(self, block: Any, x: Tensor) -> Tensor:

@@ -19,9 +19,12 @@ from ...diffusion.process import Process
 from ...errors import MotionError
 from ...method.embedding import Backbone, stack
 from ...method.patch import PreparedPatch
+from ..accelerate.abilities import Abilities
+from ..accelerate.recomputed_pass import RUNGS, RecomputedPass
 from ..context import Context
 from ..folder import Part
 from ..loading import diffusers_model
+from ..text import WAN_TOKENS
 from .attention import JointAttention
 
 FAMILY = "wan"
@@ -46,7 +49,7 @@ class WanDenoiser:
         if transformer.config.image_dim is not None:
             raise ValueError("it takes embeddings of a picture, as Wan 2.1 does for image to video: use Wan 2.2's")
         transformer.requires_grad_(False).eval()
-        self.network, self.schedule, self.backbone = transformer, process, backbone_of(transformer)
+        self.network, self.process, self.backbone = transformer, process, backbone_of(transformer)
         self.context = Context()
         for site, block in zip(self.backbone.layers, transformer.blocks, strict=True):
             block.attn1.set_processor(JointAttention(site.name, self.context))
@@ -54,6 +57,14 @@ class WanDenoiser:
     @property
     def takes_pictures(self) -> bool:
         return self.network.config.in_channels > self.network.config.out_channels
+
+    @property
+    def abilities(self) -> Abilities:
+        text = WAN_TOKENS, self.network.config.text_dim
+        return Abilities(FAMILY, self.network, text, self._recomputing, RUNGS)
+
+    def _recomputing(self, parts: tuple[str, ...]) -> RecomputedPass:
+        return RecomputedPass(self, list(self.network.blocks) if parts else [], self.context)
 
     def __call__(
         self, latents: Tensor, timesteps: Tensor, conditioning: Any, patches: Sequence[PreparedPatch] = ()

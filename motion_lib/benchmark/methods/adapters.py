@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ...backbones import VideoModel
 from ...backbones.accelerate.graphs import Graphed
+from ...backbones.unet3d import FAMILY
 from ...errors import MotionError
 from ...method.patch import PreparedPatch
 from ...training.learner import LearningState
@@ -37,10 +38,13 @@ class AdaptedDenoiser:
     adapters of all `having` blocks that it is in. On a GPU, passes that they learn from are recorded as CUDA graphs."""
 
     def __init__(self, model: VideoModel):
-        unet: Any = getattr(model.denoiser, "unet", None)
-        if unet is None:
-            raise MotionError(f"{model.name} has no UNet: this method changes one, choose other methods.")
-        self.unet, self.schedule, self.backbone = unet, model.denoiser.schedule, model.denoiser.backbone
+        abilities = model.denoiser.abilities
+        if abilities.family != FAMILY:
+            raise MotionError(
+                f"{model.name} is of the family {abilities.family}, but this method changes layers of the family "
+                f"{FAMILY}: choose other methods."
+            )
+        self.unet, self.process, self.backbone = abilities.network, model.denoiser.process, model.denoiser.backbone
         self.spatial_linears = model.denoiser.spatial_linears
         self.adapters: list[Adapter] = []
         self.records = model.device.type == "cuda"

@@ -37,32 +37,32 @@ class FeatureGuidance(Untrained):
         return "feature guidance", self
 
     def sample(self, model: VideoModel, reference: Reference, learned: Any, request: Request) -> Tensor:
-        denoiser, schedule = AdaptedDenoiser(model), model.denoiser.schedule
+        denoiser, process = AdaptedDenoiser(model), model.denoiser.process
         text, empty = model.encode_prompt(list(request.prompts)), model.encode_prompt([""])
         both = torch.cat([empty.expand_as(text), text])
-        timesteps = schedule.timesteps(request.steps)
+        timesteps = process.timesteps(request.steps)
         wanted = self._features(denoiser, reference.inverted, empty, timesteps)
         x = mix(reference.inverted, request.fresh, self.noise_weight, self.noise)
-        for t, below in zip(timesteps, [*timesteps[1:], schedule.clean_end], strict=True):
+        for t, below in zip(timesteps, [*timesteps[1:], process.clean_end], strict=True):
             if t in wanted:
                 x = self._guided(denoiser, x, t, text, wanted[t])
             with torch.no_grad():
                 prediction = denoiser(torch.cat([x, x]), _at(t, both), both)
                 without, towards = prediction.chunk(2)
-                x = schedule.move(x, without + request.guidance * (towards - without), t, below)
+                x = process.move(x, without + request.guidance * (towards - without), t, below)
         return x
 
     @torch.no_grad()
     def _features(self, denoiser: AdaptedDenoiser, x: Tensor, text: Tensor, timesteps: list[int]) -> dict[int, Tensor]:
         """The features of the reference on its way from its noise, `[1, f, c]` per guided timestep."""
-        schedule, found = denoiser.schedule, {}
-        for t, below in zip(timesteps, [*timesteps[1:], schedule.clean_end], strict=True):
-            if schedule.progress(t) > self.end:
+        process, found = denoiser.process, {}
+        for t, below in zip(timesteps, [*timesteps[1:], process.clean_end], strict=True):
+            if process.progress(t) > self.end:
                 break
             with _watching(denoiser, self.site) as seen:
                 prediction = denoiser(x, _at(t, x), text)
             found[t] = spatial_marginal_mean(seen[0], x.shape[2])
-            x = schedule.move(x, prediction, t, below)
+            x = process.move(x, prediction, t, below)
         return found
 
     def _guided(self, denoiser: AdaptedDenoiser, x: Tensor, t: int, text: Tensor, wanted: Tensor) -> Tensor:

@@ -47,7 +47,7 @@ def camera_in_sampling() -> dict:
     before = sampled(plain, noise)
     held = sampled(applied(1.0, 1.0), noise)
     reference, path = library(), pan()[1]
-    reference.denoiser.schedule = pack("nodes.host.denoiser").schedule_of(plain)
+    reference.denoiser.process = pack("nodes.host.kinds").kind_of(plain).process()
     wanted, empty = reference.encode_prompt(["a red star on a grey plain background", ""]).split(1)
     alignment = pack("motion_lib.camera.alignment").CameraAlignment(path, end=0.9)
     expected = pack("motion_lib.diffusion.sampling").sample(

@@ -35,8 +35,8 @@ def sampling_equals_library() -> dict:
     """The whole way of KSampler with guidance and a patch, against motion_lib's own sampling."""
     reference, patch = library(), pack("motion_lib.method.patch").MotionPatch(embedding(), 0.5, 0.5, start=0.0, end=0.7)
     # ComfyUI's samplers end at sigma = 0, and it stands in a very large sigma for a last one that is infinite.
-    schedule = pack("nodes.host.denoiser").schedule_of(model()[0])
-    reference.denoiser.schedule = schedule
+    schedule = pack("nodes.host.kinds").kind_of(model()[0]).process()
+    reference.denoiser.process = schedule
     noise = torch.randn(1, 4, 8, 16, 16, generator=torch.Generator().manual_seed(7))
     wanted, empty = reference.encode_prompt(["a red star on a grey plain background", ""]).split(1)
     expected = pack("motion_lib.diffusion.sampling").sample(

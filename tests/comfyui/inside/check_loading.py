@@ -28,14 +28,14 @@ def errors() -> dict:
     found = {}
     SECRET.write_bytes((pack("nodes.host.folders").SAMPLES / "camera_pan.mp4").read_bytes())
     load, embed = pack("nodes.host.model"), pack("nodes.embedding")
-    folders, host = pack("nodes.host.folders"), pack("nodes.host.denoiser")
+    folders, host = pack("nodes.host.folders"), pack("nodes.host.kinds")
     kind = pack("motion_lib.method.patch").MotionPatch
     attempts = {
         "no folder": lambda: load.load_model(Path(BASE) / "nowhere"),
-        "wrong shape": lambda: host.video_latents(
-            model()[0], {"samples": torch.zeros(2, 16, 4, 4)}, torch.device("cpu")
+        "wrong shape": lambda: host.kind_of(model()[0]).latents(
+            {"samples": torch.zeros(2, 16, 4, 4)}, torch.device("cpu")
         ),
-        "no conditioning": lambda: host.text_embedding(model()[0], [], torch.device("cpu")),
+        "no conditioning": lambda: host.kind_of(model()[0]).conditioning([], None, torch.device("cpu")),
         "clean noise": lambda: pack("nodes.noise").MixedNoise(latents(), 0.5, 0, "blend"),
         "gone": lambda: embed.LoadMotionEmbedding.execute("gone.safetensors"),
         "outside": lambda: folders.new_embedding_path("../../outside"),
@@ -47,7 +47,7 @@ def errors() -> dict:
         "clip outside": lambda: pack("nodes.clip").SampleClip.execute(str(SECRET)),
         "clip above": lambda: pack("nodes.clip").SampleClip.execute(os.path.relpath(SECRET, folders.SAMPLES)),
         "model outside": lambda: pack("nodes.load").LoadMotionVideoModel.execute(str(folders.BUNDLED["sprite_t2v"][0])),
-        "other model": lambda: host.backbone_of(types.SimpleNamespace(model=object())),
+        "other model": lambda: host.kind_of(types.SimpleNamespace(model=object())),
         "other widths": lambda: pack("nodes.apply").patched(model()[0], kind(_of_other_widths())),
         "no rate": lambda: pack("nodes.clip").PrepareReferenceClip.execute(
             torch.zeros(4, 32, 32, 3), 2, 32, 32, 0.0, 0, 1, "crop", 0.0
@@ -66,7 +66,9 @@ def errors() -> dict:
         "no region": lambda: pack("nodes.edit").EditMotionEmbedding.execute(
             None, "none", False, 1.0, "none", 1.0, torch.zeros(1, 0, 0)
         ),
-        "other text": lambda: host.text_embedding(model()[0], [[torch.zeros(1, 5, 9), {}]], torch.device("cpu")),
+        "other text": lambda: host.kind_of(model()[0]).conditioning(
+            [[torch.zeros(1, 5, 9), {}]], None, torch.device("cpu")
+        ),
         "short clip": lambda: pack("nodes.clip").PrepareReferenceClip.execute(
             torch.zeros(4, 32, 32, 3), 16, 32, 32, 0.0, 0, 1, "crop"
         ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from unittest import mock
 
@@ -18,13 +18,14 @@ def gradients(patcher, recompute: bool = False, fast: bool = False) -> torch.Ten
     settings = pack("motion_lib.training.settings").TrainingSettings(steps=1, clip=0.0)
     start = embedding(4).with_tensors({k: torch.zeros_like(t) for k, t in embedding(4).tensors.items()})
     session, denoisers = pack("nodes.host.session"), pack("nodes.host.denoiser")
+    kind = pack("nodes.host.kinds").kind_of(patcher)
     with torch.inference_mode():  # as the executor does
         given = latents(4)
         words = model()[1].encode_from_tokens(model()[1].tokenize("a red star"))
         with session.loaded(patcher, (4, 4, 16, 16)) as device:
             state = state_of(start, settings, device)
-            clip = denoisers.video_latents(patcher, {"samples": given}, device)
-            text = denoisers.text_embedding(patcher, [[words, {}]], device)
+            clip = kind.latents({"samples": given}, device)
+            text = kind.conditioning([[words, {}]], clip, device)
             (state,) = training.train(denoisers.ModelDenoiser(patcher, recompute, fast), clip, text, state)
             return torch.cat([t.grad.flatten() for t in state.embedding.tensors.values()]).clone()
 
@@ -58,7 +59,7 @@ def planning() -> dict:
     plans = {"off": fast, "on": plan("on", 2**40), "plenty": plan("auto", 2**40), "little": plan("auto", 0)}
     plans["between"] = plan("auto", fast.needed)  # a tenth is left free
     return {
-        "kernels": training.faster(patcher.model.diffusion_model, patcher.load_device),
+        "kernels": training.faster(patcher.model.diffusion_model.abilities, patcher.load_device),
         **{name: [found.mode, list(found.recompute), found.graphs, found.needed] for name, found in plans.items()},
         "words": fast.describe(),
         "cpu": training.plan_for(model()[0], shape, start, "auto", None).describe(),
@@ -151,7 +152,7 @@ def inversion_returns() -> dict:
             loader[0], zeros, *arguments, noisy, disable_noise=True, force_full_denoise=True, disable_pbar=True, seed=0
         )
     whole, empty_text = library(), library().encode_prompt([""])
-    whole.denoiser.schedule = pack("nodes.host.denoiser").schedule_of(loader[0])
+    whole.denoiser.process = pack("nodes.host.kinds").kind_of(loader[0]).process()
     video = (reference * whole.codec.vae.config.scaling_factor).clone().movedim(0, 1)[None]
     noise = pack("motion_lib.diffusion.inversion").invert(whole.denoiser, video, empty_text, steps=8, refinements=1)
     expected = pack("motion_lib.diffusion.sampling").sample(whole.denoiser, noise, empty_text, steps=8)
@@ -178,6 +179,21 @@ def results_are_kept_by_content() -> dict:
 
     patchers = {"original": model()[0]} | {name: load.load_patcher(copies / name) for name in ("copy", "other")}
     return {name: names.fingerprint(names.model_state(patcher)) for name, patcher in patchers.items()}
+
+
+def names_of_results() -> dict:
+    """Of what the pack's own classes bring into the names of results."""
+    name, schedule = pack("nodes.host.fingerprint").fingerprint, pack("motion_lib.diffusion.schedule").NoiseSchedule
+    embeddings, patch = pack("motion_lib.method.embedding"), pack("motion_lib.method.patch").MotionPatch
+    site = embeddings.Site("down_blocks.0.temp_attentions.0", 8, 0, "down")
+    motion = embeddings.MotionEmbedding.zeros(embeddings.Backbone("unet3d", (site,)), "all", 2, (3, 4))
+    settings = pack("motion_lib.training.settings").TrainingSettings()
+    earlier = pack("nodes.host.results").EARLIER
+    return {
+        "process": name(schedule(torch.tensor([0.75, 0.25], dtype=torch.float64))),
+        "motion": name(patch(motion, strength_qk=0.5)),
+        "settings": name(earlier(**{field.name: getattr(settings, field.name) for field in fields(earlier)})),
+    }
 
 
 def core_training_finds_the_model() -> dict:
@@ -263,10 +279,10 @@ def results_are_kept() -> dict:
     replaced = run()
 
     # As an earlier version had named it, by everything at once, and without the hashes in the file.
-    chosen = pack("nodes.choices").chosen_preset("object", 1, 0, {})
-    fingerprint, denoisers = pack("nodes.host.fingerprint"), pack("nodes.host.denoiser")
-    given = denoisers.video_latents(patcher, latent, torch.device("cpu"))
-    text = denoisers.text_embedding(patcher, words[0], torch.device("cpu"))
+    fingerprint, kind = pack("nodes.host.fingerprint"), pack("nodes.host.kinds").kind_of(patcher)
+    chosen = pack("nodes.choices").chosen_preset("object", 1, 0, {}, kind.backbone)
+    given = kind.latents(latent, torch.device("cpu"))
+    text = kind.conditioning(words[0], given, torch.device("cpu"))
     learned = [getattr(chosen, name) for name in ("sites", "components", "integration", "qk_axes", "v_axes")]
     state = fingerprint.earlier_model_state(patcher)
     key = fingerprint.fingerprint(state, given, text, chosen.settings, *learned, None)

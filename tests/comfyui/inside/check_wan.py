@@ -7,6 +7,8 @@ import tempfile
 from functools import lru_cache
 from pathlib import Path
 
+import comfy.ldm.modules.attention
+import comfy.ldm.wan.model
 import comfy.model_management
 import comfy.model_patcher
 import comfy.model_sampling
@@ -176,6 +178,28 @@ def wan_beside_others() -> dict:
     both = pack("nodes.apply").patched(other, patch(embedding()))
     alone = pack("nodes.apply").patched(patcher, patch(embedding()))
     return {"difference": largest(velocity(both, x, 0.5, text), velocity(alone, x, 0.5, text)), **met}
+
+
+@whole
+def wan_in_newer_hosts() -> dict:
+    """As ComfyUI 0.38 calls attention for Wan: in containers, which an override gets emptied."""
+    patcher, _ = models()
+    x, text, met = draw(1, 16, FRAMES, *SIZE, seed=3), draw(1, 5, TEXT, seed=4), []
+    if not hasattr(comfy.ldm.modules.attention, "AttentionTensorContainer"):
+        return {"skipped": "this host has no containers"}
+    ours, own = pack("nodes.apply").patched(patcher, patch(embedding())), comfy.ldm.wan.model.optimized_attention
+    expected, plain = velocity(ours, x, 0.5, text), velocity(patcher, x, 0.5, text)
+
+    def contained(q, k, v, *rest, **named):
+        met.append(named["transformer_options"].get("optimized_attention_override") is not None)
+        return own(*map(comfy.ldm.modules.attention.AttentionTensorContainer, (q, k, v)), *rest, **named)
+
+    comfy.ldm.wan.model.optimized_attention = contained
+    try:
+        moved, same = velocity(ours, x, 0.5, text), velocity(patcher, x, 0.5, text)
+    finally:
+        comfy.ldm.wan.model.optimized_attention = own
+    return {"moved": largest(moved, expected), "plain": largest(same, plain), "overridden": sum(met), "calls": len(met)}
 
 
 @whole

@@ -108,18 +108,17 @@ def as_before(patcher: Any, shape: tuple[int, ...], start: Any, fast: bool) -> I
 
 def training(patcher: Any, opened: Callable[..., Any], steps: int) -> dict[str, Any]:
     """Train from zeros as the node does."""
-    trainer, hosted = pack("motion_lib.training.loop"), pack("nodes.host.denoiser")
+    trainer, kind = pack("motion_lib.training.loop"), pack("nodes.host.kinds").kind_of(patcher)
     if ON_GPU:
         management.soft_empty_cache()
         torch.cuda.reset_peak_memory_stats()
-    backbone = hosted.backbone_of(patcher)
     size = HEIGHT // 8, WIDTH // 8
-    start = pack("motion_lib.method.embedding").MotionEmbedding.zeros(backbone, SITES, FRAMES, size)
+    start = pack("motion_lib.method.embedding").MotionEmbedding.zeros(kind.backbone, SITES, FRAMES, size)
     with torch.inference_mode():  # as the executor does
         given = torch.randn(FRAMES, 4, *size, generator=torch.Generator().manual_seed(2)) / 0.18
         with opened(patcher, (FRAMES, 4, *size), start) as (denoiser, device, plan):
-            latents = hosted.video_latents(patcher, {"samples": given}, device)
-            text = hosted.text_embedding(patcher, [[patcher.text, {}]], device)
+            latents = kind.latents({"samples": given}, device)
+            text = kind.conditioning([[patcher.text, {}]], latents, device)
             with torch.inference_mode(False):
                 settings = pack("motion_lib.training.settings").TrainingSettings(steps=steps)
                 state = pack("motion_lib.training.state").TrainingState.start(start, settings, device)
@@ -136,7 +135,7 @@ def training(patcher: Any, opened: Callable[..., Any], steps: int) -> dict[str, 
 
 def patched_by_noise(patcher: Any) -> Any:
     """The MODEL with an embedding of random values."""
-    backbone = pack("nodes.host.denoiser").backbone_of(patcher)
+    backbone = pack("nodes.host.kinds").kind_of(patcher).backbone
     kind = pack("motion_lib.method.embedding").MotionEmbedding
     zeros = kind.zeros(backbone, SITES, FRAMES, (HEIGHT // 8, WIDTH // 8))
     generator = torch.Generator().manual_seed(3)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from motion_lib.method import algebra
-from motion_lib.method.latent_edits import follow, loop, mirror, retime, reverse
+from motion_lib.method.latent_edits import edited_like, loop, mirror, retime, reverse
 from tests.tiny import randn, random_embedding, tiny_backbone
 
 LATENTS = randn(2, 4, 5, 3, 6)
@@ -27,16 +27,16 @@ def test_by_hand() -> None:
 
 def test_edits_are_repeated_in_their_order() -> None:
     embedding = random_embedding(tiny_backbone())
-    assert follow(embedding, LATENTS) is LATENTS
+    assert edited_like(embedding, LATENTS) is LATENTS
     edited = algebra.scale(algebra.retime(algebra.reverse(algebra.mirror(embedding)), 2.0), 0.5)
-    assert torch.equal(follow(edited, LATENTS), retime(reverse(mirror(LATENTS)), 2.0))
+    assert torch.equal(edited_like(edited, LATENTS), retime(reverse(mirror(LATENTS)), 2.0))
     assert torch.equal(
-        follow(algebra.loop(algebra.mirror(embedding, "vertical")), LATENTS), loop(mirror(LATENTS, "vertical"))
+        edited_like(algebra.loop(algebra.mirror(embedding, "vertical")), LATENTS), loop(mirror(LATENTS, "vertical"))
     )
     twice = algebra.reverse(algebra.reverse(embedding))
-    assert torch.equal(follow(twice, LATENTS), LATENTS)
+    assert torch.equal(edited_like(twice, LATENTS), LATENTS)
 
 
 def test_of_joined_embeddings_the_first_counts() -> None:
     a, b = random_embedding(tiny_backbone()), random_embedding(tiny_backbone(), seed=2)
-    assert torch.equal(follow(algebra.add(algebra.reverse(a), algebra.mirror(b)), LATENTS), reverse(LATENTS))
+    assert torch.equal(edited_like(algebra.add(algebra.reverse(a), algebra.mirror(b)), LATENTS), reverse(LATENTS))
