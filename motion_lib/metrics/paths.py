@@ -30,6 +30,13 @@ def path_extent(path: Tensor) -> float:
     return float((path - path.mean(dim=0)).square().sum(dim=1).mean().sqrt())
 
 
+def path_smoothness(path: Tensor) -> float:
+    """Cosine of every step with the one after it: 1 for a straight line, about −0.5 for places that have nothing to do
+    with each other; NaN for fewer than three frames, a path that stands still and one that was not seen."""
+    steps = path.diff(dim=0)
+    return _correlation(steps[:-1], steps[1:]) if len(steps) > 1 else math.nan
+
+
 def speed_error(path: Tensor, truth: Tensor) -> float:
     """Mean absolute difference of the speeds from frame to frame, in units of the true mean speed: 0 for the truth, 1
     for a still object; NaN where the truth stands still or the path was not seen."""
