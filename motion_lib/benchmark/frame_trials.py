@@ -47,7 +47,7 @@ class Ties:
 
     @property
     def label(self) -> str:
-        return f"{self.noise}, μ {self.momentum:g}"
+        return f"{self.noise}, momentum {self.momentum:g}"
 
     def start(self, shape: Sequence[int], seed: int) -> Tensor:
         return tied(random_noise(shape, seed), self.prior, self.similarity)
@@ -64,7 +64,7 @@ class Following:
 
     @property
     def label(self) -> str:
-        return f"{self.motion}, {self.noise}, μ {self.momentum:g}"
+        return f"{self.motion}, {self.noise}, momentum {self.momentum:g}"
 
     def start(self, shape: Sequence[int], seed: int) -> Tensor:
         if self.noise == FRESH:

@@ -90,7 +90,7 @@ def test_a_run_is_written_and_carried_on(tmp_path: Path, capsys, monkeypatch: py
     ]
     assert main(command) == 0
     table = (out / "table.md").read_text()
-    assert table.count("| independent, μ") == 2 and table.count("| orbit, warped, μ") == 2
+    assert table.count("| independent, momentum") == 2 and table.count("| orbit, warped, momentum") == 2
     assert (out / "frames.png").is_file()
     rows = json.loads((out / "frames.json").read_text())["rows"]
     assert len(rows) == 5 * 2 + 2 * 2 and all(len(row["videos"]) == 4 for row in rows)

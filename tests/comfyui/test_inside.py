@@ -50,6 +50,7 @@ CHECKS = (
     "momentum_on_every_kind",
     "frame_noise",
     "frame_errors",
+    "bundled_image_model",
     "wan_equals_library",
     "wan_in_sampling",
     "wan_beside_others",
