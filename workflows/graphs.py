@@ -257,6 +257,27 @@ def mirrored() -> Graph:
     return graph
 
 
+def from_images() -> Graph:
+    graph = Parts("13_video_from_an_image_model")
+    model = graph.load("sprite_image")
+    empty = graph.empty((0, 160))
+    noise = graph.add(
+        "MotionInversionFrameNoise",
+        (380, 240),
+        size=(340, 260),
+        model=model[MODEL],
+        latent=empty[0],
+        prior="dependency",
+        similarity=0.994,
+        noise_seed=1,
+    )
+    looking = graph.add("MotionInversionMomentumAttention", (380, 0), model=model[MODEL], momentum=0.98)
+    frames = graph.sample_from(noise, empty, model, looking, "a red heart on a navy plain background")
+    graph.save_frames(frames, (2340, 0), "from_images")
+    graph.note((0, -460), (720, 420))
+    return graph
+
+
 GRAPHS = [
     quickstart(),
     every_step(),
@@ -267,4 +288,5 @@ GRAPHS = [
     noise_only(),
     mirrored(),
     *wan.GRAPHS,
+    from_images(),
 ]

@@ -8,9 +8,10 @@ from typing import Any
 
 import torch
 
-from ..bundled.models import BUNDLED
+from ..bundled.models import BUNDLED, BUNDLED_IMAGES
 from ..diffusion.process import Process
 from ..diffusion.schedulers import process_of
+from ..errors import MotionError
 from .codec import Codec
 from .family import FAMILIES, Family, family_of
 from .layout import SCHEDULER, Parts, parts_of
@@ -76,6 +77,11 @@ def load_model(
     Raises MotionError, naming what is missing or wrong, for a folder that is not such a model.
     """
     name = str(name_or_folder)
+    if name in BUNDLED_IMAGES:
+        raise MotionError(
+            f"{name} is an image model, of which only imagine makes videos: choose a video model, such as "
+            f"{next(iter(BUNDLED))}."
+        )
     with explained(Path(name)):
         folder, defaults = BUNDLED.get(name) or (Path(name_or_folder).expanduser(), SamplingDefaults())
         device = torch.device(device)

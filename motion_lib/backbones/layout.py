@@ -81,20 +81,24 @@ def _denoiser(folder: Path) -> str | None:
     return next((name for name in ("unet", "transformer") if (folder / name).is_dir()), None)
 
 
-def parts_in_folders(folder: Path, kind: str = "a text-to-video model") -> Parts:
-    """Those of a folder in diffusers layout. Raises MotionError for a folder that is not such a model."""
+def parts_in_folders(folder: Path, kind: str = "a text-to-video model", others: Path | None = None) -> Parts:
+    """Those of a folder in diffusers layout. others: the folder of all parts but the denoiser, without one the same.
+
+    Raises MotionError for a folder that is not such a model.
+    """
     if not folder.is_dir():
         raise MotionError(f"There is no model folder {folder}: give {kind}'s folder in diffusers layout.")
     named = _denoiser(folder) or "unet"
-    wanted = (named, "vae", "text_encoder")
-    missing = [f"{part}/config.json" for part in wanted if not (folder / part / "config.json").is_file()]
-    missing += [] if (folder / SCHEDULER).is_file() else [SCHEDULER]
-    missing += [f"tokenizer/{name}" for name in missing_words(folder / "tokenizer")]
-    missing += [f"{part}/ weights" for part in wanted if not weight_files(folder / part, STEMS[part])]
+    rest = others or folder
+    wanted = {named: folder / named, "vae": rest / "vae", "text_encoder": rest / "text_encoder"}
+    missing = [f"{part}/config.json" for part, place in wanted.items() if not (place / "config.json").is_file()]
+    missing += [] if (rest / SCHEDULER).is_file() else [SCHEDULER]
+    missing += [f"tokenizer/{name}" for name in missing_words(rest / "tokenizer")]
+    missing += [f"{part}/ weights" for part, place in wanted.items() if not weight_files(place, STEMS[part])]
     if missing:
         raise MotionError(f"{folder} is not {kind} in diffusers layout: missing {', '.join(missing)}.")
-    denoiser, vae, encoder = (Part.open(folder / part, STEMS[part]) for part in wanted)
-    return Parts(folder, named, denoiser, vae, encoder, read_config(folder / SCHEDULER))
+    denoiser, vae, encoder = (Part.open(place, STEMS[part]) for part, place in wanted.items())
+    return Parts(folder, named, denoiser, vae, encoder, read_config(rest / SCHEDULER))
 
 
 def _in_files(folder: Path, transformer: Path, autoencoder: Path) -> Parts:

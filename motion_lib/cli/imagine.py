@@ -3,7 +3,8 @@
 The frames are sampled side by side: their start noise is tied, and in the model's attention every frame looks at what
 the frames before it look like. With --image, the video begins with a picture.
 
-example:
+examples:
+  motion-inversion imagine --model sprite_image --prompt "a red circle on a grey plain background" --out red.mp4
   motion-inversion imagine --model models/stable-diffusion-v1-5 --prompt "a horse galloping on a street" --out
   horse.mp4"""
 
@@ -36,7 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model",
         required=True,
         metavar="FOLDER",
-        help="An image model in diffusers layout, of the kind of Stable Diffusion 1.5 or 2.",
+        help="An image model in diffusers layout, of the kind of Stable Diffusion 1.5 or 2, or sprite_image, which "
+        "comes with this program, knows coloured shapes and runs on a CPU.",
     )
     add_device_arguments(group)
     add_tie_arguments(parser)
@@ -54,8 +56,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--width", type=int, help="Width in pixels (default: what the model makes).")
     group.add_argument("--height", type=int, help="Height in pixels (default: what the model makes).")
     group.add_argument("--fps", type=float, default=8.0, help="Frames per second of the video (default: 8).")
-    group.add_argument("--steps", type=int, help="How many steps sampling takes (default: 50).")
-    group.add_argument("--guidance", type=float, help="How closely to follow the prompt (default: 7.5).")
+    group.add_argument("--steps", type=int, help="How many steps sampling takes (default: as the model says).")
+    group.add_argument("--guidance", type=float, help="How closely to follow the prompt (default: as the model says).")
     add_seed(parser)
     add_json(parser)
 

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from ..backbones import run_without_data
+from ..backbones import ModelFolder, run_without_data
 from ..backbones.codec import picture_codec
 from ..backbones.layout import SCHEDULER, Parts, parts_in_folders
 from ..backbones.loading import META, diffusers_model, explained, quietly, text_kind
 from ..backbones.model import VideoModel
 from ..backbones.text import load_text, tokenizer_of
-from ..bundled.models import SamplingDefaults
-from ..diffusion.process import Process
+from ..bundled.models import BUNDLED, BUNDLED_IMAGES, SHARING, SamplingDefaults
 from ..diffusion.schedulers import process_of
 from ..errors import MotionError, shown
 from .denoiser import ImageDenoiser
@@ -24,45 +22,71 @@ CLASS = "UNet2DConditionModel"
 USUAL = SamplingDefaults(steps=50, guidance=7.5, width=512, height=512)
 
 
-def load_image_model(
-    folder: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
-) -> VideoModel:
-    """An image model as a model of videos, whose denoiser is an ImageDenoiser. Never uses the network.
+class ImageModelFolder(ModelFolder):
+    """An image model whose parts were seen to be whole and to fit together."""
 
-    Before memory is taken, every configuration is read, every shape compared with the weights', and a small video sent
-    through all parts without data.
+    def load(self, name: str, defaults: SamplingDefaults, device: torch.device, dtype: torch.dtype) -> VideoModel:
+        """As a model of videos, whose denoiser is an ImageDenoiser; on the meta device without reading any weights.
+
+        Raises MotionError, naming the part, for one that cannot be loaded.
+        """
+        from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+
+        parts = self.parts
+        with quietly():
+            with explained(self.folder, "unet"):
+                unet = diffusers_model(UNet2DConditionModel, parts.denoiser, dtype, device)
+                denoiser = ImageDenoiser.of(unet, self.process)
+            with explained(self.folder, "vae"):
+                codec = picture_codec(parts.vae, dtype, device)
+            with explained(self.folder, "text_encoder"):
+                text = load_text(parts.text_encoder, self.tokenizer, dtype, device)
+        return VideoModel(name, denoiser, codec, text, defaults, device, dtype)
+
+    def usual(self) -> SamplingDefaults:
+        """What such models are usually sampled with, at the size of this one's pictures."""
+        side, levels = self.parts.denoiser.config.get("sample_size"), self.parts.vae.config["block_out_channels"]
+        if not isinstance(side, int) or not 0 < side <= 512:
+            return USUAL
+        pixels = side * 2 ** (len(levels) - 1)
+        return replace(USUAL, width=pixels, height=pixels)
+
+
+def open_image_model(name_or_folder: str | Path) -> ImageModelFolder:
+    """A bundled image model by name, or one in a folder, that will load and run: every configuration was read, every
+    shape compared with the weights', and a small video sent through all parts without data.
+
     Raises MotionError, naming what is missing or wrong, for a folder that is not such a model.
     """
-    path = Path(folder).expanduser()
+    name = str(name_or_folder)
+    bundled = BUNDLED_IMAGES.get(name)
+    path = bundled[0] if bundled else Path(name_or_folder).expanduser()
+    others = BUNDLED[SHARING[name]][0] if name in SHARING else path
     with explained(path):
-        parts = parts_in_folders(path, "an image model")
+        parts = parts_in_folders(path, "an image model", others)
         _check_kind(parts)
-        process = process_of(parts.scheduler, str(path / SCHEDULER))
+        process = process_of(parts.scheduler, str(others / SCHEDULER))
     with explained(path, "text_encoder"):
         text_kind(parts.text_encoder)
     with quietly(), explained(path, "tokenizer"):
-        tokenizer = tokenizer_of(parts.text_encoder, path / "tokenizer")
-    run_without_data(_built(parts, process, tokenizer, META, torch.float32), parts)
-    return _built(parts, process, tokenizer, torch.device(device), dtype)
+        tokenizer = tokenizer_of(parts.text_encoder, others / "tokenizer")
+    opened = ImageModelFolder(parts, tokenizer, process)
+    run_without_data(opened.load(path.name, USUAL, META, torch.float32), parts)
+    return opened
 
 
-def _built(parts: Parts, process: Process, tokenizer: Any, device: torch.device, dtype: torch.dtype) -> VideoModel:
-    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+def load_image_model(
+    name_or_folder: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+) -> VideoModel:
+    """Load a bundled image model by name, or one from a folder, as a model of videos, whose denoiser is an
+    ImageDenoiser. Never uses the network.
 
-    with quietly():
-        with explained(parts.folder, "unet"):
-            unet = diffusers_model(UNet2DConditionModel, parts.denoiser, dtype, device)
-            denoiser = ImageDenoiser.of(unet, process)
-        with explained(parts.folder, "vae"):
-            codec = picture_codec(parts.vae, dtype, device)
-        with explained(parts.folder, "text_encoder"):
-            text = load_text(parts.text_encoder, tokenizer, dtype, device)
-    side = unet.config.sample_size
-    defaults = USUAL
-    if isinstance(side, int) and 0 < side <= 512:
-        pixels = side * codec.pixels_per_latent
-        defaults = replace(USUAL, width=pixels, height=pixels)
-    return VideoModel(parts.folder.name, denoiser, codec, text, defaults, device, dtype)
+    Raises MotionError as `open_image_model` does.
+    """
+    opened = open_image_model(name_or_folder)
+    bundled = BUNDLED_IMAGES.get(str(name_or_folder))
+    defaults = bundled[1] if bundled else opened.usual()
+    return opened.load(opened.folder.name, defaults, torch.device(device), dtype)
 
 
 def _check_kind(parts: Parts) -> None:

@@ -11,7 +11,11 @@ from torch import Tensor
 def path_correlation(a: Tensor, b: Tensor) -> float:
     """Pearson correlation of two paths, over x and y together: 1 for the same path anywhere at any size, -1 for its
     opposite, NaN where one of them does not move or was not seen."""
-    a, b = ((path - path.mean(dim=0)).double() for path in (a, b))
+    return _correlation(a - a.mean(dim=0), b - b.mean(dim=0))
+
+
+def _correlation(a: Tensor, b: Tensor) -> float:
+    a, b = a.double(), b.double()
     size = a.norm() * b.norm()
     return float((a * b).sum() / size) if size > 1e-9 and torch.isfinite(size) else math.nan
 
@@ -19,6 +23,13 @@ def path_correlation(a: Tensor, b: Tensor) -> float:
 def path_extent(path: Tensor) -> float:
     """Root mean square distance from the path's own centre, in the units of the path."""
     return float((path - path.mean(dim=0)).square().sum(dim=1).mean().sqrt())
+
+
+def path_smoothness(path: Tensor) -> float:
+    """Cosine of every step with the one after it: 1 for a straight line, about −0.5 for places that have nothing to do
+    with each other; NaN for fewer than three frames, a path that stands still and one that was not seen."""
+    steps = path.diff(dim=0)
+    return _correlation(steps[:-1], steps[1:]) if len(steps) > 1 else math.nan
 
 
 def speed_error(path: Tensor, truth: Tensor) -> float:

@@ -26,6 +26,8 @@ DTYPES = [torch.float16, torch.bfloat16, torch.float32]
 MEMORY_FACTOR = (
     2.0  # of ComfyUI's estimate per latent pixel; Stable Diffusion 1.5 has 1, and this adds the temporal half
 )
+NO_UNET = {"disable_unet_model_creation": True}  # ComfyUI is not to build one of its own
+KINDS = {"epsilon": comfy.model_base.ModelType.EPS, "v_prediction": comfy.model_base.ModelType.V_PREDICTION}
 BETA_SCHEDULES = {"scaled_linear": "linear", "linear": "sqrt_linear"}  # diffusers' word: ComfyUI's
 
 
@@ -38,8 +40,10 @@ class VideoModelConfig(comfy.supported_models_base.BASE):
     supported_inference_dtypes = DTYPES
     optimizations: ClassVar[dict] = {"fp8": False}
 
-    def __init__(self, sampling_settings: Mapping[str, Any], scaling_factor: float):
-        super().__init__({"disable_unet_model_creation": True})
+    def __init__(
+        self, sampling_settings: Mapping[str, Any], scaling_factor: float, unet_config: Mapping[str, Any] = NO_UNET
+    ):
+        super().__init__(dict(unet_config))
         self.sampling_settings = dict(sampling_settings)
         self.latent_format.scale_factor = scaling_factor
 
@@ -53,8 +57,7 @@ class MotionVideoModel(comfy.model_base.BaseModel):
         process = opened.process
         if not isinstance(process, NoiseSchedule):
             raise MotionError("Video models of flow matching in diffusers layout are not for this node: use ComfyUI's.")
-        kinds = {"epsilon": comfy.model_base.ModelType.EPS, "v_prediction": comfy.model_base.ModelType.V_PREDICTION}
-        super().__init__(config, kinds[process.prediction])
+        super().__init__(config, KINDS[process.prediction])
         self.diffusion_model = unet
         self.spacing, self.steps_offset = process.spacing, process.steps_offset
         self.folder, self.source = opened.folder, model_hash(opened.folder)

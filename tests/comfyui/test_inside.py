@@ -50,6 +50,7 @@ CHECKS = (
     "momentum_on_every_kind",
     "frame_noise",
     "frame_errors",
+    "bundled_image_model",
     "wan_equals_library",
     "wan_in_sampling",
     "wan_beside_others",
@@ -379,6 +380,15 @@ def test_momentum_on_other_kinds_of_image_models(found, kind):
     assert kinds["effect"] > 0.1 and kinds["zero"] == 0 and kinds["after"] == 0
 
 
+def test_the_bundled_image_model_is_the_librarys_on_comfyuis_own_unet(found):
+    bundled = found["bundled_image_model"]
+    cases = [f"{how} {timestep}" for how in ("plain", "momentum", "first") for timestep in (10, 500, 990)]
+    assert max(bundled[name] for name in ["text", *cases]) < 1e-4
+    assert bundled["pixels"] < 1 / 255  # the library rounds to bytes
+    assert bundled["effect"] > 0.1
+    assert bundled["parts"] == 22 < bundled["lora"]  # stock names of its layers
+
+
 def test_frame_noise_is_the_librarys_and_independent_noise_comfyuis_own(found):
     noise = found["frame_noise"]
     assert len(noise["differences"]) >= 4 and max(noise["differences"].values()) == 0
@@ -392,6 +402,7 @@ def test_frame_noise_is_the_librarys_and_independent_noise_comfyuis_own(found):
     ("attempt", "words"),
     [
         ("our video model", "but this MODEL is a MotionVideoModel"),
+        ("stable video diffusion", "but this MODEL is a SVD_img2vid, which makes videos by itself"),
         ("momentum", "momentum is 1.5, but it must be a number from 0.0 to 1.0"),
         ("no number", "momentum is nan, but it must be a number"),
         ("start after end", "start 0.8 to end 0.2"),

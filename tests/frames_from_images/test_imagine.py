@@ -132,6 +132,13 @@ def test_a_video_model_is_refused(tmp_path: Path, capsys) -> None:
         imagine(load_model("sprite_t2v"), ["a"], randn(1, 4, 2, 16, 16))
 
 
+def test_a_spatio_temporal_unet_is_refused_by_name(copied: Path) -> None:
+    """Stable Video Diffusion's."""
+    change(copied, "unet", _class_name="UNetSpatioTemporalConditionModel")
+    with pytest.raises(MotionError, match="describes a UNetSpatioTemporalConditionModel, but for frames from images"):
+        load_image_model(copied)
+
+
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [

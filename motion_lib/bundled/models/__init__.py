@@ -23,3 +23,9 @@ class SamplingDefaults:
 BUNDLED: dict[str, tuple[Path, SamplingDefaults]] = {
     "sprite_t2v": (HERE / "sprite_t2v", SamplingDefaults(steps=20, guidance=4.0, frames=16, width=128, height=128)),
 }
+# Image models, which need a command or a node of their own to make videos.
+BUNDLED_IMAGES: dict[str, tuple[Path, SamplingDefaults]] = {
+    "sprite_image": (HERE / "sprite_image", SamplingDefaults(steps=20, guidance=4.0, frames=16, width=128, height=128)),
+}
+# Models that share all parts but the denoiser with another: name, and the other's name.
+SHARING = {"sprite_image": "sprite_t2v"}

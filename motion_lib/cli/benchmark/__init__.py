@@ -1,9 +1,10 @@
-"""Measure the method and the code: `benchmark motion | ablations | grid | edits | speed | scaling`.
+"""Measure the method and the code: `benchmark motion | ablations | grid | edits | frames | speed | scaling`.
 
 motion      methods of motion transfer side by side, on rendered clips whose true motion is known
 ablations   one switch of the method at a time
 grid        training steps, strength and noise of one motion, to choose by
 edits       what mirrored, reversed, retimed and joined motions do to videos
+frames      noise and momentum of videos from an image model, without training
 speed       time and memory of training and sampling, at full size on a GPU
 scaling     how fast one process, and several, learn a folder of clips
 
@@ -16,7 +17,7 @@ import argparse
 from importlib import import_module
 
 # Modules of this folder with add_arguments and run.
-BENCHMARKS: tuple[str, ...] = ("motion", "ablations", "grid", "edits", "speed", "scaling")
+BENCHMARKS: tuple[str, ...] = ("motion", "ablations", "grid", "edits", "frames", "speed", "scaling")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

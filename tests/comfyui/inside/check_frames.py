@@ -324,6 +324,19 @@ def frame_errors() -> dict:
     patcher = image_model()[1]
     empty = {"samples": torch.zeros(FRAMES, 4, *SIZE)}
     attempt("our video model", lambda: patched(0.9, to=model()[0]))
+    video = built(
+        kinds.SVD_img2vid,
+        adm_in_channels=768,
+        num_classes="sequential",
+        use_temporal_attention=True,
+        use_temporal_resblock=True,
+        video_kernel_size=[3, 1, 1],
+        extra_ff_mix_layer=True,
+        use_spatial_context=True,
+        merge_strategy="learned_with_images",
+        merge_factor=0.0,
+    )
+    attempt("stable video diffusion", lambda: patched(0.9, to=video))
     attempt("momentum", lambda: patched(1.5))
     attempt("no number", lambda: patched(float("nan")))
     attempt("start after end", lambda: patched(0.9, 0.8, 0.2))
@@ -334,3 +347,43 @@ def frame_errors() -> dict:
     attempt("similarity", lambda: frames(patcher, empty, "mixed", 1.5, 0))
     attempt("prior", lambda: frames(patcher, empty, "pink", 0.5, 0))
     return sentences
+
+
+def bundled_image_model() -> dict:
+    """sprite_image as MODEL, CLIP and VAE is the library's, with and without momentum; stock nodes know its layers."""
+    import comfy.lora
+
+    loading, momentum = pack("motion_lib.frames_from_images.loading"), pack("motion_lib.frames_from_images.momentum")
+    library = loading.load_image_model("sprite_image")
+    patcher, clip, vae = pack("nodes.load").LoadMotionVideoModel.execute("sprite_image").args
+    text = "a red circle on a grey plain background"
+    with torch.inference_mode():
+        given = clip.encode_from_tokens(clip.tokenize(text)).float()
+    found = {"text": largest(given, library.encode_prompt([text]))}
+    sampling = patcher.get_model_object("model_sampling")
+    x = torch.randn(FRAMES, 4, 16, 16, generator=torch.Generator().manual_seed(3))
+    for name, how in {"plain": None, "momentum": 0.9, "first": 1.0}.items():
+        to = patcher if how is None else patched(how, to=patcher)
+        acting = None if how is None else momentum.Momentum(how)
+        for timestep in (10, 500, 990):
+            sigma = sampling.sigmas[timestep]
+            videos, scale = x.movedim(1, 0)[None], (sigma**2 + 1).rsqrt()
+            seen = (1 + sigma**2).sqrt() * videos  # as noisy as that
+            with torch.no_grad():
+                each = type(library.denoiser)(library.denoiser.unet, library.denoiser.schedule, acting)
+                velocity = each(videos, torch.tensor([timestep]), library.encode_prompt([text]))
+            expected = scale * videos - sigma * scale * velocity
+            got = denoised(to, seen[0].movedim(0, 1), sigma, [given])
+            found[f"{name} {timestep}"] = largest(got, expected[0].movedim(0, 1))
+    with torch.inference_mode():
+        pixels = vae.decode(x / library.codec.scale)
+    own = library.decode_video(x.movedim(1, 0)[None]).float() / 255
+    found["pixels"] = largest(pixels, own)
+    keys = comfy.lora.model_lora_keys_unet(patcher.model, {})
+    weights = patcher.model.state_dict()
+    found["lora"] = sum(key.startswith("lora_unet_") and value in weights for key, value in keys.items())
+    found["parts"] = sum(name.endswith("to_q.weight") for name in weights)
+    found["effect"] = largest(
+        denoised(patched(0.9, to=patcher), 2 * x, 2.0, [given]), denoised(patcher, 2 * x, 2.0, [given])
+    )
+    return found

@@ -1,0 +1,107 @@
+"""The benchmark of frames: what is tried, what scores, and that a run carries on."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from motion_lib.benchmark import frame_trials
+from motion_lib.benchmark.cases import as_frames, rendered_case
+from motion_lib.benchmark.frame_trials import constancy, followings, prompts_of, scores, ties
+from motion_lib.cli import main
+from motion_lib.metrics.paths import path_smoothness
+from motion_lib.sprites import parse_caption
+from tests.frames_from_images.folders import build
+
+pytest.importorskip("cv2")
+
+
+def test_each_kind_of_noise_is_tried_once_at_equal_similarity_and_as_published() -> None:
+    found = ties([0.0, 1.0], 0.894)
+    assert len({(trial.noise, trial.momentum) for trial in found}) == len(found)
+    noises = dict.fromkeys(trial.noise for trial in found)
+    wanted = ["independent", "mixed 0.500", "dependency, progressive 0.894", "mixed 0.894"]
+    assert set(noises) == {*wanted, "dependency, progressive 0.994"}
+    first = [trial.start((1, 4, 3, 4, 4), 5)[:, :, 0] for trial in found]
+    assert all(torch.equal(frame, first[0]) for frame in first)
+
+
+def test_noise_is_carried_along_the_measured_path() -> None:
+    """An object that goes half a picture to the right takes its noise along by half a picture."""
+    case = rendered_case("pan", 1, 4, 64)
+    path = torch.tensor([[0.0, 0.0], [0.5, 0.0], [1.0, 0.0]])
+    (fresh, carried) = (frame_trials.Following(case.name, path, noise, 1.0) for noise in ("independent", "warped"))
+    noise = carried.start((1, 4, 3, 8, 8), 1)
+    assert torch.equal(noise[:, :, 0, :, :6], noise[:, :, 1, :, 2:])
+    assert not torch.equal(
+        fresh.start((1, 4, 3, 8, 8), 1)[:, :, 0, :, :6], fresh.start((1, 4, 3, 8, 8), 1)[:, :, 1, :, 2:]
+    )
+    assert {trial.noise for trial in followings([rendered_case("orbit", 1, 4, 64)], [1.0])} == {"independent", "warped"}
+
+
+def test_smoothness() -> None:
+    line = torch.tensor([[0.0, 0.0], [1.0, 2.0], [2.0, 4.0]])
+    there_and_back = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 0.0]])
+    assert path_smoothness(line) == pytest.approx(1) and path_smoothness(there_and_back) == pytest.approx(-1)
+    assert math.isnan(path_smoothness(line[:2])) and math.isnan(path_smoothness(torch.zeros(4, 2)))
+    apart = torch.randn(4000, 2, generator=torch.Generator().manual_seed(0))
+    assert path_smoothness(apart) == pytest.approx(-0.5, abs=0.05)
+
+
+def test_a_right_video_scores_and_a_wrong_one_does_not() -> None:
+    case, other = rendered_case("figure_eight", 1, 8), rendered_case("orbit", 1, 8)
+    assert case.truth is not None
+    right = scores(case.frames, case.prompt, case.truth.position[0])
+    assert right["caption"] == right["constant"] == 1 and right["path"] > 0.99 and right["smooth"] > 0
+    wrong = scores(case.frames, other.prompt, -case.truth.position[0])
+    assert wrong["caption"] < 1 and wrong["path"] < -0.99
+    mixed = case.frames.clone()
+    mixed[::2] = other.frames[::2]
+    assert constancy(mixed) < 0.9 and scores(mixed, case.prompt)["warp"] > 2 * right["warp"]
+    still = as_frames(torch.zeros(4, 3, 64, 64))
+    assert scores(still, case.prompt, case.truth.position[0][:4])["path"] == 0
+
+
+def test_prompts_are_whole_captions() -> None:
+    for prompt in prompts_of(5):
+        assert None not in vars(parse_caption(prompt)).values()
+
+
+def test_a_run_is_written_and_carried_on(tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = build(tmp_path / "tiny")
+    out = tmp_path / "out"
+    command = ["benchmark", "frames", "--model", str(folder), "--video-model", "none", "--out", str(out)]
+    command += [
+        "--prompts",
+        "2",
+        "--frames",
+        "4",
+        "--sampling-steps",
+        "1",
+        "--momentum",
+        "0",
+        "1",
+        "--motions",
+        "orbit",
+    ]
+    assert main(command) == 0
+    table = (out / "table.md").read_text()
+    assert table.count("| independent, momentum") == 2 and table.count("| orbit, warped, momentum") == 2
+    assert (out / "frames.png").is_file()
+    rows = json.loads((out / "frames.json").read_text())["rows"]
+    assert len(rows) == 5 * 2 + 2 * 2 and all(len(row["videos"]) == 4 for row in rows)
+
+    def never(*given, **named):
+        raise AssertionError("made again")
+
+    monkeypatch.setattr("motion_lib.cli.benchmark.frames.imagine", never)
+    assert main(command) == 0
+    assert (out / "table.md").read_text() == table
+    with pytest.raises(AssertionError, match="made again"):
+        main([*command, "--guidance", "2"])
+    assert main([*command, "--frames", "2"]) == 2
+    assert "at least 3 frames" in capsys.readouterr().err
