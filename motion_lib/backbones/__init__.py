@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,7 +68,7 @@ def open_model(folder: Path) -> ModelFolder:
     with quietly(), explained(folder, "tokenizer"):
         tokenizer = tokenizer_of(parts.text_encoder, folder / "tokenizer")
     opened = ModelFolder(parts, tokenizer, process)
-    run_without_data(opened.load(folder.name, SamplingDefaults(), META, torch.float32), parts)
+    try_without_data(parts, lambda: opened.load(folder.name, SamplingDefaults(), META, torch.float32))
     return opened
 
 
@@ -86,6 +89,30 @@ def load_model(
         folder, defaults = BUNDLED.get(name) or (Path(name_or_folder).expanduser(), SamplingDefaults())
         device = torch.device(device)
     return open_model(folder).load(name if name in BUNDLED else folder.name, defaults, device, dtype)
+
+
+def try_without_data(parts: Parts, load: Callable[[], VideoModel]) -> None:
+    """`run_without_data`, once in a process for all folders with the same tokenizer, configurations, and names and
+    shapes of tensors, which is all that it depends on. load: gives the model on the meta device."""
+    key = _likeness(parts)
+    if key not in _TRIED:
+        run_without_data(load(), parts)
+        _TRIED.add(key)
+
+
+_TRIED: set[str] = set()
+
+
+def _likeness(parts: Parts) -> str:
+    digest = hashlib.sha256()
+    for name, part in ((parts.named, parts.denoiser), ("vae", parts.vae), ("text_encoder", parts.text_encoder)):
+        with explained(parts.folder, name):
+            shapes = sorted((tensor, list(shape)) for tensor, shape in part.shapes().items())
+            digest.update(json.dumps([name, part.config, shapes], sort_keys=True).encode())
+    for file in sorted((parts.text_encoder.folder.parent / "tokenizer").iterdir()):
+        if file.is_file():
+            digest.update(file.name.encode() + file.read_bytes())
+    return digest.hexdigest()
 
 
 def run_without_data(model: VideoModel, parts: Parts) -> None:
@@ -125,4 +152,5 @@ __all__ = [
     "load_model",
     "open_model",
     "run_without_data",
+    "try_without_data",
 ]

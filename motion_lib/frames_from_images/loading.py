@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from ..backbones import ModelFolder, run_without_data
+from ..backbones import ModelFolder, try_without_data
 from ..backbones.codec import picture_codec
 from ..backbones.layout import SCHEDULER, Parts, parts_in_folders
 from ..backbones.loading import META, diffusers_model, explained, quietly, text_kind
@@ -71,7 +71,7 @@ def open_image_model(name_or_folder: str | Path) -> ImageModelFolder:
     with quietly(), explained(path, "tokenizer"):
         tokenizer = tokenizer_of(parts.text_encoder, others / "tokenizer")
     opened = ImageModelFolder(parts, tokenizer, process)
-    run_without_data(opened.load(path.name, USUAL, META, torch.float32), parts)
+    try_without_data(parts, lambda: opened.load(path.name, USUAL, META, torch.float32))
     return opened
 
 

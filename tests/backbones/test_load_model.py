@@ -14,6 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from motion_lib import backbones
 from motion_lib.backbones import load_model
 from motion_lib.diffusion.sampling import random_noise, sample
 from motion_lib.errors import MotionError
@@ -274,3 +275,29 @@ def test_loading_is_quiet_and_leaves_the_settings_of_others_alone(folder: Path, 
     assert [(library.get_verbosity(), library.is_progress_bar_enabled()) for library in libraries] == before
     out, err = capfd.readouterr()
     assert out == "" and err == ""
+
+
+def test_a_model_is_tried_once_and_again_when_anything_about_it_is_other(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[Path] = []
+    monkeypatch.setattr(backbones, "_TRIED", set())
+    run = backbones.run_without_data
+
+    def counted(model, parts) -> None:
+        tried.append(parts.folder)
+        run(model, parts)
+
+    monkeypatch.setattr(backbones, "run_without_data", counted)
+    for _ in range(2):
+        load_model(folder)
+    assert len(tried) == 1
+    words = folder / "tokenizer" / "vocab.json"
+    words.write_text(words.read_text() + "\n")
+    load_model(folder)
+    assert len(tried) == 2
+    config = json.loads((folder / "unet" / "config.json").read_text())
+    (folder / "unet" / "config.json").write_text(json.dumps(config | {"layers_per_block": 3}))
+    for _ in range(2):  # what was refused is not remembered as tried
+        with pytest.raises(MotionError, match="unet: the weights lack"):
+            load_model(folder)
