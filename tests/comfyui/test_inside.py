@@ -59,6 +59,7 @@ CHECKS = (
     "wan_learns_as_the_library",
     "wan_inverts_as_the_library",
     "wan_learns_in_other_weights",
+    "wan_learns_in_scaled_weights",
     "wan_results_are_kept",
     "training_gradients",
     "planning",
@@ -628,8 +629,9 @@ def test_wan_is_inverted_as_in_the_library_and_samples_back(found):
     assert inverted["back"] < 0.15 * inverted["clip"]
 
 
-def test_wan_in_weights_of_8_bits_learns_the_same(found):
-    learned = of_wan(found, "wan_learns_in_other_weights")
+@pytest.mark.parametrize("weights", ["other", "scaled"])
+def test_wan_in_weights_of_8_bits_learns_the_same(found, weights):
+    learned = of_wan(found, f"wan_learns_in_{weights}_weights")
     assert learned["difference"] < 1e-5 * learned["size"]
 
 

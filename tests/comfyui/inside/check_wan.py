@@ -347,6 +347,31 @@ def gradients(patcher, clip: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
 
 
 @whole
+def wan_learns_in_scaled_weights() -> dict:
+    """Files of 8 bits with a scale for each layer, as Wan is most often shared, as ComfyUI itself loads them: gradients
+    against the same values in single precision."""
+    import comfy.sd
+
+    torch.manual_seed(0)
+    made = pack("motion_lib.sprites.recipe.wan.dit").Transformer(256, 64, 6, 4096)
+    scaled = {"scaled_fp8": torch.zeros(2, dtype=torch.float8_e4m3fn)}
+    meant = {}
+    for name, value in made.state_dict().items():
+        meant[name] = scaled[name] = value + 0.02 * torch.randn_like(value)
+        if name.startswith("blocks.") and name.endswith(".weight") and value.ndim == 2:
+            scale = meant[name].abs().max() / 448
+            scaled[name] = (meant[name] / scale).to(torch.float8_e4m3fn)
+            scaled[name.replace(".weight", ".scale_weight")] = scale.reshape(1)
+            meant[name] = scaled[name].float() * scale
+    clip, text, found = draw(1, 16, FRAMES, *SIZE, seed=3), draw(1, 5, 4096, seed=4), []
+    for weights in (scaled, meant):
+        with torch.inference_mode():
+            patcher = comfy.sd.load_diffusion_model_state_dict(dict(weights))
+        found.append(gradients(patcher, clip, text))
+    return {"difference": largest(*found), "size": float(found[1].abs().max())}
+
+
+@whole
 def wan_results_are_kept() -> dict:
     """What results are named by: equal for another MODEL of the same weights and for one with a LoRA loaded elsewhere,
     another for other weights, another shift and a LoRA."""
