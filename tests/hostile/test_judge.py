@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from types import ModuleType
 
@@ -34,7 +35,9 @@ def verdicts(tmp_path_factory: pytest.TempPathFactory):
         patch.setattr(judge, "HANG", 1.0)
         patch.setattr(judge, "MEMORY", 10**8)
         bench = Bench(tmp_path_factory.mktemp("scratch"))
-        found = list(Judge(Misdeeds("misdeeds"), Assets(*[str(shared)] * 7), bench).judge(range(len(NAMES))))
+        found = list(
+            Judge(Misdeeds("misdeeds"), Assets(*[str(shared)] * len(fields(Assets))), bench).judge(range(len(NAMES)))
+        )
         bench.close()
     return found
 
