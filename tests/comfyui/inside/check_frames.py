@@ -370,7 +370,7 @@ def bundled_image_model() -> dict:
             videos, scale = x.movedim(1, 0)[None], (sigma**2 + 1).rsqrt()
             seen = (1 + sigma**2).sqrt() * videos  # as noisy as that
             with torch.no_grad():
-                each = type(library.denoiser)(library.denoiser.unet, library.denoiser.schedule, acting)
+                each = type(library.denoiser)(library.denoiser.unet, library.denoiser.process, acting)
                 velocity = each(videos, torch.tensor([timestep]), library.encode_prompt([text]))
             expected = scale * videos - sigma * scale * velocity
             got = denoised(to, seen[0].movedim(0, 1), sigma, [given])
