@@ -209,9 +209,9 @@ def training_choices() -> dict:
     choices, presets = pack("nodes.choices"), pack("motion_lib.training.presets")
     untouched = {name: choices.AS_PRESET for name in choices.LISTS}
     untouched |= {"sites": "", "learning_rate": 0.0, "motion_mask": -1.0, "timestep_bias": -1.0}
-    entry = presets.preset("object")
+    entry, backbone = presets.preset("object"), model()[0].model.diffusion_model.backbone
     expected = replace(entry, settings=replace(entry.settings, seed=3))
-    base = choices.chosen_preset("object", 0, 3, untouched)
+    base = choices.chosen_preset("object", 0, 3, untouched, backbone)
 
     def flat(preset) -> dict:
         values = asdict(preset)
@@ -221,7 +221,7 @@ def training_choices() -> dict:
     trials = {name: list(known)[-1] for name, known in choices.LISTS.items()}
     trials |= {"sites": "all", "learning_rate": 0.5, "motion_mask": 0.0, "timestep_bias": 0.5}
     for name, value in trials.items():
-        found, before = flat(choices.chosen_preset("object", 0, 3, {**untouched, name: value})), flat(base)
+        found, before = flat(choices.chosen_preset("object", 0, 3, {**untouched, name: value}, backbone)), flat(base)
         if {key for key in found if found[key] != before[key]} - {name} or found[name] != value:
             wrong.append(name)
     return {"by_default": base == expected, "wrong": wrong}
