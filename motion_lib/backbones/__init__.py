@@ -92,8 +92,8 @@ def load_model(
 
 
 def try_without_data(parts: Parts, load: Callable[[], VideoModel]) -> None:
-    """`run_without_data`, once in a process for all folders with the same tokenizer, configurations, and names and
-    shapes of tensors, which is all that it depends on. load: gives the model on the meta device."""
+    """`run_without_data`, once in a process for all folders with the same configurations, names and shapes of tensors,
+    and files of the tokenizer by name, size and time. load: gives the model on the meta device."""
     key = _likeness(parts)
     if key not in _TRIED:
         run_without_data(load(), parts)
@@ -111,7 +111,8 @@ def _likeness(parts: Parts) -> str:
             digest.update(json.dumps([name, part.config, shapes], sort_keys=True).encode())
     for file in sorted((parts.text_encoder.folder.parent / "tokenizer").iterdir()):
         if file.is_file():
-            digest.update(file.name.encode() + file.read_bytes())
+            found = file.stat()  # not what it holds: a stranger's file can be larger than the memory
+            digest.update(json.dumps([file.name, found.st_size, found.st_mtime_ns]).encode())
     return digest.hexdigest()
 
 

@@ -6,9 +6,11 @@ import json
 import logging
 import shutil
 import struct
+import sys
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -301,3 +303,20 @@ def test_a_model_is_tried_once_and_again_when_anything_about_it_is_other(
     for _ in range(2):  # what was refused is not remembered as tried
         with pytest.raises(MotionError, match="unet: the weights lack"):
             load_model(folder)
+
+
+def test_a_file_that_no_tokenizer_needs_is_not_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    large, watched = folder / "tokenizer" / "large.bin", True
+    with large.open("wb") as file:
+        file.truncate(4 * 2**30)
+
+    def refuse(event: str, given: tuple[Any, ...]) -> None:
+        if watched and event == "open":
+            assert str(given[0]) != str(large), "the large file was opened"
+
+    monkeypatch.setattr(backbones, "_TRIED", set())
+    sys.addaudithook(refuse)
+    try:
+        load_model(folder)
+    finally:
+        watched = False  # a hook stays for good
