@@ -99,7 +99,13 @@ def _check(patch: PreparedPatch) -> None:
         )
 
 
-def with_gradient(compute: Callable[..., Tensor], *given: Any, **named: Any) -> Tensor:
+def while_learning(recompute: bool) -> dict[str, Any]:
+    """transformer_options for calls with a gradient. recompute: blocks from the first with a motion on run again in the
+    backward pass."""
+    return {ATTENTION: _with_gradient, RECOMPUTE: recompute}
+
+
+def _with_gradient(compute: Callable[..., Tensor], *given: Any, **named: Any) -> Tensor:
     """An override of attention while learning: PyTorch's in place of one that the user or the host chose, which may
     have no gradient."""
     return attention_pytorch(*given, **named)

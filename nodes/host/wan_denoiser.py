@@ -14,7 +14,7 @@ from ...motion_lib.errors import MotionError
 from ...motion_lib.method.patch import PreparedPatch
 from .kinds import kind_of
 from .patch import KEY, ReadyPatch, options_of
-from .wan import ATTENTION, RECOMPUTE, act, with_gradient
+from .wan import act, while_learning
 
 
 class WanModelDenoiser:
@@ -44,7 +44,7 @@ class WanModelDenoiser:
         }
         learning = torch.is_grad_enabled() and bool(patches)
         if learning:
-            options |= {ATTENTION: with_gradient, RECOMPUTE: self.recompute}
+            options |= while_learning(self.recompute)
         clean = self.model.model.apply_model(
             latents, sigma, c_crossattn=conditioning.text, **conditioning.parts, transformer_options=options
         )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
 
 from motion_lib.backbones.accelerate import recorded_sampling as recorded
 from motion_lib.backbones.accelerate import training_modes as modes
+from motion_lib.backbones.accelerate.abilities import Abilities
 from motion_lib.backbones.accelerate.estimate import activation_bytes, without_data
 from motion_lib.backbones.accelerate.frozen_layers import kernels_run
 from motion_lib.backbones.accelerate.recorded_sampling import for_sampling, plan_sampling
@@ -186,6 +188,25 @@ def test_recomputing_saves_memory() -> None:
     able = tiny_denoiser().abilities
     needed = [modes.training_bytes(able, (1, 4, 3, 16, 16), embedding, Plan("", rung)) for rung in RUNGS]
     assert needed == sorted(needed, reverse=True) and len(set(needed)) == len(RUNGS)
+
+
+def test_memory_is_counted_in_the_type_that_the_model_computes_with() -> None:
+    """Which need not be that of its weights, where every layer casts them as it runs."""
+    embedding, layer = random_embedding(tiny_backbone()), torch.nn.Linear(4, 4)
+    layer.dtype = torch.float8_e4m3fn  # type: ignore[assignment]
+
+    def squares(latents: torch.Tensor, at: torch.Tensor, words: torch.Tensor, patches: list) -> torch.Tensor:
+        moved = [m for patch in patches for m in (*patch.query_key.values(), *patch.value.values())]
+        return latents.square().square() * sum(m.square().sum() for m in moved)
+
+    def needed(dtype: torch.dtype) -> int:
+        able = Abilities("unet3d", layer, (5, 8), partial(lambda parts: squares), dtype=dtype)
+        return modes.training_bytes(able, (1, 4, 3, 512, 512), embedding, Plan("plain"))
+
+    learned = 4 * 4 * sum(t.numel() for t in embedding.tensors.values())
+    single, half = needed(torch.float32), needed(torch.bfloat16)
+    assert single - learned == pytest.approx(2 * (half - learned), rel=0.01)
+    assert half > 2 * 4 * 3 * 512 * 512  # at least one tensor of the latents' size
 
 
 def test_unknown_mode_and_unsuitable_model() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
 from ...diffusion.denoiser import Denoiser
@@ -16,7 +17,7 @@ from ...errors import MotionError
 @dataclass(frozen=True)
 class Abilities:
     """family: in the sentence about what it cannot do. network: the module that holds the weights. text: tokens and
-    width of a text conditioning.
+    width of a text conditioning. dtype: of what it computes with; the network's own if None.
 
     compute: gives `run(latents, timesteps, conditioning, patches)` for one of the rungs, or None for a model that only
     runs as its library runs it. It has to be a bound method or a partial, so that a copy of these abilities computes
@@ -33,6 +34,7 @@ class Abilities:
     rungs: tuple[tuple[str, ...], ...] = ()
     fast: bool = False
     slow: str = "its family has no faster pass"
+    dtype: torch.dtype | None = None
 
     @property
     def modes(self) -> tuple[str, ...]:

@@ -117,10 +117,13 @@ def free_memory(device: torch.device) -> int | None:
 
 
 def training_bytes(abilities: Abilities, shape: Sequence[int], embedding: MotionEmbedding, plan: Plan) -> int:
-    """What training holds at its peak beside the loaded model, found by running a step on tensors without data."""
+    """What training holds at its peak beside the loaded model, found by running a step on tensors without data.
+
+    shape: `[b, c, f, h, w]` of the latents as the network takes them, of which only c, f, h and w count.
+    """
     from .estimate import activation_bytes, without_data
 
-    dtype = abilities.network.dtype
+    dtype = abilities.dtype or abilities.network.dtype
     empty = embedding.with_tensors({k: t.detach().to("meta") for k, t in embedding.tensors.items()})
     _, channels, frames, height, width = shape
     patch = MotionPatch(empty).prepare(frames, (height, width), "meta", dtype)
