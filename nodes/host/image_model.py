@@ -15,8 +15,7 @@ import torch
 
 from ...motion_lib.backbones.loading import explained, model_fields
 from ...motion_lib.diffusion.schedule import NoiseSchedule
-from ...motion_lib.errors import MotionError
-from .model import DTYPES, KINDS, VideoModelConfig, sampling_settings
+from .model import DTYPES, KINDS, VideoModelConfig, importing_diffusers, sampling_settings
 from .text import load_text_encoder
 from .vae import fit_previews, load_vae
 
@@ -49,13 +48,8 @@ def load_image_patcher(name: str, disable_dynamic: bool = True) -> comfy.model_p
 
 
 def _open(name: str) -> Any:
-    try:
+    with importing_diffusers():
         from ...motion_lib.frames_from_images.loading import open_image_model
-    except ImportError as error:
-        raise MotionError(
-            f"Load Motion Video Model needs diffusers, which cannot be imported ({error}): install or repair it with "
-            f"pip install -U diffusers in ComfyUI's Python."
-        ) from error
     return open_image_model(name)
 
 

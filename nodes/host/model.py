@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -95,14 +96,21 @@ def load_patcher(folder: Path, disable_dynamic: bool = True) -> comfy.model_patc
     return _patcher(_open(folder))
 
 
-def _open(folder: Path) -> ModelFolder:
+@contextmanager
+def importing_diffusers() -> Iterator[None]:
+    """Around imports that need diffusers: raises MotionError, saying what to install, when one of them fails."""
     try:
-        import diffusers.models.unets.unet_3d_condition  # noqa: F401
+        yield
     except ImportError as error:
         raise MotionError(
             f"Load Motion Video Model needs diffusers, which cannot be imported ({error}): install or repair it with "
             f"pip install -U diffusers in ComfyUI's Python."
         ) from error
+
+
+def _open(folder: Path) -> ModelFolder:
+    with importing_diffusers():
+        import diffusers.models.unets.unet_3d_condition  # noqa: F401
     with torch.inference_mode(False):
         opened = open_model(folder)
     if (kind := opened.parts.denoiser.config["_class_name"]) not in HOSTED:
