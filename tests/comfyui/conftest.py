@@ -5,7 +5,9 @@ COMFYUI_PATH is its folder (default ~/ComfyUI) and COMFYUI_PYTHON its Python (de
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -44,3 +46,23 @@ def server(host: tuple[Path, Path], base: Path) -> Iterator[Server]:
     pytest.importorskip("websocket", reason="the tests of a running ComfyUI need websocket-client")
     with Server(*host, base, THREADS) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def found(request: pytest.FixtureRequest, host: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> dict:
+    """What `inside` measured for the CHECKS of a test file, by check."""
+    base = tmp_path_factory.mktemp("inside")
+    prepare_base(base)
+    folder, python = host
+    script = Path(__file__).with_name("inside")
+    done = subprocess.run(
+        [str(python), str(script), str(folder), str(base), *request.module.CHECKS],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **THREADS},
+        timeout=1800,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    result = json.loads(done.stdout.splitlines()[-1])
+    print({name: check["took"] for name, check in result.items()})
+    return result

@@ -2,7 +2,7 @@
 
     python tests/comfyui/inside COMFYUI_FOLDER BASE_FOLDER CHECK...
 
-Prints one line of JSON with the numbers that each check measured; what they must be is said in test_inside.py.
+Prints one line of JSON with the numbers that each check measured; what they must be is said in test_inside*.py.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import check_patches  # noqa: E402
 import check_sampling  # noqa: E402
 import check_training  # noqa: E402
 import check_wan  # noqa: E402
+import check_wan_learning  # noqa: E402
 
 HOMES = (
     check_loading,
@@ -33,6 +34,7 @@ HOMES = (
     check_training,
     check_sampling,
     check_wan,
+    check_wan_learning,
 )
 
 

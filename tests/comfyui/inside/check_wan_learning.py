@@ -1,0 +1,187 @@
+"""Learning from a clip through a MODEL of Wan, inverting it, and what the results are named by."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import comfy.model_patcher
+import comfy.model_sampling
+import comfy.sample
+import comfy.samplers
+import comfy.supported_models
+import torch
+from comfy_process import largest, pack
+from wan_model import CONFIG, FRAMES, SIZE, TEXT, draw, embedding, models, patch, told, whole
+
+
+@whole
+def wan_learns_as_the_library() -> dict:
+    """A step of training through a MODEL whose weights were made in inference mode, as loaders make them: losses and
+    what was learned against the library's, with and without blocks run again."""
+    patcher, denoiser = models()
+    training, kinds = pack("motion_lib.training.loop"), pack("nodes.host.kinds")
+    states, presets = pack("motion_lib.training.state"), pack("motion_lib.training.presets")
+    entry = presets.preset("object", denoiser.backbone)
+    settings = dataclasses.replace(entry.settings, steps=2, motion_mask=0.0)
+    clip, text = draw(1, 16, FRAMES, *SIZE, seed=3), draw(1, 5, TEXT, seed=4)
+    found = {}
+
+    def learned(given, conditioning, clip):
+        start = entry.empty(denoiser.backbone, FRAMES, SIZE)
+        begun = states.TrainingState.start(start, settings, "cpu")
+        *_, state = training.train(given, clip, conditioning, begun)
+        return {k: t.detach().clone() for k, t in state.learned.tensors.items()}, list(state.losses)
+
+    expected, losses = learned(denoiser, text, clip)
+    given = patcher.model.process_latent_out(clip)
+    kind = kinds.kind_of(patcher)
+    for memory in ("off", "on", "auto"):
+        with torch.inference_mode():
+            latents = kind.latents({"samples": given}, torch.device("cpu"))
+            with torch.inference_mode(False):
+                latents = kind.latents({"samples": given}, torch.device("cpu"))
+                conditioning = kind.conditioning(told(text), latents, torch.device("cpu"))
+            start = entry.empty(kind.backbone, FRAMES, SIZE)
+            with kind.ready_to_train(latents, conditioning, start, memory, None) as (ours, _, plan):
+                tensors, own = learned(ours, conditioning, latents)
+        found[memory] = {
+            "difference": max(largest(tensors[k], expected[k]) for k in expected),
+            "size": max(float(t.abs().max()) for t in expected.values()),
+            "losses": max(abs(a - b) for a, b in zip(own, losses, strict=True)),
+            "plan": plan.describe(),
+            "needed": plan.needed,
+        }
+    return found
+
+
+@whole
+def wan_learns_in_other_weights() -> dict:
+    """Weights of 8 bits as loaders keep them, which are read in single precision: gradients against the same values in
+    single precision."""
+    import comfy.ops
+
+    patcher, _ = models()
+    clip, text = draw(1, 16, FRAMES, *SIZE, seed=3), draw(1, 5, TEXT, seed=4)
+    rounded = {k: v.to(torch.float8_e4m3fn) for k, v in patcher.model.diffusion_model.state_dict().items()}
+    found = []
+    for dtype in (torch.float8_e4m3fn, torch.float32):
+        config = comfy.supported_models.WAN21_T2V(dict(CONFIG))
+        config.set_inference_dtype(dtype, torch.float32 if dtype != torch.float32 else None)
+        with torch.inference_mode():
+            model = config.get_model({}, "", device="cpu")
+            model.diffusion_model.load_state_dict({k: v.to(dtype) for k, v in rounded.items()})
+        found.append(gradients(comfy.model_patcher.ModelPatcher(model, clip.device, clip.device), clip, text))
+    return {"difference": largest(*found), "size": float(found[1].abs().max())}
+
+
+def gradients(patcher, clip: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
+    """Of a squared prediction by all that an embedding learns."""
+    kind = pack("nodes.host.kinds").kind_of(patcher)
+    given = embedding(components="both").with_tensors(
+        {k: t.clone().requires_grad_() for k, t in embedding().tensors.items()}
+    )
+    conditioning = kind.conditioning(told(text), clip, clip.device)
+    with kind.ready_to_train(clip, conditioning, given, "off", None) as (denoiser, device, _):
+        ready = patch(given).prepare(FRAMES, SIZE, device, torch.float32)
+        denoiser(clip, torch.tensor([500.0]), conditioning, [ready]).square().sum().backward()
+    return torch.cat([t.grad.flatten() for t in given.tensors.values()])
+
+
+@whole
+def wan_learns_in_scaled_weights() -> dict:
+    """Files of 8 bits with a scale for each layer, as Wan is most often shared, as ComfyUI itself loads them: gradients
+    against the same values in single precision."""
+    import comfy.sd
+
+    torch.manual_seed(0)
+    made = pack("motion_lib.sprites.recipe.wan.dit").Transformer(256, 64, 6, 4096)
+    scaled = {"scaled_fp8": torch.zeros(2, dtype=torch.float8_e4m3fn)}
+    meant = {}
+    for name, value in made.state_dict().items():
+        meant[name] = scaled[name] = value + 0.02 * torch.randn_like(value)
+        if name.startswith("blocks.") and name.endswith(".weight") and value.ndim == 2:
+            scale = meant[name].abs().max() / 448
+            scaled[name] = (meant[name] / scale).to(torch.float8_e4m3fn)
+            scaled[name.replace(".weight", ".scale_weight")] = scale.reshape(1)
+            meant[name] = scaled[name].float() * scale
+    clip, text, found = draw(1, 16, FRAMES, *SIZE, seed=3), draw(1, 5, 4096, seed=4), []
+    for weights in (scaled, meant):
+        with torch.inference_mode():
+            patcher = comfy.sd.load_diffusion_model_state_dict(dict(weights))
+        found.append(gradients(patcher, clip, text))
+    return {"difference": largest(*found), "size": float(found[1].abs().max())}
+
+
+@whole
+def wan_inverts_as_the_library() -> dict:
+    """And samples back to the clip through ComfyUI's own sampler from the noise of Mix Inversion Noise."""
+    patcher, denoiser = models()
+    kinds, inversion = pack("nodes.host.kinds"), pack("motion_lib.diffusion.inversion")
+    kind, clip, text = kinds.kind_of(patcher), 0.5 * draw(1, 16, FRAMES, *SIZE, seed=3), draw(1, 5, TEXT, seed=4)
+    latents = kind.latents({"samples": patcher.model.process_latent_out(clip)}, clip.device)
+    conditioning = kind.conditioning(told(text), latents, clip.device)
+    with kind.ready_to_invert(latents) as (ours, _):
+        found = inversion.invert(ours, latents, conditioning, steps=6, refinements=3)
+    with torch.no_grad():
+        expected = inversion.invert(denoiser, clip, text, steps=6, refinements=3)
+    noise = pack("nodes.noise").MixedNoise(kind.samples(found), 1.0, 0, "blend")
+    start = noise.generate_noise({"samples": torch.zeros_like(clip)})
+    sigmas = comfy.samplers.calculate_sigmas(patcher.get_model_object("model_sampling"), "simple", 6)
+    with torch.inference_mode():
+        back = comfy.sample.sample_custom(
+            patcher,
+            start,
+            1.0,
+            comfy.samplers.sampler_object("euler"),
+            sigmas,
+            told(text),
+            told(text),
+            torch.zeros_like(start),
+            disable_pbar=True,
+            seed=0,
+        )
+    return {
+        "difference": largest(found, expected),
+        "noise": float(found.std()),
+        "back": float((patcher.model.process_latent_in(back.clone()) - clip).std()),
+        "clip": float(clip.std()),
+    }
+
+
+@whole
+def wan_results_are_kept() -> dict:
+    """What results are named by: equal for another MODEL of the same weights and for one with a LoRA loaded elsewhere,
+    another for other weights, another shift and a LoRA."""
+    patcher, _ = models()
+    prints = pack("nodes.host.fingerprint")
+
+    def state(model) -> str:
+        return prints.fingerprint(prints.model_state(model))
+
+    before, lora = state(patcher), patcher.clone()
+    key = "diffusion_model.blocks.0.self_attn.q.weight"
+    lora.add_patches({key: (torch.ones_like(patcher.model.diffusion_model.blocks[0].self_attn.q.weight),)}, 0.5)
+    with_lora, model = state(lora), patcher.model
+    sources = pack("nodes.host.wan_kind")._SOURCES
+    lora.patch_model(clip_device := torch.device("cpu"))
+    sources.clear()
+    while_there = state(patcher)
+    lora.unpatch_model(clip_device)
+    sources.clear()
+    shifted = patcher.clone()
+    sampling = type("Shifted", (comfy.model_sampling.ModelSamplingDiscreteFlow, comfy.model_sampling.CONST), {})()
+    sampling.set_parameters(shift=3.0)
+    shifted.add_object_patch("model_sampling", sampling)
+    others = {"lora": with_lora, "shift": state(shifted)}
+    with torch.inference_mode():
+        weight = model.diffusion_model.head.head.weight
+        kept = weight.clone()
+        weight += 0.1
+        sources.clear()
+        others["weights"] = state(patcher)
+        weight.copy_(kept)
+    sources.clear()
+    return {
+        "same": [before == state(patcher.clone()), before == while_there],
+        "others": {name: other == before for name, other in others.items()},
+    }
