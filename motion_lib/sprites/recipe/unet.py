@@ -53,7 +53,7 @@ class ClipStore:
             self.encoder, range(seed, seed + 1), self.renewed, self.device, FRAMES
         )
         generator = torch.Generator().manual_seed(seed)
-        ids = tokenize(self.tokenizer, _captions(scenes, generator)).to(self.device)
+        ids = tokenize(self.tokenizer, captions(scenes, generator)).to(self.device)
         return latents.to(torch.bfloat16), ids
 
     def renew(self) -> None:
@@ -68,7 +68,8 @@ class ClipStore:
         return self.latents[pick].float(), torch.where(forget, self.empty, self.ids[pick])
 
 
-def _captions(scenes: Scenes, generator: torch.Generator) -> list[str]:
+def captions(scenes: Scenes, generator: torch.Generator) -> list[str]:
+    """One for each scene, in a sentence drawn at random."""
     template = torch.randint(len(TEMPLATES), (len(scenes),), generator=generator).tolist()
     return [caption(scenes.words(i), template[i]) for i in range(len(scenes))]
 
@@ -77,6 +78,15 @@ def alphas_cumprod(device: str) -> Tensor:
     from diffusers import DDIMScheduler
 
     return DDIMScheduler(**SCHEDULER).alphas_cumprod.to(device)
+
+
+def noised(latents: Tensor, alphas: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """Noisy latents, the velocity that is to be predicted for them, and their timesteps, which are drawn at random."""
+    timesteps = torch.randint(len(alphas), (len(latents),), generator=generator, device=latents.device)
+    noise = torch.randn(latents.shape, generator=generator, device=latents.device)
+    alpha = alphas[timesteps].reshape(-1, *[1] * (latents.ndim - 1))
+    signal, spread = alpha.sqrt(), (1 - alpha).sqrt()
+    return signal * latents + spread * noise, signal * noise - spread * latents, timesteps
 
 
 def new_model(work: Path, device: str) -> TextToVideo:
@@ -162,14 +172,9 @@ class Backward:
         self.graph: torch.cuda.CUDAGraph | None = None
 
     def __call__(self, latents: Tensor, ids: Tensor, generator: torch.Generator) -> Tensor:
-        timesteps = torch.randint(len(self.alphas), (len(ids),), generator=generator, device=self.device)
-        noise = torch.randn(latents.shape, generator=generator, device=self.device)
-        alpha = self.alphas[timesteps][:, None, None, None, None]
-        signal, spread = alpha.sqrt(), (1 - alpha).sqrt()
-        self.noisy.copy_(signal * latents + spread * noise)
-        self.target.copy_(signal * noise - spread * latents)
-        self.timesteps.copy_(timesteps)
-        self.ids.copy_(ids)
+        given = *noised(latents, self.alphas, generator), ids
+        for held, values in zip((self.noisy, self.target, self.timesteps, self.ids), given, strict=True):
+            held.copy_(values)
         if self.device.type != "cuda" or not self.record:
             return self._pass()
         self.graph = self.graph or self._record()

@@ -12,10 +12,9 @@ import torch
 from torch import Tensor
 
 from ....backbones import VideoModel, load_model
-from ...vocabulary import TEMPLATES, caption
 from .. import autoencoder, checkpoint
-from ..design import SCHEDULER
 from ..run import Run
+from ..unet import alphas_cumprod, captions, noised
 from ..workers import FlatGradient
 from .design import IMAGE_UNET
 
@@ -48,9 +47,7 @@ class PictureStore:
         ((scenes, latents),) = autoencoder.latent_clips(
             self.encoder, range(seed, seed + 1), self.renewed, device, PICTURES
         )
-        generator = torch.Generator().manual_seed(seed)
-        template = torch.randint(len(TEMPLATES), (len(scenes),), generator=generator).tolist()
-        text = self.made_by.encode_prompt([caption(scenes.words(i), template[i]) for i in range(len(scenes))])
+        text = self.made_by.encode_prompt(captions(scenes, torch.Generator().manual_seed(seed)))
         return latents.transpose(1, 2).flatten(0, 1), text
 
     def renew(self) -> None:
@@ -103,19 +100,9 @@ def begun_with(weight: Tensor, old: Tensor) -> Tensor:
     return fresh
 
 
-def alphas_cumprod(device: str) -> Tensor:
-    from diffusers.schedulers.scheduling_ddim import DDIMScheduler
-
-    return DDIMScheduler(**SCHEDULER).alphas_cumprod.to(device)
-
-
 def velocity_loss(model: Any, latents: Tensor, text: Tensor, alphas: Tensor, generator: torch.Generator) -> Tensor:
     """The squared error of the predicted velocity at random timesteps."""
-    timesteps = torch.randint(len(alphas), (len(latents),), generator=generator, device=latents.device)
-    noise = torch.randn(latents.shape, generator=generator, device=latents.device)
-    alpha = alphas[timesteps][:, None, None, None]
-    signal, spread = alpha.sqrt(), (1 - alpha).sqrt()
-    noisy, target = signal * latents + spread * noise, signal * noise - spread * latents
+    noisy, target, timesteps = noised(latents, alphas, generator)
     with torch.autocast(latents.device.type, torch.bfloat16, enabled=latents.is_cuda):
         predicted = model(noisy, timesteps, text, return_dict=False)[0]
     return (predicted.float() - target).square().mean()
