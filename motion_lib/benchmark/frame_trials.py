@@ -1,6 +1,6 @@
 """Videos of an image model, tied in different ways: what is tried, and what a video is worth.
 
-All ways share prompts and seeds, and for a seed the start noise of the first frame.
+All ways share prompts and seeds, and all noise priors, for a seed, the start noise of the first frame.
 """
 
 from __future__ import annotations

@@ -29,13 +29,13 @@ def sheet(reference: Tensor, strips: dict[str, Path]) -> Image.Image:
     """The reference above the strips of all methods, each under its label."""
     rows = [_evenly(reference)]
     for path in strips.values():
-        rows.append(read_strip(path, reference))
+        rows.append(read_strip(path, reference.shape[2]))
     return contact_sheet(rows, ["reference", *strips], FRAMES * PROMPTS, SCALE)
 
 
-def read_strip(path: Path, reference: Tensor) -> Tensor:
-    """The frames of a strip, of the reference's size: uint8 `[n, h, w, 3]`."""
-    return torch.from_numpy(np.array(Image.open(path))).unflatten(1, (-1, reference.shape[2])).transpose(0, 1)
+def read_strip(path: Path, width: int) -> Tensor:
+    """The frames of a strip, each so many pixels wide: uint8 `[n, h, w, 3]`."""
+    return torch.from_numpy(np.array(Image.open(path))).unflatten(1, (-1, width)).transpose(0, 1)
 
 
 def _evenly(video: Tensor) -> Tensor:

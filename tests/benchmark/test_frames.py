@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,9 @@ import torch
 from motion_lib.benchmark import frame_trials
 from motion_lib.benchmark.cases import as_frames, rendered_case
 from motion_lib.benchmark.frame_trials import constancy, followings, prompts_of, scores, ties
+from motion_lib.benchmark.sheets import read_strip, save_strip
 from motion_lib.cli import main
+from motion_lib.cli.benchmark import frames
 from motion_lib.metrics.paths import path_smoothness
 from motion_lib.sprites import parse_caption
 from tests.frames_from_images.folders import build
@@ -101,7 +104,45 @@ def test_a_run_is_written_and_carried_on(tmp_path: Path, capsys, monkeypatch: py
     monkeypatch.setattr("motion_lib.cli.benchmark.frames.imagine", never)
     assert main(command) == 0
     assert (out / "table.md").read_text() == table
-    with pytest.raises(AssertionError, match="made again"):
-        main([*command, "--guidance", "2"])
-    assert main([*command, "--frames", "2"]) == 2
-    assert "at least 3 frames" in capsys.readouterr().err
+    elsewhere = build(tmp_path / "elsewhere" / "tiny")
+    for changed in (["--guidance", "2"], ["--similarity", "0.8943"], ["--model", str(elsewhere)]):
+        with pytest.raises(AssertionError, match="made again"):
+            main([*command, *changed])
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (["--frames", "2"], "--frames is 2, but it must be at least 3"),
+        (["--prompts", "0"], "--prompts is 0, but it must be at least 1"),
+        (["--sampling-steps", "0"], "--sampling-steps is 0, but it must be at least 1"),
+        (["--seeds", "-1"], "--seeds is -1, but it must be at least 1"),
+        (["--momentum", "0", "1.5"], "The momentum is 1.5"),
+        (["--similarity", "1.5"], "The similarity is 1.5"),
+    ],
+)
+def test_wrong_numbers_are_refused_before_anything_is_loaded(given: list[str], words: str, capsys) -> None:
+    assert main(["benchmark", "frames", "--model", "nowhere", *given]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_diversity_is_that_of_independent_noise_without_momentum() -> None:
+    spreads = {"independent, momentum 1": [0.0, 0.5], "independent, momentum 0": [1.0, 3.0], "mixed, momentum 1": [0.0]}
+    rows = [{"group": "g", "label": label, "videos": [], "spread": spread} for label, spread in spreads.items()]
+    cells = {line.split(" | ")[0].strip("| "): line.split(" | ")[1] for line in frames.markdown(rows) if " | " in line}
+    assert [cells[label].split()[0] for label in spreads] == ["0.125", "1.000", "0.000"]
+    (alone,) = [line for line in frames.markdown(rows[-1:]) if line.startswith("| mixed")]
+    assert "0.000" not in alone  # there is nothing to compare with
+
+
+def test_the_picture_holds_videos_of_every_size(tmp_path: Path, capsys) -> None:
+    bench, rows = frames.Bench(Namespace(out=tmp_path, seeds=1), ["a", "b"], None), []
+    for label, (height, width) in {"square": (16, 16), "wide": (16, 40)}.items():
+        video = torch.zeros(2, height, width, 3, dtype=torch.uint8)
+        video[..., 0] = torch.linspace(0, 255, width)
+        save_strip(tmp_path / "rows" / f"g_{label}.png", [video, video])
+        rows.append({"group": "g", "label": label, "videos": [], "spread": [], "width": width})
+    bench.write(rows, "command")
+    assert (tmp_path / "frames.png").is_file()
+    strip = read_strip(tmp_path / "rows" / "g_wide.png", 40)
+    assert strip.shape == (4, 16, 40, 3) and strip[3, 0, -1, 0] == 255

@@ -6,7 +6,7 @@ path of a clip's object, and the videos' paths are compared with it.
 Results are written to the folder --out as they come, and the same command continues a run that was stopped.
   table.md      means of every score
   frames.json   every score of every video
-  frames.png    one prompt's video for each row
+  frames.png    frames of the first three prompts' videos for each row
 This needs OpenCV: pip install "motion-inversion[metrics]".
 
 examples:
@@ -25,15 +25,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ...backbones import VideoModel
 from ...benchmark.plan import file_name
-from ...benchmark.sheets import FRAMES, save_strip
+from ...benchmark.sheets import FRAMES, PROMPTS, SCALE, read_strip, save_strip
 from ...benchmark.table import MISSING, mean_of
-from ...diffusion.frame_noise import similarity_of
+from ...diffusion.frame_noise import correlations, similarity_of
 from ...diffusion.sampling import random_noise
 from ...errors import MotionError
 from ...files.atomic import replacing
@@ -80,8 +79,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(dtype="float32")
     group = parser.add_argument_group("what is tried")
     group.add_argument("--quick", action="store_true", help="Try few prompts and sampling steps, for a CPU.")
-    group.add_argument("--prompts", type=int, help="How many prompts (default: 20; 4 with --quick).")
-    group.add_argument("--prompt", nargs="+", metavar="TEXT", help="Prompts of your own instead.")
+    prompts = group.add_mutually_exclusive_group()
+    prompts.add_argument("--prompts", type=int, help="How many prompts (default: 20; 4 with --quick).")
+    prompts.add_argument("--prompt", nargs="+", metavar="TEXT", help="Prompts of your own instead.")
     group.add_argument("--seeds", type=int, default=2, help="How many videos each prompt has (default: 2).")
     group.add_argument("--frames", type=int, default=16, help="How many frames a video has (default: 16).")
     group.add_argument(
@@ -117,9 +117,10 @@ def run(options: argparse.Namespace) -> None:
     from ...benchmark.frame_trials import followings, prompts_of, ties
     from ...frames_from_images.loading import load_image_model
     from ...metrics.clip import load_clip
+    from ...video.frames import opencv
 
-    if options.frames < 3 or options.seeds < 1 or options.batch < 1:
-        raise MotionError("A run needs videos of at least 3 frames, and at least 1 seed and 1 video at a time.")
+    check(options)
+    opencv()  # which the scores need: a run that lacks it is to end before the first videos are made
     prompts = options.prompt or prompts_of(options.prompts or (4 if options.quick else 20))
     device = pick_device(options.device)
     dtype = pick_dtype(options.dtype, device)
@@ -128,13 +129,15 @@ def run(options: argparse.Namespace) -> None:
     bench = Bench(options, prompts, load_clip(options.text_model, device) if options.text_model else None)
     side = min(images.defaults.width, images.defaults.height)
     cases = [rendered_case(motion, 1, options.frames, side) for motion in options.motions]
-    tied, following = ties(options.momentum, options.similarity), followings(cases, options.momentum)
+    momenta = list(dict.fromkeys(options.momentum))
+    tied, following = ties(momenta, options.similarity), followings(cases, momenta)
 
     rows, total = [], len(tied) + len(following) + (videos is not None)
     progress = bar(total, "Benchmark")
     try:
         for trial in tied:
-            rows.append(bench.row("Noise and momentum", trial.label, images, trial.start, Momentum(trial.momentum)))
+            momentum, exactly = Momentum(trial.momentum), (trial.prior, trial.similarity)
+            rows.append(bench.row("Noise and momentum", trial.label, images, trial.start, momentum, exactly=exactly))
             progress.update(1)
         if videos is not None:
             rows.append(bench.row("Noise and momentum", f"{videos.name}, a video model", videos, random_noise))
@@ -146,6 +149,18 @@ def run(options: argparse.Namespace) -> None:
     finally:
         progress.close()
     bench.write(rows, "motion-inversion " + shlex.join(sys.argv[1:]))
+
+
+def check(options: argparse.Namespace) -> None:
+    """Raises MotionError for a number outside its range, before anything is loaded or made."""
+    least = {"prompts": 1, "seeds": 1, "frames": 3, "batch": 1, "sampling_steps": 1}
+    for name, lowest in least.items():
+        value = getattr(options, name)
+        if value is not None and value < lowest:
+            raise MotionError(f"--{name.replace('_', '-')} is {value}, but it must be at least {lowest}.")
+    correlations("mixed", options.similarity, 2)
+    for momentum in options.momentum:
+        Momentum(momentum)
 
 
 @dataclass
@@ -164,9 +179,11 @@ class Bench:
         start: Callable[[Sequence[int], int], Tensor],
         momentum: Momentum | None = None,
         truth: Tensor | None = None,
+        exactly: Sequence[Any] = (),
     ) -> dict[str, Any]:
         """The scores of every prompt's and seed's video, and how much those of one prompt differ; as they were kept, if
-        exactly this was made before. start: noise of a shape from a seed; momentum: None for a video model."""
+        exactly this was made before. start: noise of a shape from a seed; momentum: None for a video model; exactly:
+        what the label rounds."""
         from ...benchmark.frame_trials import scores, seed_of
         from ...metrics.diversity import appearance_spread, sprite_look
 
@@ -176,6 +193,7 @@ class Bench:
         shape = model.latent_shape(options.frames, model.defaults.width, model.defaults.height)
         made_by = [group, label, model.name, list(shape), steps, guidance, str(model.device), str(model.dtype)]
         made_by += [options.seeds, self.prompts, options.text_model]
+        made_by += [options.video_model if momentum is None else options.model, momentum and momentum.momentum, exactly]
         name = file_name(f"{group} {label}")
         file, strip = options.out / "rows" / f"{name}.json", options.out / "rows" / f"{name}.png"
         if file.is_file() and strip.is_file():
@@ -196,15 +214,14 @@ class Bench:
         found = [scores(video, self.prompts[i], truth, self.clip) for video, (i, _) in zip(made, asked, strict=True)]
         alike = [made[i : i + options.seeds] for i in range(0, len(made), options.seeds)]
         spread = [appearance_spread(videos, sprite_look) for videos in alike]
-        row = {"made_by": made_by, "group": group, "label": label, "videos": found, "spread": spread}
+        row = {"made_by": made_by, "group": group, "label": label, "width": made[0].shape[2]}
+        row |= {"videos": found, "spread": spread}
         save_strip(strip, made[:: options.seeds])
         with replacing(file) as temporary:
             temporary.write_text(json.dumps(without_nan(row), indent=1) + "\n", encoding="utf-8")
         return without_nan(row)
 
     def write(self, rows: Sequence[dict[str, Any]], command: str) -> None:
-        from PIL import Image
-
         lines = list(markdown(rows))
         head = [f"```bash\n{command}\n```\n", f"{len(self.prompts)} prompts × {self.options.seeds} seeds."]
         with replacing(self.options.out / "table.md") as temporary:
@@ -214,10 +231,9 @@ class Bench:
         strips = []
         for row in rows:
             file = self.options.out / "rows" / f"{file_name(row['group'] + ' ' + row['label'])}.png"
-            picture = torch.from_numpy(np.array(Image.open(file)))
-            strips.append(picture.unflatten(1, (-1, picture.shape[0])).transpose(0, 1))
+            strips.append(read_strip(file, row["width"]))
         with replacing(self.options.out / "frames.png") as temporary:
-            contact_sheet(strips, [row["label"] for row in rows], 3 * FRAMES, 0.5).save(temporary)
+            contact_sheet(strips, [row["label"] for row in rows], FRAMES * PROMPTS, SCALE).save(temporary)
         print("\n".join(lines))
         print(f"Look at {self.options.out / 'frames.png'}; every score is in {self.options.out / 'frames.json'}.")
 
@@ -225,14 +241,17 @@ class Bench:
 def markdown(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
     """A table for every group."""
     yield f"{LEGEND}\n"
-    usual = next((mean_of(_known(row["spread"])).value for row in rows), math.nan)
+    from ...benchmark.frame_trials import FRESH, Ties
+
+    independent = Ties(FRESH, 0.0, 0.0).label
+    usual = next((mean_of(_known(row["spread"])).value for row in rows if row["label"] == independent), math.nan)
     for group in dict.fromkeys(row["group"] for row in rows):
         own = [row for row in rows if row["group"] == group]
         table = []
         for row in own:
             names = dict.fromkeys(name for video in row["videos"] for name in video)
             means = {name: mean_of(video[name] for video in row["videos"] if name in video) for name in names}
-            spread = mean_of(value / usual for value in _known(row["spread"]))
+            spread = mean_of(value / usual for value in _known(row["spread"]) if usual > 0)
             table.append((row["label"], {**means, "diversity": spread}))
         shown = [name for name in COLUMNS if any(means[name].count for _, means in table if name in means)]
         yield f"## {group}\n"

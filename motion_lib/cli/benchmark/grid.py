@@ -101,7 +101,7 @@ def picture(
     scores = {line.method: line.scores for line in table(results, list(plan.methods), [case.name])}
     rows, labels = [], []
     for name, methods in lines.items():
-        strips = [read_strip(plan.strip_file(case, method), case.frames) for method in methods]
+        strips = [read_strip(plan.strip_file(case, method), case.frames.shape[2]) for method in methods]
         rows.append(torch.cat([strip[: min(FRAMES, len(case.frames))] for strip in strips]))
         known = [column for column in SHOWN if scores[methods[0]][column].count]
         values = (f"{c} {' / '.join(f'{scores[m][c].value:.2f}' for m in methods)}" for c in known)
