@@ -11,7 +11,7 @@ from .edit import CombineMotionEmbeddings, EditMotionEmbedding
 from .embedding import LoadMotionEmbedding, SaveMotionEmbedding
 from .frames import FrameNoise, TemporalMomentumAttention
 from .host.folders import register_folders
-from .load import LoadMotionVideoModel
+from .load import LoadMotionTextEncoder, LoadMotionVideoModel
 from .noise import InvertVideoToNoise, MixInversionNoise
 from .options import TrainingOptions
 from .report import MotionReport
@@ -19,6 +19,7 @@ from .train import TrainMotionEmbedding
 
 NODES: list[type[io.ComfyNode]] = [
     LoadMotionVideoModel,
+    LoadMotionTextEncoder,
     SampleClip,
     PrepareReferenceClip,
     TrainMotionEmbedding,

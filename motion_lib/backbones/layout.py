@@ -1,5 +1,5 @@
 """Where the parts of a model lie in its folder: each in a folder of its own, as diffusers has them, or denoiser and
-autoencoder in single files, as ComfyUI has them."""
+autoencoder in single files, as ComfyUI has them, beside each other or in folders named as ComfyUI's."""
 
 from __future__ import annotations
 
@@ -54,14 +54,15 @@ def parts_of(folder: Path) -> Parts:
 
 
 def single_files(folder: Path) -> tuple[Path, Path] | None:
-    """The transformer and the autoencoder of Wan that lie beside each other in a folder; None for a folder in diffusers
-    layout.
+    """The transformer and the autoencoder of Wan that lie beside each other in a folder, or in `diffusion_models` and
+    `vae` there; None for a folder in diffusers layout.
 
     Raises MotionError when there are several of either, or a transformer alone.
     """
     if _denoiser(folder) is not None:
         return None
-    files = sorted(file for file in folder.glob("*.safetensors") if file.is_file())
+    places = (folder, folder / "diffusion_models", folder / "vae")
+    files = [file for place in places for file in sorted(place.glob("*.safetensors")) if file.is_file()]
     if not files:
         return None
     from .wan.single_file import is_autoencoder, is_transformer  # which needs a diffusers that has Wan

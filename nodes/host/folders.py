@@ -21,7 +21,9 @@ TRAINED, INVERTED = "trained", "inverted"  # sub-folders of results, by a hash o
 
 def register_folders() -> None:
     """Make models/motion_embeddings known, keeping the folders that extra_model_paths.yaml may have added, and the
-    embeddings that come with the pack."""
+    embeddings and the small Wan that come with the pack."""
+    for kind in ("diffusion_models", "vae"):
+        folder_paths.add_model_folder_path(kind, str(BUNDLED["sprite_wan"][0] / kind))
     folder_paths.add_model_folder_path(EMBEDDINGS, os.path.join(folder_paths.models_dir, EMBEDDINGS))
     folder_paths.add_model_folder_path(EMBEDDINGS, str(SAMPLES))
     paths, _ = folder_paths.folder_names_and_paths[EMBEDDINGS]
@@ -66,8 +68,9 @@ def temporary_path(name: str) -> Path:
 
 
 def video_models() -> dict[str, Path]:
-    """The bundled models, and every text-to-video model in diffusers layout in models/diffusers, by name."""
-    found = {name: folder for name, (folder, _) in BUNDLED.items()}
+    """The bundled models that stock nodes do not load, and every text-to-video model in diffusers layout in
+    models/diffusers, by name."""
+    found = {name: folder for name, (folder, _) in BUNDLED.items() if (folder / "unet").is_dir()}
     for root in folder_paths.get_folder_paths("diffusers"):
         seen: set[str] = set()  # links may lead back to where the walk has been
         for folder, inside, _ in os.walk(root, followlinks=True):

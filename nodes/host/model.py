@@ -90,6 +90,14 @@ def load_model(folder: Path) -> tuple[comfy.model_patcher.ModelPatcher, Any, Any
         return model, clip, vae
 
 
+def load_text(folder: Path) -> Any:
+    """The CLIP of a model folder of any family. Raises as `load_model` does."""
+    with importing_diffusers():
+        import diffusers  # noqa: F401
+    with torch.inference_mode(False):
+        return load_text_encoder(open_model(folder))
+
+
 def load_patcher(folder: Path, disable_dynamic: bool = True) -> comfy.model_patcher.ModelPatcher:
     """The MODEL. A plain ModelPatcher: with weights that the host may evict during a step, training would read freed
     memory."""

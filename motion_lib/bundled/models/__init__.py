@@ -22,6 +22,10 @@ class SamplingDefaults:
 
 BUNDLED: dict[str, tuple[Path, SamplingDefaults]] = {
     "sprite_t2v": (HERE / "sprite_t2v", SamplingDefaults(steps=20, guidance=4.0, frames=16, width=128, height=128)),
+    "sprite_wan": (
+        HERE / "sprite_wan",
+        SamplingDefaults(steps=20, guidance=4.0, frames=33, width=128, height=128, fps=16.0),
+    ),
 }
 # Image models, which need a command or a node of their own to make videos.
 BUNDLED_IMAGES: dict[str, tuple[Path, SamplingDefaults]] = {

@@ -24,6 +24,12 @@ def world_captions(world: World, generator: torch.Generator, forget: float = 0.1
     return [_caption(world, i, wording[i], silent[i].tolist()) for i in range(len(world))]
 
 
+def plain_captions(world: World, generator: torch.Generator) -> list[str]:
+    """One caption each that says only how many things move: "a shape on a background"."""
+    wording = torch.randint(len(LOOSE), (len(world),), generator=generator).tolist()
+    return [_caption(world, i, wording[i], [True] * 4) for i in range(len(world))]
+
+
 def _caption(world: World, i: int, wording: int, silent: list[bool]) -> str:
     known = world.words(i)
     kept = [None if quiet else word for word, quiet in zip(_four(known), silent, strict=True)]

@@ -64,7 +64,11 @@ def other_model() -> Any:
     dtype = torch.float16 if ON_GPU else torch.float32
     config.unet_config["dtype"] = dtype
     config.set_inference_dtype(dtype, None)
-    model = config.get_model({}, "")
+    # With DynamicVRAM, layers have no weights before they load some; here they need them to be filled.
+    memory = sys.modules.get("comfy.memory_management")
+    lazily = hasattr(memory, "aimdo_enabled")
+    with mock.patch.object(memory, "aimdo_enabled", False) if lazily else contextlib.nullcontext():
+        model = config.get_model({}, "")
     generator = torch.Generator(DEVICE).manual_seed(4)
     with torch.no_grad():
         for parameter in model.diffusion_model.parameters():

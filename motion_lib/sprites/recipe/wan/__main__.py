@@ -8,7 +8,7 @@ import torch
 
 from .. import checkpoint
 from . import __doc__ as about
-from . import autoencoder, evaluate, export, transformer
+from . import autoencoder, distil, evaluate, export, transformer
 from .design import FRAMES
 
 
@@ -51,6 +51,9 @@ def main() -> None:
     sub.add_argument("--renew", type=int, default=64, help="clips replaced at every 24th step, an even number")
     sub.add_argument("--cool", action="store_true", help="let the learning rate fall: the last run")
 
+    sub = training("distil", "train the companion for 4 steps without guidance", batch=128, rate=2e-3)
+    sub.add_argument("--grow", type=int, default=128, help="paths added at every 25th step")
+
     sub = stage("lighten", "write the transformer's weights alone, in half precision, to carry on from elsewhere")
     sub.add_argument("--out", type=Path, required=True)
 
@@ -59,6 +62,7 @@ def main() -> None:
 
     sub = stage("evaluate", "measure sprite_wan on captions, pictures and seeds drawn at random")
     sub.add_argument("--pairs", type=int, default=128)
+    sub.add_argument("--companion", action="store_true", help="with the companion, for --steps 4 --guidance 1")
     sub.add_argument("--guidance", type=float, default=4.0)
     sub.add_argument("--steps", type=int, default=20)
     sub.add_argument("--shift", type=float, default=3.0)
@@ -84,6 +88,7 @@ RUN = {
     "autoencoder": autoencoder.train,
     "measure": _measure,
     "transformer": transformer.train,
+    "distil": distil.train,
     "lighten": _lighten,
     "export": export.export,
     "evaluate": evaluate.evaluate,

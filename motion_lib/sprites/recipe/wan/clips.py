@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ...world import World, load_photos, random_worlds, render_world
-from ...world.captions import world_captions
+from ...world.captions import plain_captions, world_captions
 from .design import SIZE
 
 
@@ -18,10 +18,13 @@ class Clips:
         self.photos = load_photos().to(device) if photographs else None
 
     def draw(self, count: int, frames: int, seed: int, classic: float) -> tuple[World, list[str]]:
+        """Worlds and their captions, of which every fourth leaves all to the picture that it comes with."""
         generator = torch.Generator().manual_seed(seed)
         known = 0 if self.photos is None else len(self.photos)
         world = random_worlds(count, frames, generator=generator, photos=known, classic=classic)
-        return world, world_captions(world, generator)
+        captions = world_captions(world, generator)
+        captions[::4] = plain_captions(world, generator)[::4]
+        return world, captions
 
     def show(self, world: World) -> Tensor:
         """Frames `[b, 3, f, h, w]` in [-1, 1]."""

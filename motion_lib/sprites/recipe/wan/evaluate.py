@@ -1,4 +1,4 @@
-"""Stage 4 of `sprite_wan`: what the model makes of captions, pictures and seeds that it never saw."""
+"""Stage 5 of `sprite_wan`: what the model makes of captions, pictures and seeds that it never saw."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from torch import Tensor
 from ...checker import check_frames
 from ...scene import random_scenes
 from ...vocabulary import TEMPLATES, caption
+from ...world.captions import loose_ground, loose_object
 from ..judge import judge, summary
 from ..text import load_tokenizer, tokenize
-from . import autoencoder, transformer
+from . import autoencoder, distil, transformer
 from .clips import unseen
 from .design import FRAMES, LATENT_CHANNELS, LATENT_SIDE
 from .sampling import sample
@@ -24,9 +25,11 @@ from .store import given_picture
 class Trained:
     """Text encoder, transformer and autoencoder of a work folder, in half precision on a GPU."""
 
-    def __init__(self, work: Path, device: str):
+    def __init__(self, work: Path, device: str, companion: bool = False):
         self.device = device
         self.model, self.vae = transformer.finished(work, device), autoencoder.finished(work, device)
+        if companion:
+            distil.finished(work, self.model.transformer, device)
         self.tokenizer = load_tokenizer(work / "wan_tokenizer")
 
     def text(self, captions: list[str]) -> Tensor:
@@ -57,16 +60,24 @@ class Trained:
 
 
 def evaluate(
-    work: Path, pairs: int, device: str, sheets: Path, out: Path | None, guidance: float, steps: int, shift: float
+    work: Path,
+    pairs: int,
+    companion: bool,
+    device: str,
+    sheets: Path,
+    out: Path | None,
+    guidance: float,
+    steps: int,
+    shift: float,
 ) -> None:
     """Print, and write to `out`, what is right; save contact sheets to the folder `sheets`."""
-    trained, how = Trained(work, device), {"guidance": guidance, "steps": steps, "shift": shift}
+    trained, how = Trained(work, device, companion), {"guidance": guidance, "steps": steps, "shift": shift}
     result: dict = {**how, **_of_captions(trained, pairs, FRAMES, sheets, how)}
     print(json.dumps(result), flush=True)
     for frames in (17,):
         result[f"{frames}_frames"] = _of_captions(trained, pairs // 2, frames, sheets, how)
         print(json.dumps(result[f"{frames}_frames"]), flush=True)
-    for kind in ("classic", "wide", "foreign"):
+    for kind in ("classic", "named", "wide", "foreign"):
         result[f"picture_{kind}"] = _of_pictures(trained, kind, pairs // 2, sheets, how)
         print(json.dumps({kind: result[f"picture_{kind}"]}), flush=True)
     loose = [
@@ -95,13 +106,17 @@ def _of_captions(trained: Trained, pairs: int, frames: int, sheets: Path, how: d
 
 def _of_pictures(trained: Trained, kind: str, pairs: int, sheets: Path, how: dict) -> dict:
     """First frames given: how well the first frame is kept, and, in the sprites' own look, whether what the checker
-    reads in the first frame is there in the middle and at the end."""
+    reads in the first frame is there in the middle and at the end. The caption names nothing, or with `named` what is
+    in the picture."""
+    named, kind = kind == "named", "classic" if kind == "named" else kind
     truth = unseen(kind, pairs, 5, 900_000, trained.device, photographs=False)
-    clips = trained.make(
-        ["a shape on a background"] * pairs, [7 + i for i in range(pairs)], FRAMES, truth[:, :, 0], **how
-    )
+    captions = ["a shape on a background"] * pairs
+    if named:
+        read = [verdict.words for verdict in check_frames((truth[:, :, 0].float().cpu() + 1) / 2)]
+        captions = [f"{loose_object(words)} on {loose_ground(words)}" for words in read]
+    clips = trained.make(captions, [7 + i for i in range(pairs)], FRAMES, truth[:, :, 0], **how)
     shown = torch.stack([truth[:8, :, 0], *clips[:8].unbind(2)], dim=2)
-    write_sheet(sheets / f"picture_{kind}.png", shown, across=9)
+    write_sheet(sheets / f"picture_{'named' if named else kind}.png", shown, across=9)
     squared = ((clips[:, :, 0] - truth[:, :, 0]) / 2).square().mean(dim=(1, 2, 3))
     psnr = -10 * squared.log10()
     result = {"first_frame_db": round(psnr.mean().item(), 2), "worst_first_frame_db": round(psnr.min().item(), 2)}

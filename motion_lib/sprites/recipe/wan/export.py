@@ -1,4 +1,4 @@
-"""Stage 3 of `sprite_wan`: the files that hosts of Wan 2.1 load, in half precision."""
+"""Stage 4 of `sprite_wan`: the files that hosts of Wan 2.1 load, in half precision, in folders named as ComfyUI's."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ import torch
 
 from ....files.atomic import replacing
 from . import autoencoder, transformer
-from .design import LATENTS_MEAN, LATENTS_STD, TRANSFORMER
+from .design import LATENTS_MEAN, LATENTS_STD, SHIFT, TRANSFORMER
 
-DIFFUSION_MODEL, VAE = "sprite_wan_fp16.safetensors", "sprite_wan_vae_fp16.safetensors"
+DIFFUSION_MODEL = "diffusion_models/sprite_wan_fp16.safetensors"
+VAE = "vae/sprite_wan_vae_fp16.safetensors"
+SCHEDULER = {"_class_name": "FlowMatchEulerDiscreteScheduler", "num_train_timesteps": 1000, "shift": SHIFT}
 
 
 def export(work: Path, out: Path) -> None:
-    """Write the transformer, the autoencoder, the text encoder and its tokenizer to `out`."""
+    """Write the transformer, the autoencoder, the text encoder, its tokenizer and the scheduler's settings to `out`."""
     from safetensors.torch import save_file
 
     model, vae = transformer.finished(work, "cpu"), autoencoder.finished(work, "cpu")
@@ -28,6 +30,8 @@ def export(work: Path, out: Path) -> None:
     with replacing(out / VAE) as temporary:
         save_file(_half(vae), temporary)
     model.text_encoder.half().save_pretrained(out / "text_encoder", safe_serialization=True)
+    with replacing(out / "scheduler" / "scheduler_config.json") as temporary:
+        temporary.write_text(json.dumps(SCHEDULER, indent=2) + "\n", encoding="utf-8")
     shutil.copytree(work / "wan_tokenizer", out / "tokenizer", dirs_exist_ok=True)
 
 

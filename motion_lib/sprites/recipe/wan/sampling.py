@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import pairwise
 
 import torch
@@ -17,7 +18,7 @@ def noise_levels(steps: int, shift: float = SHIFT) -> list[float]:
 
 
 @torch.no_grad()
-def sample(
+def path(
     model,
     noise: Tensor,
     text: Tensor,
@@ -27,9 +28,9 @@ def sample(
     steps: int = 20,
     guidance: float = 4.0,
     shift: float = SHIFT,
-) -> Tensor:
-    """Latents `[b, 16, f, h, w]` from `noise`; `text` and `empty` `[b, tokens, width]`; `given` `[b, 20, f, h, w]`,
-    mask and latents of a given first frame, zeros without one."""
+) -> Iterator[Tensor]:
+    """Latents `[b, 16, f, h, w]` after every step from `noise`; `text` and `empty` `[b, tokens, width]`; `given`
+    `[b, 20, f, h, w]`, mask and latents of a given first frame, zeros without one."""
     given = torch.zeros_like(noise[:, :1]).repeat(1, 20, 1, 1, 1) if given is None else given
     levels, latents = noise_levels(steps, shift), noise
     for level, lower in pairwise(levels):
@@ -40,4 +41,10 @@ def sample(
             without = model(seen, at, empty).float()
             velocity = without + guidance * (velocity - without)
         latents = latents + (lower - level) * velocity
+        yield latents
+
+
+def sample(*given, **how) -> Tensor:
+    """The last of `path`."""
+    *_, latents = path(*given, **how)
     return latents

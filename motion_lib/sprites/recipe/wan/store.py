@@ -29,7 +29,9 @@ class LatentStore:
 
     EVERY: at how many steps a batch of `renew` new clips is made; making many at once costs hardly more than a few.
 
-    Every second clip of a batch has its first frame given. Filled once and then renewed `renew` clips at a time, so
+    Every second clip of a batch has its first frame given, and every second of these a caption that names nothing in
+    it: with captions that say everything, words alone told the transformer what moves, and shapes melted after the
+    first frame wherever words did not name them. Filled once and then renewed `renew` clips at a time, so
     that the transformer never runs out of new ones and never waits for them.
     """
 
