@@ -36,8 +36,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ..backbones import VideoModel
+    from ..method.embedding import MotionEmbedding
+    from ..training.presets import Preset
 
-REFERENCE = "figure_eight"
+REFERENCE, LONGER = (
+    "figure_eight",
+    "figure_eight_33",
+)  # the longer one is for models whose latents are fewer than frames
 # None shares colour, shape or background with the reference.
 PROMPTS = (
     "a blue star on a beige striped background",
@@ -50,7 +55,8 @@ PROMPTS = (
 AT_ONCE = 3  # videos of one sampling run
 # Instead of what presets and models say, unless --full or an option says otherwise.
 QUICK_STEPS, QUICK_SAMPLING_STEPS, QUICK_REFINEMENTS = 60, 10, 1
-# A motion learned so quickly tears stripes apart at full strength. With less of it, the path needs more guidance.
+# A motion learned so quickly tears stripes apart at full strength. With less of it, the path needs more guidance. On a
+# stack of blocks, the preset itself is quick.
 QUICK_STRENGTH, QUICK_GUIDANCE = 0.9, 5.5
 
 
@@ -72,7 +78,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--guidance",
         type=float,
-        help=f"How closely to follow the prompt (default: {QUICK_GUIDANCE:g}; with --full, as the model says).",
+        help=f"How closely to follow the prompt (default: {QUICK_GUIDANCE:g}; with --full, and on Wan, as the model "
+        "says).",
     )
     add_model_arguments(parser)
     add_training_arguments(parser)
@@ -92,19 +99,19 @@ def run(options: argparse.Namespace) -> None:
 
     seconds: dict[str, float] = {}
     stage = _stopwatch(seconds)
-    sample = SAMPLES[REFERENCE]
-    refinements = None if options.full else _hasten(options)
-    chosen = chosen_preset(options)
-    steps, guidance = options.sampling_steps, options.guidance
-    overrides = {name: getattr(options, name) for name in PATCH}
-    weight = chosen.application.noise_weight if options.noise_weight is None else options.noise_weight
-
     with stage("load"):
         model = load(options)
+        sample = SAMPLES[REFERENCE if model.codec.latent_frames(5) == 5 else LONGER]
+        backbone = model.denoiser.backbone
+        refinements = None if options.full else _hasten(options, backbone.stacked)
+        chosen = chosen_preset(options, backbone)
+        steps, guidance = options.sampling_steps, options.guidance
+        overrides = {name: getattr(options, name) for name in PATCH}
+        weight = chosen.application.noise_weight if options.noise_weight is None else options.noise_weight
         clip = read_clip(sample.path)
         latents = model.encode_video(clip.frames)
     with stage("train"):
-        embedding = _learn(options, model, clip, latents, sample.prompt)
+        embedding = _learn(options, chosen, model, clip, latents, sample.prompt)
     with stage("invert"):
         inverted = invert_clip(model, latents, steps, refinements) if weight else None
     patch = chosen.patch(embedding, **overrides)
@@ -167,22 +174,25 @@ def run(options: argparse.Namespace) -> None:
     show(report, options.json, _lines(options.out, report))
 
 
-def _hasten(options: argparse.Namespace) -> int:
+def _hasten(options: argparse.Namespace, stacked: bool) -> int:
     """Fewer steps, and what suits them, wherever the options leave them open; returns the refinements of inversion."""
-    quick = {"steps": QUICK_STEPS, "sampling_steps": QUICK_SAMPLING_STEPS, "guidance": QUICK_GUIDANCE}
-    quick |= {"strength_qk": QUICK_STRENGTH, "strength_v": QUICK_STRENGTH}
+    quick: dict[str, float] = {"sampling_steps": QUICK_SAMPLING_STEPS}
+    if not stacked:
+        quick |= {"steps": QUICK_STEPS, "guidance": QUICK_GUIDANCE}
+        quick |= {"strength_qk": QUICK_STRENGTH, "strength_v": QUICK_STRENGTH}
     for name, value in quick.items():
         if getattr(options, name) is None:
             setattr(options, name, value)
     return QUICK_REFINEMENTS
 
 
-def _learn(options: argparse.Namespace, model: VideoModel, clip: Any, latents: Tensor, prompt: str):
+def _learn(
+    options: argparse.Namespace, chosen: Preset, model: VideoModel, clip: Any, latents: Tensor, prompt: str
+) -> MotionEmbedding:
     from ..files.embedding_file import load_embedding
     from ..training.provenance import origin_of
     from .learning import learn
 
-    chosen = chosen_preset(options)
     origin = origin_of(
         frames=clip.frames,
         fps=clip.fps,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +17,7 @@ from safetensors import safe_open
 
 from motion_lib.sprites.recipe import checkpoint
 from motion_lib.sprites.recipe.text import load_tokenizer, tokenize
-from motion_lib.sprites.recipe.wan import autoencoder, clips, evaluate, export, store, transformer
+from motion_lib.sprites.recipe.wan import autoencoder, clips, distil, evaluate, export, store, transformer
 from motion_lib.sprites.recipe.wan.design import IN_CHANNELS, LATENTS_MEAN, LATENTS_STD, TRANSFORMER
 from motion_lib.sprites.recipe.wan.dit import Transformer, new_transformer
 from motion_lib.sprites.recipe.wan.muon import Muon, orthogonalised
@@ -156,6 +157,40 @@ def test_sampling_follows_the_flow() -> None:
         torch.testing.assert_close(sample(model, start, clip, clip, steps=steps), clip, rtol=1e-4, atol=1e-4)
 
 
+def test_a_companions_points_lie_on_the_models_path(monkeypatch) -> None:
+    monkeypatch.setattr(distil, "LATENT_SIDE", 4)
+    generator = torch.Generator().manual_seed(0)
+
+    class Store:
+        dtype, empty = torch.float32, torch.zeros(1, 2, dtype=torch.long)
+
+        def renew(self) -> None: ...
+
+        def draw(self, count: int, frames: int, generator: torch.Generator):
+            return None, torch.zeros(count, 20, frames, 4, 4), torch.ones(count, 2, dtype=torch.long)
+
+    class Teacher:
+        def text_encoder(self, ids):
+            return (ids.float(),)
+
+        def transformer(self, seen, level, text):
+            return text.mean() * seen[:, :16].tanh() * level[:, None, None, None, None]
+
+    paths = distil.Paths(Teacher(), Store(), 2, generator)  # type: ignore[arg-type]
+    paths.grow(3)
+    points = paths.points[0]
+    assert points.shape == (5, 3, 16, 2, 4, 4)
+    told = torch.ones(3, 2), torch.zeros(3, 2)
+    torch.testing.assert_close(points[-1], sample(Teacher().transformer, points[0], *told))
+    here, velocity, level, given, ids = paths.draw(8)
+    assert given.shape == (8, 20, 2, 4, 4) and (ids == 1).all()
+    for i, at in enumerate(level.tolist()):
+        step = [round(known, 4) for known in noise_levels(4)].index(round(at, 4))
+        there = here[i] - (noise_levels(4)[step] - noise_levels(4)[step + 1]) * velocity[i]
+        assert (points[step] - here[i]).abs().amax((1, 2, 3, 4)).min() == 0
+        assert (points[step + 1] - there).abs().amax((1, 2, 3, 4)).min() < 1e-5
+
+
 def test_noised_latents() -> None:
     generator = torch.Generator().manual_seed(0)
     clean = noise(64, 16, 1, 2, 2)
@@ -229,14 +264,14 @@ def test_unseen_clips(kind: str) -> None:
 def tiny(monkeypatch) -> None:
     """The recipe at a size that takes seconds."""
     sizes = {"SIZE": 16, "FRAMES": 5, "LATENT_FRAMES": 2, "SHORT_LATENT_FRAMES": 1, "LATENT_SIDE": 2}
-    for module in (autoencoder, clips, evaluate, store, transformer):
+    for module in (autoencoder, clips, distil, evaluate, store, transformer):
         for name, value in sizes.items():
             if hasattr(module, name):
                 monkeypatch.setattr(module, name, value)
     monkeypatch.setattr(clips.Clips.__init__, "__defaults__", (True, 16))
     monkeypatch.setattr(autoencoder, "AUTOENCODER_DIM", 4)
     small = Transformer(dim=128, ffn_dim=32, layers=1, text_dim=TRANSFORMER["text_dim"])
-    monkeypatch.setattr(transformer, "new_transformer", lambda: small)
+    monkeypatch.setattr(transformer, "new_transformer", lambda: copy.deepcopy(small))
     monkeypatch.setattr(autoencoder, "latent_statistics", lambda *_: (torch.zeros(16), torch.ones(16)))
 
 
@@ -255,6 +290,10 @@ def test_the_whole_recipe_restarts_and_exports(tiny, tmp_path: Path, capsys) -> 
     losses = [json.loads(line)["loss"] for line in capsys.readouterr().out.splitlines() if '"loss"' in line]
     assert losses and all(0 < loss < 10 for loss in losses)
 
+    distil.train(tmp_path, steps=3, batch=2, grow=2, **still)
+    distil.train(tmp_path, steps=2, batch=2, grow=2, **still)
+    assert checkpoint.load(tmp_path / distil.FILE, "cpu")["step"] == 5  # type: ignore[index]
+
     export.export(tmp_path, tmp_path / "model")
     with safe_open(tmp_path / "model" / export.DIFFUSION_MODEL, "pt") as file:
         assert json.loads(file.metadata()["config"]) == {"transformer": {"text_dim": TRANSFORMER["text_dim"]}}
@@ -270,5 +309,18 @@ def test_the_whole_recipe_restarts_and_exports(tiny, tmp_path: Path, capsys) -> 
     assert (tmp_path / "model" / "text_encoder" / "model.safetensors").exists()
     assert (tmp_path / "model" / "tokenizer" / "vocab.json").exists()
 
-    made = evaluate.Trained(tmp_path, "cpu").make(["a red star"], [1], 5, frames[:, :, 0], steps=1)
+    changed, model = transformer.finished(tmp_path, "cpu"), transformer.finished(tmp_path, "cpu")
+    distil.finished(tmp_path, changed.transformer, "cpu")
+    with safe_open(tmp_path / "model" / export.COMPANION, "pt") as file, torch.no_grad():
+        for name in file.keys():
+            matrix, letter = name.removeprefix("diffusion_model.").rsplit(".lora_", 1)
+            if letter == "A.weight":
+                change = file.get_tensor(name.replace("lora_A", "lora_B")).float() @ file.get_tensor(name).float()
+                model.transformer.get_parameter(f"{matrix}.weight").add_(change)
+    seen, text = noise(1, IN_CHANNELS, 2, 2, 2), noise(1, 4, TRANSFORMER["text_dim"])
+    there = [m.transformer(seen, torch.tensor([0.5]), text) for m in (changed, model)]
+    torch.testing.assert_close(*there, rtol=1e-2, atol=1e-3)  # half precision
+    assert not torch.equal(there[0], transformer.finished(tmp_path, "cpu").transformer(seen, torch.tensor([0.5]), text))
+
+    made = evaluate.Trained(tmp_path, "cpu", companion=True).make(["a red star"], [1], 5, frames[:, :, 0], steps=1)
     assert made.shape == (1, 3, 5, 16, 16) and made.isfinite().all()

@@ -8,6 +8,7 @@ as in Meng et al. 2023, arXiv 2210.03142), as a low-rank change of the blocks' m
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from pathlib import Path
 
 import torch
@@ -33,7 +34,7 @@ GUIDANCE = 4.0
 class Companion(nn.Module):
     """Low-rank changes of every matrix in a transformer's blocks, acting in it from now on; nothing at first.
 
-    names: of the matrices, as in the transformer's files; down, up: `[RANK, in]` and `[out, RANK]` of each.
+    names: of the matrices, as in the transformer's files; changes: of each, `[RANK, in]` and `[out, RANK]`.
     """
 
     def __init__(self, model: Transformer):
@@ -41,26 +42,29 @@ class Companion(nn.Module):
         linears = {name: part for name, part in model.named_modules() if isinstance(part, nn.Linear)}
         self.names = [name for name in linears if name.startswith("blocks.")]
         chosen = [linears[name] for name in self.names]
-        self.down = nn.ModuleList(nn.Linear(part.in_features, RANK, bias=False) for part in chosen)
-        self.up = nn.ModuleList(nn.Linear(RANK, part.out_features, bias=False) for part in chosen)
-        for part, down, up in zip(chosen, self.down, self.up, strict=True):
-            nn.init.zeros_(up.weight)
-            part.register_forward_hook(_change(down, up))
+        self.changes = nn.ModuleList(_LowRank(part.in_features, part.out_features) for part in chosen)
+        for part, change in zip(chosen, self.changes, strict=True):
+            part.register_forward_hook(_adding(change))
         self.to(chosen[0].weight.device)
 
     def tensors(self) -> dict[str, Tensor]:
         """The changes by the names that hosts of Wan know low-rank changes by."""
-        parts = zip(self.names, self.down, self.up, strict=True)
-        named = {f"diffusion_model.{name}": (down.weight, up.weight) for name, down, up in parts}
-        return {
-            f"{name}.lora_{letter}.weight": matrix
-            for name, both in named.items()
-            for letter, matrix in zip("AB", both, strict=True)
-        }
+        inside = {"down.weight": "lora_A.weight", "up.weight": "lora_B.weight"}
+        found: dict[str, Tensor] = {}
+        for name, change in zip(self.names, self.changes, strict=True):
+            found |= {f"diffusion_model.{name}.{inside[part]}": value for part, value in change.state_dict().items()}
+        return found
 
 
-def _change(down: nn.Module, up: nn.Module):
-    return lambda part, seen, out: out + up(down(seen[0]))
+class _LowRank(nn.Sequential):
+    def __init__(self, inputs: int, outputs: int):
+        down, up = nn.Linear(inputs, RANK, bias=False), nn.Linear(RANK, outputs, bias=False)
+        nn.init.zeros_(up.weight)
+        super().__init__(OrderedDict(down=down, up=up))
+
+
+def _adding(change: nn.Module):
+    return lambda part, seen, out: out + change(seen[0])
 
 
 class Paths:

@@ -9,16 +9,18 @@ from pathlib import Path
 import torch
 
 from ....files.atomic import replacing
-from . import autoencoder, transformer
+from . import autoencoder, distil, transformer
 from .design import LATENTS_MEAN, LATENTS_STD, SHIFT, TRANSFORMER
 
 DIFFUSION_MODEL = "diffusion_models/sprite_wan_fp16.safetensors"
+COMPANION = "loras/sprite_wan_4_steps_fp16.safetensors"
 VAE = "vae/sprite_wan_vae_fp16.safetensors"
 SCHEDULER = {"_class_name": "FlowMatchEulerDiscreteScheduler", "num_train_timesteps": 1000, "shift": SHIFT}
 
 
 def export(work: Path, out: Path) -> None:
-    """Write the transformer, the autoencoder, the text encoder, its tokenizer and the scheduler's settings to `out`."""
+    """Write transformer, autoencoder, text encoder, tokenizer and the scheduler's settings to `out`, and
+    the companion if there is one."""
     from safetensors.torch import save_file
 
     model, vae = transformer.finished(work, "cpu"), autoencoder.finished(work, "cpu")
@@ -29,6 +31,10 @@ def export(work: Path, out: Path) -> None:
         save_file(_half(model.transformer), temporary, metadata={"config": json.dumps(config)})
     with replacing(out / VAE) as temporary:
         save_file(_half(vae), temporary)
+    if (work / distil.FILE).exists():
+        changes = distil.finished(work, model.transformer, "cpu").tensors()
+        with replacing(out / COMPANION) as temporary:
+            save_file({name: value.half().contiguous() for name, value in changes.items()}, temporary)
     model.text_encoder.half().save_pretrained(out / "text_encoder", safe_serialization=True)
     with replacing(out / "scheduler" / "scheduler_config.json") as temporary:
         temporary.write_text(json.dumps(SCHEDULER, indent=2) + "\n", encoding="utf-8")
