@@ -17,7 +17,7 @@ from safetensors import safe_open
 
 from motion_lib.sprites.recipe import checkpoint
 from motion_lib.sprites.recipe.text import load_tokenizer, tokenize
-from motion_lib.sprites.recipe.wan import autoencoder, clips, distil, evaluate, export, store, transformer
+from motion_lib.sprites.recipe.wan import autoencoder, clips, distil, evaluate, export, store, transformer, unpack
 from motion_lib.sprites.recipe.wan.design import IN_CHANNELS, LATENTS_MEAN, LATENTS_STD, TRANSFORMER
 from motion_lib.sprites.recipe.wan.dit import Transformer, new_transformer
 from motion_lib.sprites.recipe.wan.muon import Muon, orthogonalised
@@ -308,6 +308,14 @@ def test_the_whole_recipe_restarts_and_exports(tiny, tmp_path: Path, capsys) -> 
     torch.testing.assert_close(hosts, own, rtol=1e-2, atol=1e-2)  # half precision
     assert (tmp_path / "model" / "text_encoder" / "model.safetensors").exists()
     assert (tmp_path / "model" / "tokenizer" / "vocab.json").exists()
+
+    unpack.unpack(tmp_path / "again", str(tmp_path / "model"))
+    with torch.no_grad():
+        again = autoencoder.finished(tmp_path / "again", "cpu").encode(frames)[0]
+    torch.testing.assert_close(again, own, rtol=1e-2, atol=1e-2)
+    before = transformer.finished(tmp_path, "cpu").state_dict()
+    for name, value in transformer.finished(tmp_path / "again", "cpu").state_dict().items():
+        torch.testing.assert_close(value, before[name], rtol=1e-2, atol=1e-3, msg=name)
 
     changed, model = transformer.finished(tmp_path, "cpu"), transformer.finished(tmp_path, "cpu")
     distil.finished(tmp_path, changed.transformer, "cpu")

@@ -8,7 +8,7 @@ import torch
 
 from .. import checkpoint
 from . import __doc__ as about
-from . import autoencoder, distil, evaluate, export, transformer
+from . import autoencoder, distil, evaluate, export, transformer, unpack
 from .design import FRAMES
 
 
@@ -60,6 +60,9 @@ def main() -> None:
     sub = stage("export", "write the files of sprite_wan")
     sub.add_argument("--out", type=Path, required=True)
 
+    sub = stage("unpack", "fill the work folder with an exported model, to measure it or to train it further")
+    sub.add_argument("--model", default="sprite_wan", help="a folder that export wrote, or a bundled model's name")
+
     sub = stage("evaluate", "measure sprite_wan on captions, pictures and seeds drawn at random")
     sub.add_argument("--pairs", type=int, default=128)
     sub.add_argument("--companion", action="store_true", help="with the companion, for --steps 4 --guidance 1")
@@ -91,6 +94,7 @@ RUN = {
     "distil": distil.train,
     "lighten": _lighten,
     "export": export.export,
+    "unpack": unpack.unpack,
     "evaluate": evaluate.evaluate,
 }
 
