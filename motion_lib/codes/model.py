@@ -3,6 +3,7 @@ a vector to compare motions and words by."""
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -42,6 +43,15 @@ class MotionCodes(nn.Module):
         return {
             name: self.heads[name](codes[:, :, place]) for place, group in enumerate(GROUPS) for name in TRUTHS[group]
         }
+
+    def tensors(self, codes: Tensor) -> dict[str, Tensor]:
+        """Those of the embeddings that codes mean, `[b, positions, f, c]` by name."""
+        read = self.truths(codes)
+        return self.decoder(codes, torch.cat([read["path"], read["scale"]], dim=-1))
+
+    def embedding(self, codes: Tensor) -> MotionEmbedding:
+        """That of one clip's codes `[f, k, width]`."""
+        return self.decoder.empty.with_tensors({key: m[0] for key, m in self.tensors(codes[None]).items()})
 
     def described(self, codes: Tensor) -> dict[str, Tensor]:
         """Unit vectors `[b, described]` of every group, near for motions that are alike."""

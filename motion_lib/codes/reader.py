@@ -128,7 +128,7 @@ class Reader:
     @torch.no_grad()
     def embedding(self, codes: Tensor, preset: str = "object") -> MotionEmbedding:
         """Of codes `[f, k, width]`, with the advice of this preset."""
-        made = self.codes.decoder.embedding(codes)
+        made = self.codes.embedding(codes)
         usual = STACKED_OBJECT if made.backbone.stacked else APPLICATIONS[preset]
         origin = Origin(preset=preset, model=made.origin.model)
         return replace(made, origin=origin, advice=usual.advice())

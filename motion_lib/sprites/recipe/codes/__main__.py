@@ -38,6 +38,8 @@ def main() -> None:
     sub.add_argument("--sites", default=SITES)
     sub.add_argument("--labels", type=float, default=1.0, help="share of the groups whose truth is told")
     sub.add_argument("--without", nargs="*", default=(), choices=list(WEIGHTS), help="losses to leave out")
+    sub.add_argument("--by-movement", action="store_true", help="weigh the denoising by what moves")
+    sub.add_argument("--plain", action="store_true", help="run the frozen model as its library does")
     sub.add_argument("--inputs", default=usual.inputs, choices=list(INPUTS))
     sub.add_argument("--encoder", default=usual.encoder, choices=list(ENCODERS))
     for name in ("width", "hidden", "depth", "heads", "rank"):

@@ -40,7 +40,7 @@ EMPTY = 0.1  # share of the videos that are denoised without their caption, as s
 @dataclass
 class Lesson:
     """timesteps: the lowest and the highest noise level to learn at. weights: of the losses; one that is 0 is not
-    computed. labels: the share of the groups whose truth is told."""
+    computed. labels: the share of the groups whose truth is told. by_movement: weighs the denoising by what moves."""
 
     denoiser: Denoiser
     empty: Tensor
@@ -48,6 +48,7 @@ class Lesson:
     weights: dict[str, float] = field(default_factory=lambda: dict(WEIGHTS))
     labels: float = 1.0
     noise: float = NOISE
+    by_movement: bool = False
     anchors: torch.Generator = field(default_factory=torch.Generator)  # of the processor, so that no GPU is waited for
 
     def __call__(self, model: MotionCodes, groups: Groups, generator: torch.Generator) -> dict[str, Tensor]:
@@ -119,7 +120,9 @@ class Lesson:
             found["same_words"] = total
         return found
 
-    def denoised(self, model: MotionCodes, codes: Tensor, groups: Groups, generator: torch.Generator) -> Tensor:
+    def denoised(
+        self, model: MotionCodes, codes: Tensor, groups: Groups, generator: torch.Generator, strength: float = 1.0
+    ) -> Tensor:
         """The debiased denoising loss (MotionDirector, arXiv 2310.08465, eq. 5 and 6), as the preset `object` learns
         by, of every motion in the look whose codes were not used, under that look's caption. In every second group the
         object's and the camera's codes come from two different clips (see `losses.swapped`)."""
@@ -138,10 +141,25 @@ class Lesson:
         noise = torch.randn(clean.shape, generator=generator, device=device)
         process = self.denoiser.process
         dtype = groups.latents.dtype
-        tensors = {key: m.to(dtype) for key, m in model.decoder(used).items()}
+        tensors = {key: (strength * m).to(dtype) for key, m in model.tensors(used).items()}
         patch = patch_of(tensors, model.decoder.empty.grids)
         with torch.autocast(device.type, enabled=False):
             prediction = self.denoiser(process.noisy(clean, noise, times).to(dtype), times, text, [patch]).float()
         target = process.target(clean, noise, times)
-        scale = losses.movement_weight(clean)
+        scale = losses.movement_weight(clean) if self.by_movement else 1.0
         return debiased(scale * prediction, scale * target, self.anchors)
+
+    @torch.no_grad()
+    def gain(self, model: MotionCodes, groups: Groups) -> float:
+        """Denoising these groups with their codes, as a share of what it costs without them; the same noise every
+        time."""
+        frames, latents = groups.frames.flatten(0, 3).float() / 255, groups.latents.flatten(0, 3).float()
+        codes = model.encode(frames, latents)[0].unflatten(0, (len(groups), 2, 2, 2))
+        state, costs = self.anchors.get_state(), []
+        for strength in (1.0, 0.0):
+            self.anchors.manual_seed(0)
+            generator = torch.Generator(codes.device)
+            generator.manual_seed(0)
+            costs.append(self.denoised(model, codes, groups, generator, strength))
+        self.anchors.set_state(state)
+        return float(costs[0] / costs[1])

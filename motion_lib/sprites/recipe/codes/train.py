@@ -26,7 +26,7 @@ STATE = "codes.pt"
 UNSEEN = 900_000_000  # seeds of groups that training never draws
 SITES = "coarse_up"  # where the preset `object` learns
 EMA = 0.995
-DICTIONARY = 5.0  # times the others' learning rate
+DICTIONARY, AROUND = 5.0, 50.0  # times the others' learning rate
 MEAN_SCALE = -1.1  # ln of half image sides
 
 
@@ -57,13 +57,15 @@ def train(
     sites: str = SITES,
     labels: float = 1.0,
     without: tuple[str, ...] = (),
+    by_movement: bool = False,
+    plain: bool = False,
     **design: Any,
 ) -> None:
     """Train on one device, or on every GPU of the machine when started by `torchrun` or `accelerate launch`; `batch`
     counts the groups of a step and GPU, of eight clips each.
 
     With `steps` 0 the number of steps is what fits into `minutes`, judged by the first ones. without: losses to leave
-    out.
+    out. plain: run the frozen model as its library does.
     """
     run = Run(work / STATE, steps, minutes, device)
     on_gpu = device == "cuda"
@@ -83,9 +85,9 @@ def train(
     run.tell(parameters=sum(p.numel() for p in codes.parameters()), groups=store.count, workers=run.workers)
     with ExitStack() as inside:
         denoiser = frozen.denoiser
-        if on_gpu and faster(denoiser.abilities):
+        if on_gpu and not plain and faster(denoiser.abilities):
             denoiser = inside.enter_context(accelerated(denoiser, Plan("fast", graphs=True)))
-        lesson = Lesson(denoiser, frozen.encode_prompt([""]), weights=weights, labels=labels)
+        lesson = Lesson(denoiser, frozen.encode_prompt([""]), weights=weights, labels=labels, by_movement=by_movement)
         lesson.anchors.manual_seed(run.step)
         told: dict[str, Tensor] = {}
         while run.going and not (run.steps and run.workers == 1 and run.clock.over()):
@@ -108,7 +110,8 @@ def train(
                 count = len(run.values)
                 run.mean()
                 means = {name: round(float(value) / count, 4) for name, value in told.items()}
-                run.tell(of=run.steps, groups=store.count, **means, r2=shares(codes, unseen, on_gpu))
+                seen = {"r2": shares(codes, unseen, on_gpu), "gain": round(lesson.gain(codes, unseen), 4)}
+                run.tell(of=run.steps, groups=store.count, **means, **seen)
                 told = {}
             if run.step % 500 == 0:
                 save(run, codes, optimizer, made, sites)
@@ -117,13 +120,11 @@ def train(
 
 def new_optimizer(codes: MotionCodes, rate: float, fused: bool) -> torch.optim.AdamW:
     """The dictionaries, which begin at zero and hold what is added to the model's features, take larger steps."""
-    dictionaries = list(codes.decoder.dictionaries.parameters())
-    own = {id(p) for p in dictionaries}
-    others = [p for p in codes.parameters() if id(p) not in own]
-    groups = [
-        {"params": others, "lr": rate, "rate": rate},
-        {"params": dictionaries, "lr": DICTIONARY * rate, "rate": DICTIONARY * rate, "weight_decay": 0.0},
-    ]
+    parts = {DICTIONARY: codes.decoder.dictionaries, AROUND: codes.decoder.around}
+    own = {id(p) for part in parts.values() for p in part.parameters()}
+    groups: list[dict[str, Any]] = [{"params": [p for p in codes.parameters() if id(p) not in own], "rate": rate}]
+    for factor, part in parts.items():
+        groups.append({"params": list(part.parameters()), "rate": factor * rate, "weight_decay": 0.0})
     return torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98), weight_decay=1e-2, fused=fused)
 
 
