@@ -40,9 +40,12 @@ class MotionCodes(nn.Module):
     def truths(self, codes: Tensor) -> dict[str, Tensor]:
         """What the heads read off codes: path `[b, f, 2]` in half image sides, scale `[b, f, 1]` as ln of the size,
         angle `[b, f, 1]` in radians since the first frame, camera `[b, f, 4]` as CameraPath's steps are added up."""
-        return {
-            name: self.heads[name](codes[:, :, place]) for place, group in enumerate(GROUPS) for name in TRUTHS[group]
-        }
+        with torch.autocast(codes.device.type, enabled=False):  # a frame's step is small beside where the object is
+            return {
+                name: self.heads[name](codes[:, :, place].float())
+                for place, group in enumerate(GROUPS)
+                for name in TRUTHS[group]
+            }
 
     def tensors(self, codes: Tensor) -> dict[str, Tensor]:
         """Those of the embeddings that codes mean, `[b, positions, f, c]` by name."""

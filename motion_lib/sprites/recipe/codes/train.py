@@ -110,7 +110,9 @@ def train(
                 count = len(run.values)
                 run.mean()
                 means = {name: round(float(value) / count, 4) for name, value in told.items()}
-                seen = {"r2": shares(codes, unseen, on_gpu), "gain": round(lesson.gain(codes, unseen), 4)}
+                seen: dict[str, Any] = {"r2": shares(codes, unseen, on_gpu)}
+                if weights["denoising"]:
+                    seen["gain"] = round(lesson.gain(codes, unseen), 4)
                 run.tell(of=run.steps, groups=store.count, **means, **seen)
                 told = {}
             if run.step % 500 == 0:
