@@ -26,7 +26,7 @@ class MotionCodes(nn.Module):
         self.codebook = Codebook(design.width) if design.encoder == "vq" else None
         self.decoder = Decoder(design, empty)
         self.heads = nn.ModuleDict(
-            {name: nn.Linear(design.width, size) for truths in TRUTHS.values() for name, size in truths.items()}
+            {name: _head(design.width, size) for truths in TRUTHS.values() for name, size in truths.items()}
         )
         self.describe = nn.ModuleDict({g: nn.Linear(design.frames * design.width, design.described) for g in GROUPS})
         self.words = nn.ModuleDict({g: nn.Linear(len(WORDS[g]), design.described, bias=False) for g in GROUPS})
@@ -66,3 +66,11 @@ class MotionCodes(nn.Module):
     def said(self, group: str, chosen: Tensor) -> Tensor:
         """Unit vectors of sets of words `[n, words]`, 0 or 1 each, near those of the motions they are said of."""
         return F.normalize(self.words[group](chosen).float(), dim=-1)
+
+
+def _head(width: int, size: int) -> nn.Linear:
+    """One that reads 0 of everything at the start: its errors are then no larger than the truth's own spread."""
+    head = nn.Linear(width, size)
+    nn.init.zeros_(head.weight)
+    nn.init.zeros_(head.bias)
+    return head
