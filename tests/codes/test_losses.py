@@ -68,11 +68,22 @@ def test_labels_count_only_where_they_are_known() -> None:
     assert float(losses.labelled(found, truth, torch.zeros(2))) == 0
 
 
-def test_one_code_counts_what_both_show() -> None:
-    a, b = torch.zeros(2, 1, 2, 1), torch.ones(2, 1, 2, 1)
-    counts = torch.tensor([[1.0, 1.0], [1.0, 0.0]])[:, None, :, None]
-    b[1, 0, 1] = 9
-    assert float(losses.one_code(a, b, counts)) == 1
+def test_one_code_is_zero_for_the_same_codes_and_one_for_unrelated_ones() -> None:
+    a, b, counts = noise(500, 2, 2, 4), noise(500, 2, 2, 4, seed=2), torch.ones(500, 1, 2, 1)
+    assert float(losses.one_code(a, a, counts)) == 0
+    assert float(losses.one_code(a, b, counts)) == pytest.approx(1, abs=0.05)
+    shared = noise(500, 2, 2, 4, seed=3)
+    assert float(losses.one_code(3 * shared + a, 3 * shared + b, counts)) == pytest.approx(0.1, abs=0.02)
+
+
+def test_one_code_gains_nothing_by_making_all_codes_alike_and_counts_what_both_show() -> None:
+    a, b = noise(300, 1, 2, 4), noise(300, 1, 2, 4, seed=2)
+    counts = torch.ones(300, 1, 2, 1)
+    large, small = (float(losses.one_code(factor * a, factor * b, counts)) for factor in (1.0, 0.5))
+    assert small == pytest.approx(large, rel=0.05)
+    hidden = torch.tensor([1.0, 0.0])[None, None, :, None].expand(300, 1, 2, 1)
+    b[:, :, 0] = a[:, :, 0]
+    assert float(losses.one_code(a, b, hidden)) == 0 < float(losses.one_code(a, b, counts))
 
 
 def test_a_motion_and_its_reverse_cost_their_likeness_and_no_more() -> None:
