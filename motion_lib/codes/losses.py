@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 TEMPERATURE = 0.1
-LEAST = 0.01  # variance below which codes count as the same
+LEAST = 1e-4  # variance below which codes count as the same
 
 
 def swapped(codes: Tensor) -> Tensor:

@@ -26,6 +26,7 @@ STATE = "codes.pt"
 UNSEEN = 900_000_000  # seeds of groups that training never draws
 SITES = "coarse_up"  # where the preset `object` learns
 EMA = 0.995
+ALIKE_FROM = 600  # steps
 DICTIONARY, AROUND = 5.0, 50.0  # times the others' learning rate
 MEAN_SCALE = -1.1  # ln of half image sides
 
@@ -92,6 +93,7 @@ def train(
         told: dict[str, Tensor] = {}
         while run.going and not (run.steps and run.workers == 1 and run.clock.over()):
             gradient.zero()
+            lesson.weights = weights | {"one_code": weights["one_code"] * ramp(run.step)}
             groups = store.draw(batch, generator)
             with torch.autocast(device, torch.bfloat16, enabled=on_gpu):
                 found = lesson(codes, groups, generator)
@@ -118,6 +120,11 @@ def train(
             if run.step % 500 == 0:
                 save(run, codes, optimizer, made, sites)
     save(run, codes, optimizer, made, sites)
+
+
+def ramp(step: int) -> float:
+    """From 0 to 1: codes must say something before they can be asked to say it alike in every look."""
+    return min(1.0, max(0, step - ALIKE_FROM) / ALIKE_FROM)
 
 
 def new_optimizer(codes: MotionCodes, rate: float, fused: bool) -> torch.optim.AdamW:
