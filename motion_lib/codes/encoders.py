@@ -1,0 +1,150 @@
+"""Encoders: what is seen of a clip, `[b, c, f, s, s]`, becomes features `[b, f, hidden]` of every frame for each token
+group, `[b, f, k, hidden]`, which a linear map then brings down to the width of a code (model.py).
+
+The notes ask for them side by side: linear, VQ-VAE, the same with continuous latents, spatio-temporal transformer. One
+class and one line in ENCODERS each.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..errors import MotionError, shown
+from .design import GROUPS, Design
+from .inputs import INPUTS
+
+
+class Block(nn.Module):
+    """A transformer block over `[n, l, c]`: attention and a feed-forward layer, each after a norm."""
+
+    def __init__(self, width: int, heads: int, widened: int = 4):
+        super().__init__()
+        self.heads = heads
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.up, self.down = nn.Linear(width, widened * width), nn.Linear(widened * width, width)
+        with torch.no_grad():  # not zero: a group's token sees its frame through attention alone
+            self.out.weight.mul_(0.5)
+            self.down.weight.mul_(0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.qkv(self.norm1(x)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        x = x + self.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+        return x + self.down(F.gelu(self.up(self.norm2(x))))
+
+
+class Linear(nn.Module):
+    """One linear map of what is seen of each frame, on a grid of twice as many places."""
+
+    def __init__(self, design: Design):
+        super().__init__()
+        self.side = 2 * design.places
+        self.map = nn.Linear(INPUTS[design.inputs].channels * self.side**2, len(GROUPS) * design.hidden)
+
+    def forward(self, seen: Tensor) -> Tensor:
+        places = F.adaptive_avg_pool2d(seen.transpose(1, 2).flatten(0, 1), (self.side, self.side))
+        return self.map(places.flatten(1)).unflatten(0, (len(seen), -1)).unflatten(2, (len(GROUPS), -1))
+
+
+class Convolutional(nn.Module):
+    """Convolutions over each frame down to one place, then over time: the encoder of a VQ-VAE, with continuous
+    latents."""
+
+    def __init__(self, design: Design):
+        super().__init__()
+        known, width = INPUTS[design.inputs], design.hidden
+        halvings = round(math.log2(known.side)) - 1
+        widths = [known.channels, *(min(width, 32 * 2**i) for i in range(halvings))]
+        self.over_places = nn.Sequential(
+            *(
+                nn.Sequential(nn.Conv2d(a, b, 4, 2, 1), nn.GroupNorm(8, b), nn.GELU())
+                for a, b in itertools.pairwise(widths)
+            )
+        )
+        self.together = nn.Linear(4 * widths[-1], width)
+        self.over_time = nn.ModuleList(nn.Conv1d(width, width, 3, padding=1) for _ in range(design.depth))
+        self.out = nn.Linear(width, len(GROUPS) * width)
+
+    def forward(self, seen: Tensor) -> Tensor:
+        x = self.over_places(seen.transpose(1, 2).flatten(0, 1)).flatten(1)
+        x = self.together(x).unflatten(0, (len(seen), -1)).transpose(1, 2)
+        for layer in self.over_time:
+            x = x + F.gelu(layer(x))
+        return self.out(x.transpose(1, 2)).unflatten(2, (len(GROUPS), -1))
+
+
+class Transformer(nn.Module):
+    """A spatio-temporal transformer: places of each frame become tokens, which attend to those of their frame and of
+    their place in turns; a token of each group and frame joins the places of the frame and is what comes out."""
+
+    def __init__(self, design: Design):
+        super().__init__()
+        known, width = INPUTS[design.inputs], design.hidden
+        patch = known.side // design.places
+        inner = max(1, patch // 4)
+        # Two steps where there is room for them: edges first, then what a place shows.
+        self.stem = nn.Sequential(
+            nn.Conv2d(known.channels, width // 4, inner + 2, inner, 1) if inner > 1 else nn.Identity(),
+            nn.GELU() if inner > 1 else nn.Identity(),
+            nn.Conv2d(width // 4 if inner > 1 else known.channels, width, patch // inner + 2, patch // inner, 1),
+        )
+        self.place = nn.Parameter(0.02 * torch.randn(design.places**2, width))
+        self.time = nn.Parameter(0.02 * torch.randn(design.frames, 1, width))
+        self.group = nn.Parameter(0.02 * torch.randn(len(GROUPS), width))
+        self.space = nn.ModuleList(Block(width, design.heads, 2) for _ in range(design.depth))
+        self.over_time = nn.ModuleList(Block(width, design.heads, 2) for _ in range(design.depth))
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, seen: Tensor) -> Tensor:
+        videos, frames = len(seen), seen.shape[2]
+        x = self.stem(seen.transpose(1, 2).flatten(0, 1)).flatten(2).transpose(1, 2) + self.place
+        x = torch.cat([self.group.expand(len(x), -1, -1), x], dim=1).unflatten(0, (videos, frames)) + self.time
+        for space, over_time in zip(self.space, self.over_time, strict=True):
+            x = space(x.flatten(0, 1)).unflatten(0, (videos, frames))
+            x = over_time(x.transpose(1, 2).flatten(0, 1)).unflatten(0, (videos, -1)).transpose(1, 2)
+        return self.norm(x[:, :, : len(GROUPS)])
+
+
+class Quantised(Convolutional):
+    """The VQ-VAE: `Convolutional`, whose codes are then replaced by the nearest entries of a codebook (see
+    `Codebook`)."""
+
+
+class Codebook(nn.Module):
+    """The nearest of `entries` vectors for each of two halves of a code, and the loss that draws the two together
+    (VQ-VAE, arXiv 1711.00937, eq. 3, with β = 0.25; gradients pass straight through)."""
+
+    def __init__(self, width: int, entries: int = 512, parts: int = 2):
+        super().__init__()
+        self.parts = parts
+        self.entries = nn.Parameter(torch.randn(parts, entries, width // parts))
+
+    def forward(self, codes: Tensor) -> tuple[Tensor, Tensor]:
+        """Codes `[…, width]` to those of the codebook, and the loss."""
+        halves = codes.unflatten(-1, (self.parts, -1)).movedim(-2, 0)
+        flat = halves.flatten(1, -2).float()
+        nearest = torch.cdist(flat, self.entries.float()).argmin(dim=-1)
+        found = torch.stack([own[i] for own, i in zip(self.entries, nearest, strict=True)]).float()
+        loss = (found - flat.detach()).square().mean() + 0.25 * (found.detach() - flat).square().mean()
+        through = (flat + (found - flat).detach()).view_as(halves).movedim(0, -2).flatten(-2)
+        return through.to(codes), loss
+
+
+ENCODERS: dict[str, type[nn.Module]] = {
+    "linear": Linear,
+    "vq": Quantised,
+    "convolutional": Convolutional,
+    "transformer": Transformer,
+}
+
+
+def encoder_of(design: Design) -> nn.Module:
+    """Raises MotionError for an encoder that there is not."""
+    if design.encoder not in ENCODERS:
+        raise MotionError(f"encoder is '{shown(design.encoder, 60)}', but it must be one of {', '.join(ENCODERS)}.")
+    return ENCODERS[design.encoder](design)
