@@ -16,6 +16,7 @@ from ..motion_lib.files.embedding_file import load_embedding, save_embedding
 from ..motion_lib.method.embedding import MotionEmbedding
 from ..motion_lib.method.records import Origin
 from ..motion_lib.training.checkpoints import save_checkpoint
+from ..motion_lib.training.familiar import warning
 from ..motion_lib.training.loop import train
 from ..motion_lib.training.presets import PRESETS, Preset
 from ..motion_lib.training.provenance import origin_of
@@ -36,6 +37,7 @@ MODEL_TIP = (
     "A MODEL from Load Motion Video Model, or one of Wan 2.1 or 2.2 from any loader; it is not changed. Where Wan has "
     "one model for high and one for low noise, connect the one for high noise."
 )
+LOOK = "choose another look in Prepare Reference Clip"  # where a clip's own is far from the model's
 
 
 class TrainMotionEmbedding(io.ComfyNode):
@@ -161,9 +163,10 @@ class TrainMotionEmbedding(io.ComfyNode):
             say(cls, plan.describe())
             state = results.resume(start, settings, device) if options.reuse else None
             state = state or TrainingState.start(start, settings, device)
+            clip = latents.to(device), conditioning.to(device)
+            sentence = warning(kind.name, denoiser, *clip, LOOK)
             progress = Progress(model, settings.steps, vae, state.step)
             try:
-                clip = latents.to(device), conditioning.to(device)
                 for state in train(denoiser, *clip, state, mask):  # noqa: B020
                     progress.update(state.step, denoiser.clean)
             except management.InterruptProcessingException:
@@ -175,7 +178,8 @@ class TrainMotionEmbedding(io.ComfyNode):
         took = time.strftime("%M:%S", time.gmtime(time.monotonic() - began))
         where = f"models/{EMBEDDINGS}/{TRAINED}/{results.finished.name}"
         kept = load_embedding(results.finished)
-        return _output(cls, kept, f"Trained {state.step} steps in {took}; the result is kept as {where}.")
+        told = f"Trained {state.step} steps in {took}; the result is kept as {where}."
+        return _output(cls, kept, f"{told} {sentence}" if sentence else told)
 
 
 def _region(masks: Tensor, shape: torch.Size, frames_per_latent: int) -> Tensor:

@@ -14,6 +14,7 @@ from ..errors import MotionError
 from ..files.embedding_file import load_embedding, save_embedding
 from ..method.embedding import MotionEmbedding
 from ..training.checkpoints import load_checkpoint, save_checkpoint
+from ..training.familiar import warning
 from ..training.identity import difference
 from ..training.interrupts import stoppable
 from ..training.loop import train
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from ..training.presets import Preset
 
 SAVE_EVERY = 100  # steps
+LOOK = "train with --look neutral_background or --look flat_object"  # where a clip's own look is far from the model's
 
 
 def checkpoint_of(out: Path) -> Path:
@@ -68,6 +70,9 @@ def learn(
     checkpoint = checkpoint_of(out)
     state = _begin(model, latents, chosen, origin, checkpoint, resume)
     work = _Work(state, out, checkpoint, resumable=state.step)
+    text = model.encode_prompt(prompts)
+    if not state.step and (sentence := warning(model.name, model.denoiser, latents, text, LOOK)):
+        say(sentence)
     plan = plan_training(model.denoiser, mode, latents.shape, state.embedding)
     if plan.needed is not None:
         say(plan.describe())
@@ -78,7 +83,7 @@ def learn(
     with stoppable() as stop, closing(progress):
         try:
             with accelerated(model.denoiser, plan) as denoiser:
-                run = train(denoiser, latents, model.encode_prompt(prompts), state, mask)
+                run = train(denoiser, latents, text, state, mask)
                 # Before the first step of a resumed run, because Ctrl-C may have come while a candidate was scored.
                 while _keep(keeper, state, out) and not state.done:
                     next(run)
