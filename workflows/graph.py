@@ -47,6 +47,15 @@ class Note:
 
 
 @dataclass
+class Group:
+    """A titled frame around nodes."""
+
+    title: str
+    position: tuple[int, int]
+    size: tuple[int, int]
+
+
+@dataclass
 class Graph:
     """first: the number of the first node. All numbers in a workflow and its subgraphs differ, because newer versions
     of the page number nodes anew where they do not.
@@ -62,6 +71,7 @@ class Graph:
     outputs: dict[str, Link] = field(default_factory=dict)
     nodes: list[Node] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
+    groups: list[Group] = field(default_factory=list)
 
     def add(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import small_wan
 import wan
 from graph import Graph, Node
 from parts import CLIP, FRAMES, GUIDANCE, MODEL, PIXELS, RATE, STEPS, VAE, Parts
@@ -287,6 +288,7 @@ GRAPHS = [
     zeroscope(),
     noise_only(),
     mirrored(),
+    *small_wan.GRAPHS,
     *wan.GRAPHS,
     from_images(),
 ]

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
-from graph import Graph, Link, Node, Note, Outer
+from graph import Graph, Group, Link, Node, Note, Outer
 from ports import Info, Port, inputs_of, output_kind, outputs_of
 
 LINE = 24  # pixels of height of an input or a widget
@@ -26,7 +26,7 @@ def ui_format(graph: Graph, info: Info) -> dict[str, Any]:
         "last_link_id": len(links),
         "nodes": nodes,
         "links": [[link[key] for key in LINK] for link in links],
-        "groups": [],
+        "groups": [_group(number, group) for number, group in enumerate(graph.groups, 1)],
         **({"definitions": {"subgraphs": definitions}} if definitions else {}),
         "config": {},
         "extra": {"ds": {"scale": 0.7, "offset": [40, 80]}},
@@ -181,6 +181,17 @@ def _end(graph: Graph, name: str, kind: str, links: list[int]) -> dict[str, Any]
         "name": name,
         "type": kind,
         "linkIds": links,
+    }
+
+
+def _group(number: int, group: Group) -> dict[str, Any]:
+    return {
+        "id": number,
+        "title": group.title,
+        "bounding": [*group.position, *group.size],
+        "color": "#3f789e",
+        "font_size": 24,
+        "flags": {},
     }
 
 

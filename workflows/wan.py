@@ -25,7 +25,9 @@ class WanParts(Parts):
     def words(self, text: Link, said: str, position: tuple[int, int], title: str) -> Node:
         return self.add("CLIPTextEncode", position, title, TEXT, clip=text, text=said)
 
-    def learned(self, model: Node, text: Link, vae: Link, y: int) -> Node:
+    def learned(
+        self, model: Node, text: Link, vae: Link, y: int, size: tuple[int, int] = SIZE, look: str = "as_it_is"
+    ) -> Node:
         """The motion of the sample clip."""
         source = self.add("MotionInversionSampleClip", (0, y), clip="figure_eight_33.mp4")
         clip = self.add(
@@ -34,8 +36,9 @@ class WanParts(Parts):
             size=(340, 440),
             clip=source[0],
             frames=FRAMES,
-            width=SIZE[0],
-            height=SIZE[1],
+            width=size[0],
+            height=size[1],
+            look=look,
         )
         latent = self.add("VAEEncode", (380, y + 190), pixels=clip[0], vae=vae)
         return self.add(
@@ -55,13 +58,14 @@ class WanParts(Parts):
     def applied(self, model: Node, motion: Node, position: tuple[int, int]) -> Node:
         return self.add("MotionInversionApply", position, model=model[0], motion_embedding=motion[0], strength=1.0)
 
-    def empty_video(self, position: tuple[int, int]) -> Node:
-        return self.add("EmptyHunyuanLatentVideo", position, width=SIZE[0], height=SIZE[1], length=FRAMES, batch_size=1)
+    def empty_video(self, position: tuple[int, int], size: tuple[int, int] = SIZE) -> Node:
+        return self.add("EmptyHunyuanLatentVideo", position, width=size[0], height=size[1], length=FRAMES, batch_size=1)
 
-    def shown(self, samples: Node, vae: Link, x: int, name: str) -> None:
-        frames = self.add("VAEDecode", (x, 0), samples=samples[0], vae=vae)
-        video = self.add("CreateVideo", (x, 100), images=frames[0], fps=RATE)
-        self.save(video, 0, (x, 240), name)
+    def shown(self, samples: Node, vae: Link, x: int, name: str, y: int = 0) -> Node:
+        frames = self.add("VAEDecode", (x, y), samples=samples[0], vae=vae)
+        video = self.add("CreateVideo", (x, y + 100), images=frames[0], fps=RATE)
+        self.save(video, 0, (x, y + 240), name)
+        return frames
 
 
 def one_model() -> Graph:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 PACK = Path(__file__).resolve().parents[2]
+NODES = {page.stem for page in (PACK / "nodes" / "web" / "docs").glob("*.md")}  # each has a page
 TEXT_EVENT = 3  # of binary messages; the others are previews
 # Newer versions forget results of the very graph that they run when less than this many GB of memory are free: what the
 # tests find must not depend on what other programs leave.

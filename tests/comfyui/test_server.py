@@ -19,7 +19,7 @@ from motion_lib.video import read_clip
 from tests.tiny import said_by
 
 from .conftest import THREADS
-from .host import PACK, Rejected, Server, node_of, prepare_base, version_of
+from .host import NODES, PACK, Rejected, Server, node_of, prepare_base, version_of
 
 API = sorted((PACK / "workflows" / "api").glob("*.json"))
 SAMPLE = PACK / "motion_lib" / "bundled" / "samples" / "figure_eight.mp4"
@@ -284,7 +284,7 @@ def test_errors_while_running_are_one_sentence(server, quickstart, name, changes
 
 def test_every_node_and_input_explains_itself(server):
     nodes = {k: v for k, v in server.get("/object_info").items() if k.startswith("MotionInversion")}
-    assert len(nodes) == 19
+    assert nodes.keys() == NODES
     for name, node in nodes.items():
         assert node["description"], name
         for group in ("required", "optional"):
@@ -319,8 +319,7 @@ def test_without_diffusers_one_loader_says_so_and_the_rest_works(host, tmp_path)
     (broken / "__init__.py").write_text("raise ImportError('broken on purpose')\n")
     shutil.copy(SAMPLE, tmp_path / "input" / "clip.mp4")
     with Server(*host, tmp_path, {**THREADS, "PYTHONPATH": str(broken.parent)}) as server:
-        nodes = [name for name in server.get("/object_info") if name.startswith("MotionInversion")]
-        assert len(nodes) == 19
+        assert {name for name in server.get("/object_info") if name.startswith("MotionInversion")} == NODES
         prepared = {
             "1": {"class_type": "LoadVideo", "inputs": {"file": "clip.mp4"}},
             "2": {

@@ -6,8 +6,11 @@ import json
 from typing import Any
 
 import pytest
+import torch
 
+from motion_lib.bundled.samples import SAMPLES
 from motion_lib.files.embedding_file import load_embedding
+from motion_lib.sprites.checker import check_frames
 from motion_lib.video import read_clip
 
 from .host import PACK, node_of, version_of
@@ -97,3 +100,46 @@ def test_the_clip_as_noise_starts_a_video_of_wan(host, server):
         del graph[number]
     run = server.run(graph)
     assert run.outcome == "execution_success", run.error
+
+
+def shortened(name: str) -> dict[str, Any]:
+    """A workflow on the bundled Wan, with 17 frames and few steps."""
+    graph = json.loads((PACK / "workflows" / "api" / f"{name}.json").read_text())
+    few = {
+        "MotionInversionPrepareClip": {"frames": 17},
+        "EmptyHunyuanLatentVideo": {"length": 17},
+        "WanImageToVideo": {"length": 17},
+        "MotionInversionTrain": {"steps": 2},
+        "KSampler": {"steps": 10 if name.startswith("8_") else 2},
+    }
+    for node in graph.values():
+        node["inputs"] |= few.get(node["class_type"], {})
+    return graph
+
+
+def frames_of(server, run) -> list[torch.Tensor]:
+    """Videos `[f, 3, h, w]` in [0, 1], in the order in which they were saved."""
+    assert run.outcome == "execution_success", run.error
+    files = [server.file(entry) for output in run.outputs.values() for entry in output.get("images", ())]
+    return [read_clip(file).frames.permute(0, 3, 1, 2) / 255 for file in sorted(files)]
+
+
+def test_the_bundled_wan_shows_what_texts_and_pictures_say(server):
+    """By stock loaders and samplers, all but the text encoder's."""
+    picture, text = frames_of(server, server.run(shortened("8_small_wan_text_or_picture_to_video")))
+    found = check_frames(text)[8].words
+    assert (found.colour, found.tone, found.texture) == ("blue", "beige", "striped")
+    given = read_clip(SAMPLES["camera_pan"].path).frames[0].permute(2, 0, 1) / 255
+    assert -10 * (picture[0] - given).square().mean().log10() > 28
+    last = check_frames(picture)[-1].words
+    assert (last.colour, last.tone) == ("yellow", "navy")
+
+
+@pytest.mark.parametrize("name", ["9_motion_on_a_small_wan", "10_motion_on_a_small_wan_from_a_picture"])
+def test_a_motion_on_the_bundled_wan(host, server, name):
+    run = server.run(shortened(name))
+    if version_of(host[0]) < LEARNS:
+        assert "update it to 0.28 or newer" in run.error["exception_message"]
+        return
+    (video,) = frames_of(server, run)
+    assert video.shape == (17, 3, 128, 128)
