@@ -67,7 +67,7 @@ def test_progress_is_even_over_a_run_whatever_the_shift(shift: float) -> None:
 def test_configurations() -> None:
     assert process_of({"_class_name": EULER, "shift": 5.0}) == FlowMatching(1000, 5.0)
     unipc = {"_class_name": "UniPCMultistepScheduler", "use_flow_sigmas": True, "flow_shift": 3.0}
-    assert process_of(unipc | {"prediction_type": "flow_prediction"}) == FlowMatching(1000, 3.0)
+    assert process_of(unipc | {"prediction_type": "flow_prediction"}) == FlowMatching(1000, 3.0, sampler="unipc")
     assert isinstance(process_of({"_class_name": "UniPCMultistepScheduler"}), NoiseSchedule)
     for config, words in (
         ({"_class_name": "KarrasVeScheduler"}, "describes a KarrasVeScheduler, which is not known"),

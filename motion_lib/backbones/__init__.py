@@ -17,7 +17,7 @@ from ..diffusion.schedulers import process_of
 from ..errors import MotionError
 from .codec import Codec
 from .family import FAMILIES, Family, family_of
-from .layout import SCHEDULER, Parts, parts_of
+from .layout import SCHEDULER, SECOND, Parts, parts_of
 from .loading import META, explained, quietly, text_kind
 from .model import SamplingDefaults, VideoModel
 from .text import load_text, tokenizer_of
@@ -47,6 +47,11 @@ class ModelFolder:
             with explained(self.folder, parts.named):
                 family = family_of(parts.denoiser.config["_class_name"])
                 denoiser = family.load(parts.denoiser, self.process, device, dtype)
+            if parts.second is not None:
+                with explained(self.folder, SECOND):
+                    if family.experts is None:
+                        raise ValueError(f"models of the family {family.name} have no second expert")
+                    denoiser = family.experts(denoiser, family.load(parts.second, self.process, device, dtype))
             with explained(self.folder, "vae"):
                 codec = family.codec(parts.vae, dtype, device)
             with explained(self.folder, "text_encoder"):
@@ -63,6 +68,8 @@ def open_model(folder: Path) -> ModelFolder:
     with explained(folder):
         parts = parts_of(folder)
         process = process_of(parts.scheduler, str(folder / SCHEDULER))
+        if parts.boundary is not None:
+            process = process.divided(parts.boundary)
     with explained(folder, "text_encoder"):
         text_kind(parts.text_encoder)
     with quietly(), explained(folder, "tokenizer"):
@@ -105,7 +112,8 @@ _TRIED: set[str] = set()
 
 def _likeness(parts: Parts) -> str:
     digest = hashlib.sha256()
-    for name, part in ((parts.named, parts.denoiser), ("vae", parts.vae), ("text_encoder", parts.text_encoder)):
+    named = {parts.named: parts.denoiser, "vae": parts.vae, "text_encoder": parts.text_encoder}
+    for name, part in {**named, **({SECOND: parts.second} if parts.second else {})}.items():
         with explained(parts.folder, name):
             shapes = sorted((tensor, list(shape)) for tensor, shape in part.shapes().items())
             digest.update(json.dumps([name, part.config, shapes], sort_keys=True).encode())

@@ -46,12 +46,14 @@ class Tiny:
 @dataclass(frozen=True)
 class Family:
     """name: in the header of embedding files, for ever. load: of a part of a model folder. tiny: a model for tests, in
-    a dtype, by a process. codec: of a part of a model folder, as `load` is for the denoiser."""
+    a dtype, by a process. codec: of a part of a model folder, as `load` is for the denoiser. experts: makes one
+    denoiser of those for high and for low noise; None for a family without such models."""
 
     name: str
     load: Load
     tiny: Callable[[torch.dtype, Process], Tiny]
     codec: Callable[[Part, torch.dtype, torch.device], Codec] = picture_codec
+    experts: Callable[[Any, Any], AbleDenoiser] | None = None
 
 
 def family_of(class_name: str) -> Family:

@@ -12,6 +12,7 @@ from einops import rearrange
 from torch import Tensor
 
 from ..bundled.models import SamplingDefaults
+from ..diffusion.conditioning import PICTURE, Conditioning
 from ..diffusion.denoiser import Denoiser
 from ..diffusion.inversion import REFINEMENTS, invert
 from ..diffusion.process import Step
@@ -60,6 +61,38 @@ class VideoModel:
         """Text embeddings `[n, tokens, width]`."""
         return self.text.encode(prompts).to(self.dtype)
 
+    def check_picture(self) -> None:
+        """Raise MotionError unless videos of this model can begin with a picture."""
+        if not self.denoiser.abilities.pictures:
+            raise MotionError(
+                f"{self.name} makes videos of words alone: leave the picture out, or use an image-to-video model."
+            )
+
+    def first_frame(self, picture: Tensor, shape: Sequence[int]) -> Tensor:
+        """What the denoiser is given of a first frame, `[1, c, f, h, w]`, for latents of this shape: of a picture uint8
+        `[height, width, 3]`.
+
+        Raises MotionError for a model that takes none, and for a picture of another size than the video.
+        """
+        self.check_picture()
+        codec: Any = self.codec  # which such models have besides what every codec does
+        height, width = (side * codec.pixels_per_latent for side in shape[3:])
+        if tuple(picture.shape) != (height, width, 3):
+            raise MotionError(
+                f"The first frame is {picture.shape[1]}x{picture.shape[0]} and the video {width}x{height}: give them "
+                f"one size."
+            )
+        pixels = rearrange(picture, "h w c -> c h w").to(self.device, self.dtype) / 127.5 - 1
+        return codec.first_frame(pixels, codec.frames(shape[2]))
+
+    def conditioning(self, prompts: list[str], pictures: Tensor | None = None) -> Any:
+        """What the denoiser takes: text embeddings `[n, tokens, width]`, or with them what `first_frame` gives, for all
+        or `[n, c, f, h, w]` for each."""
+        text = self.encode_prompt(prompts)
+        if pictures is None:
+            return text
+        return Conditioning(text, {PICTURE: pictures.expand(len(text), -1, -1, -1, -1)})
+
     def encode_video(self, frames: Tensor) -> Tensor:
         """Latents `[1, c, f, h, w]` of frames: uint8 `[f, height, width, 3]`."""
         return self.codec.encode(rearrange(frames, "f h w c -> f c h w").to(self.device, self.dtype) / 127.5 - 1)
@@ -98,19 +131,23 @@ class VideoModel:
         prompts: str | Sequence[str],
         noise: Tensor | None = None,
         *,
+        picture: Tensor | None = None,
         patches: Sequence[MotionPatch] = (),
         camera: CameraAlignment | None = None,
         steps: int | None = None,
         guidance: float | None = None,
+        sampler: str | None = None,
         on_step: Callable[[Step], object] | None = None,
         fast: bool = True,
     ) -> Tensor:
         """Latents `[b, c, f, h, w]`, a video per prompt.
 
-        noise: `[b, c, f, h, w]`, where one serves all prompts; fresh noise of seed 0 without it. camera: what holds the
-        videos to a camera's path. steps, guidance: the model's usual ones without them. fast: run the model in the
-        fastest way there is, which on a GPU takes memory for recordings.
-        Raises MotionError for no prompt, for noise that does not suit the prompts, and as `sampling.sample` does.
+        noise: `[b, c, f, h, w]`, where one serves all prompts; fresh noise of seed 0 without it. picture: uint8
+        `[height, width, 3]`, which all videos begin with. camera: what holds the videos to a camera's path. steps,
+        guidance, sampler: the model's usual ones without them. fast: run the model in the fastest way there is, which
+        on a GPU takes memory for recordings.
+        Raises MotionError for no prompt, for noise that does not suit the prompts, and as `first_frame` and
+        `sampling.sample` do.
         """
         texts = [prompts] if isinstance(prompts, str) else list(prompts)
         start = self.noise() if noise is None else noise
@@ -120,16 +157,18 @@ class VideoModel:
             raise MotionError(f"The noise is for {len(start)} videos, but {len(texts)} prompts are given.")
         if camera is not None:
             self.check_camera()
+        given = None if picture is None else self.first_frame(picture, start.shape)
         usual = self.defaults.guidance if guidance is None else guidance
         with self._running(fast) as denoiser:
             return sample(
                 denoiser,
                 start.expand(len(texts), -1, -1, -1, -1),
-                self.encode_prompt(texts),
-                unconditional=self.encode_prompt([""] * len(texts)),
+                self.conditioning(texts, given),
+                unconditional=self.conditioning([""] * len(texts), given),
                 guidance=usual if camera is None else camera.guidance(usual),
                 guide=camera,
                 steps=steps or self.defaults.steps,
+                sampler=sampler,
                 patches=patches,
                 on_step=on_step,
             )

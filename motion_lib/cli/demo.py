@@ -29,6 +29,7 @@ from ..files.atomic import replacing
 from ..method.application import PATCH
 from .common import add_json, add_model_arguments, add_seed, load, show, without_nan
 from .generate import add_application_arguments
+from .machine import versions
 from .task import chosen_preset
 from .train import add_training_arguments
 
@@ -104,7 +105,7 @@ def run(options: argparse.Namespace) -> None:
         sample = SAMPLES[REFERENCE if model.codec.latent_frames(5) == 5 else LONGER]
         backbone = model.denoiser.backbone
         refinements = None if options.full else _hasten(options, backbone.stacked)
-        chosen = chosen_preset(options, backbone)
+        chosen = chosen_preset(options, backbone).suiting(model.denoiser)
         steps, guidance = options.sampling_steps, options.guidance
         overrides = {name: getattr(options, name) for name in PATCH}
         weight = chosen.application.noise_weight if options.noise_weight is None else options.noise_weight
@@ -167,7 +168,7 @@ def run(options: argparse.Namespace) -> None:
         "seconds": {name: round(value, 2) for name, value in seconds.items()},
         "peak_memory_mb": _peak_memory(model.device),
         "device": str(model.device),
-        "versions": _versions(),
+        "versions": versions(),
     }
     with replacing(options.out / "report.json") as temporary:
         temporary.write_text(json.dumps(without_nan(report), indent=2) + "\n", encoding="utf-8")
@@ -203,7 +204,7 @@ def _learn(
         chosen=chosen,
     )
     out = options.out / "motion.safetensors"
-    learn(model, latents, [prompt], chosen, origin, out)
+    learn(model, latents, [prompt], chosen, origin, out, first=clip.frames[:1])
     return load_embedding(out)  # what is shown is what a file holds
 
 
@@ -275,12 +276,3 @@ def _peak_memory(device: Any) -> int | None:
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak / 1e6 if platform.system() == "Darwin" else peak * 1024 / 1e6)
-
-
-def _versions() -> dict[str, str]:
-    from importlib.metadata import version
-
-    from .. import __version__
-
-    found = {name: version(name) for name in ("torch", "diffusers", "transformers", "safetensors", "av")}
-    return {"motion-inversion": __version__, "python": platform.python_version(), **found}

@@ -16,15 +16,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..diffusion.noise import NOISE_HELP, RENORMALISE_HELP, START_NOISES
+from ..diffusion.solvers import SAMPLER_HELP, SOLVERS
 from ..errors import MotionError
 from ..help import help_of
 from ..method.application import PATCH, Application, usual_patch
 from ..method.curves import parse_curve
 from ..method.latent_edits import EDITS, edited_like
-from ..method.patch import DEBIAS, MotionPatch
+from ..method.patch import DEBIAS, EXPERTS, MotionPatch
 from ..method.stretch import far_from_learned
 from .camera import add_camera_arguments, advice, alignment_of, path_in, path_or_still
-from .common import add_clip_arguments, add_json, add_model_arguments, add_seed, bar, load, read_reference, say, show
+from .common import (
+    add_clip_arguments,
+    add_json,
+    add_model_arguments,
+    add_seed,
+    bar,
+    clip_options,
+    load,
+    read_reference,
+    say,
+    show,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -45,11 +57,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--reference", metavar="VIDEO", help="The video that the motion was learned from, for --noise-weight."
     )
+    parser.add_argument(
+        "--image",
+        metavar="PICTURE",
+        help="The picture, or the video whose first frame, to begin with, where the model takes one. It is resized as "
+        "--fit says.",
+    )
     add_model_arguments(parser)
     add_application_arguments(parser)
+    parser.add_argument("--expert", choices=EXPERTS, help=APPLIED["expert"])
     add_curve_arguments(parser)
     add_camera_arguments(parser)
     parser.add_argument("--steps", type=int, help="How many steps sampling takes (default: as the model says).")
+    parser.add_argument("--sampler", choices=list(SOLVERS), help=f"{SAMPLER_HELP} (default: as the model says).")
     parser.add_argument("--guidance", type=float, help="How closely to follow the prompt (default: as the model says).")
     parser.add_argument(
         "--fps", type=float, help="Frames per second of the video (default: as the embedding or the model says)."
@@ -102,6 +122,7 @@ def run(options: argparse.Namespace) -> None:
     fps = options.fps or (embedding.origin.fps if embedding else None) or fallback.fps
     check_writable(options.out, fps)
     shape = model.latent_shape(frames, options.width or fallback.width, options.height or fallback.height)
+    picture = None if options.image is None else read_picture(options, model)
     weight = noise_weight(options, embedding)
     latents = None
     if weight or (options.reference and (options.camera or advice(embedding)[0])):
@@ -120,8 +141,8 @@ def run(options: argparse.Namespace) -> None:
         patches = [patch_of(options, embedding)]
         if sentence := far_from_learned(embedding, shape[2], (shape[3], shape[4])):
             say(sentence)
-    sampling = {"camera": camera, "steps": options.steps, "guidance": options.guidance}
-    video = make(model, [options.prompt], noise, patches, **sampling)[0]
+    sampling = {"camera": camera, "steps": options.steps, "guidance": options.guidance, "sampler": options.sampler}
+    video = make(model, [options.prompt], noise, patches, **sampling, picture=picture)[0]
     write_video(options.out, video, fps)
     start = statistics(noise)
     result = {"out": options.out, "frames": len(video), "fps": fps, "seed": options.seed, "noise_weight": weight}
@@ -131,6 +152,16 @@ def run(options: argparse.Namespace) -> None:
         result |= {"camera": camera.path.rows(), "camera_end": camera.end}
         lines.append(camera.path.describe())
     show(result, options.json, lines)
+
+
+def read_picture(options: argparse.Namespace, model: VideoModel) -> Tensor:
+    """The first frame of --image, uint8 `[height, width, 3]`, in the size of the video. Raises MotionError for a model
+    that takes none."""
+    from ..video import read_clip
+
+    model.check_picture()
+    chosen = replace(clip_options(options, model), frame_load_cap=1, force_rate=0.0)
+    return read_clip(options.image, replace(chosen, skip_first_frames=0, select_every_nth=1)).frames[0]
 
 
 def _clip(options: argparse.Namespace, model: VideoModel, frames: int) -> Clip:
@@ -173,7 +204,7 @@ def patch_of(options: argparse.Namespace, embedding: MotionEmbedding) -> MotionP
     asked = {name: getattr(options, name) for name in PATCH if getattr(options, name) is not None}
     curves = {name: getattr(options, name) or "" for name in ("curve", "frame_curve")}
     asked |= {name: parse_curve(f"--{name.replace('_', '-')}", text) for name, text in curves.items()}
-    return replace(usual_patch(embedding), **asked)
+    return replace(usual_patch(embedding), expert=options.expert, **asked)
 
 
 def noise_weight(options: argparse.Namespace, embedding: MotionEmbedding | None) -> float:
@@ -209,13 +240,17 @@ def make(
     *,
     steps: int | None = None,
     guidance: float | None = None,
+    sampler: str | None = None,
+    picture: Tensor | None = None,
     camera: CameraAlignment | None = None,
     what: str = "Generating",
 ) -> list[Tensor]:
-    """Videos uint8 `[f, h, w, 3]`, one per prompt, from start noise `[b, c, f, h, w]`."""
+    """Videos uint8 `[f, h, w, 3]`, one per prompt, from start noise `[b, c, f, h, w]`. picture: uint8 `[h, w, 3]`,
+    which all of them begin with."""
     steps = steps or model.defaults.steps
     progress = bar(steps, what)
-    chosen = {"patches": patches, "camera": camera, "steps": steps, "guidance": guidance}
+    chosen = {"picture": picture, "patches": patches, "camera": camera, "steps": steps, "guidance": guidance}
+    chosen["sampler"] = sampler
     try:
         return model.generate(prompts, noise, **chosen, on_step=lambda _: progress.update(1))
     finally:

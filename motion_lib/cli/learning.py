@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
+
 from ..backbones.accelerate.training_modes import accelerated, plan_training
 from ..errors import MotionError
 from ..files.embedding_file import load_embedding, save_embedding
@@ -56,6 +58,7 @@ def learn(
     origin: Origin,
     out: Path,
     *,
+    first: Tensor,
     mask: Tensor | None = None,
     keeper: Keeper | None = None,
     mode: str = "auto",
@@ -64,14 +67,18 @@ def learn(
     """Train on latents `[b, c, f, h, w]` with one prompt each, and write the embedding to `out`: the last, or the best
     of a keeper's candidates, each of which has a file of its own.
 
-    mode: one of backbones.modes.MODES. Whatever ends it early, such as Ctrl-C, SIGTERM or a full disk, what there is is
-    written, and a checkpoint that `resume` carries on from bit for bit.
+    first: the clips' first frames, uint8 `[b, height, width, 3]`, which a model that takes one may be given. mode: one
+    of backbones.modes.MODES. Whatever ends it early, such as Ctrl-C, SIGTERM or a full disk, what there is is written,
+    and a checkpoint that `resume` carries on from bit for bit.
     """
     checkpoint = checkpoint_of(out)
     state = _begin(model, latents, chosen, origin, checkpoint, resume)
     work = _Work(state, out, checkpoint, resumable=state.step)
-    text = model.encode_prompt(prompts)
-    if not state.step and (sentence := warning(model.name, model.denoiser, latents, text, LOOK)):
+    pictures = None
+    if chosen.settings.picture == "own":
+        pictures = torch.cat([model.first_frame(picture, latents.shape) for picture in first])
+    conditioning = model.conditioning(prompts, pictures)
+    if not state.step and (sentence := warning(model.name, model.denoiser, latents, conditioning, LOOK)):
         say(sentence)
     plan = plan_training(model.denoiser, mode, latents.shape, state.embedding)
     if plan.needed is not None:
@@ -83,7 +90,7 @@ def learn(
     with stoppable() as stop, closing(progress):
         try:
             with accelerated(model.denoiser, plan) as denoiser:
-                run = train(denoiser, latents, text, state, mask)
+                run = train(denoiser, latents, conditioning, state, mask)
                 # Before the first step of a resumed run, because Ctrl-C may have come while a candidate was scored.
                 while _keep(keeper, state, out) and not state.done:
                     next(run)

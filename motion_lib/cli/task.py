@@ -66,7 +66,7 @@ def task_of(options: argparse.Namespace, model: VideoModel, videos: list[str], p
     from ..training.identity import model_hash
     from ..training.provenance import clip_hash, origin_of
 
-    chosen = chosen_preset(options, model.denoiser.backbone)
+    chosen = chosen_preset(options, model.denoiser.backbone).suiting(model.denoiser)
     as_they_are = [read_reference(options, video, model) for video in videos]
     clips = [in_chosen_look(options, model, clip) for clip in as_they_are]
     if options.look_preview:
@@ -116,6 +116,7 @@ def learn_one(
         task.chosen,
         task.start.origin,
         out,
+        first=torch.stack([clip.frames[0] for clip in task.clips]),
         mask=None if task.mask is None else region_of(task.mask, latents.shape),
         keeper=keeper_of(options, model, task.chosen, task.clips[0].frames, latents[:1]),
         mode=options.mode,

@@ -29,10 +29,10 @@ from ..files.claims import claimed
 from ..help import help_of
 from ..method.embedding import COMPONENTS, QK_AXES, V_AXES
 from ..method.integration import INTEGRATIONS
-from ..method.patch import DEBIAS
+from ..method.patch import DEBIAS, EXPERTS
 from ..training.losses import LOSSES
 from ..training.presets import PRESETS, Preset
-from ..training.settings import LR_SCHEDULES, TrainingSettings
+from ..training.settings import LR_SCHEDULES, PICTURES, TrainingSettings
 from ..video.look import LOOK_HELP, LOOKS
 from .common import add_clip_arguments, add_json, add_model_arguments, add_seed, load, show
 from .library import clips_in, learn_all
@@ -123,6 +123,8 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SHARE",
         help=HELP["motion_mask"],
     )
+    group.add_argument("--expert", choices=EXPERTS, help=HELP["expert"])
+    group.add_argument("--picture", choices=PICTURES, help=HELP["picture"])
     group.add_argument("--sites", help=HELP["sites"])
     group.add_argument("--components", choices=list(COMPONENTS), help=HELP["components"])
     group.add_argument("--integration", choices=list(INTEGRATIONS), help=HELP["integration"])

@@ -15,6 +15,8 @@ from torch import Tensor
 
 from ..errors import MotionError
 
+PICTURE = "picture"  # the part with a given first frame, as the model's codec makes it
+
 
 @dataclass(frozen=True)
 class Conditioning:

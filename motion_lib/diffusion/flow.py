@@ -20,6 +20,7 @@ from .process import Process, Time, number, scalar, whole
 
 # Schedulers of diffusers for models that are always trained by flow matching; others say use_flow_sigmas.
 FLOW = ("FlowMatchEulerDiscreteScheduler", "FlowMatchHeunDiscreteScheduler", "FlowMatchLCMScheduler")
+UNIPC = "UniPCMultistepScheduler"  # what Wan's folders say
 LONGEST = 100_000  # timesteps
 LARGEST_SHIFT = 1000.0
 
@@ -27,6 +28,7 @@ LARGEST_SHIFT = 1000.0
 @dataclass(frozen=True)
 class FlowMatching(Process):
     """trained: the number of training timesteps, T. shift: s, above 0; 1 leaves a run's levels evenly spaced.
+    boundary, sampler: see Process.
 
     What a model learned does not depend on the shift: it only says where the steps of a run lie.
     """
@@ -34,12 +36,16 @@ class FlowMatching(Process):
     trained: int = 1000
     shift: float = 1.0
     prediction: str = "flow"
+    boundary: float | None = None
+    sampler: str = "euler"
     clean_end: ClassVar[Time] = 0.0
     continuous: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.shift) and 0 < self.shift <= LARGEST_SHIFT):
             raise MotionError(f"The shift is {self.shift}, but it must be above 0 and at most {LARGEST_SHIFT:g}.")
+        if self.boundary is not None and not 0 < self.boundary < 1:
+            raise MotionError(f"The boundary of the experts is {self.boundary}, but it must lie between 0 and 1.")
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], where: str = "scheduler_config.json") -> FlowMatching:
@@ -64,13 +70,17 @@ class FlowMatching(Process):
             raise MotionError(f"{where}: num_train_timesteps is {count}, but it must lie from 2 to {LONGEST}.")
         shift = number(config, "flow_shift" if config.get("use_flow_sigmas") else "shift", 1.0, where)
         try:
-            return cls(count, float(shift))
+            return cls(count, float(shift), sampler="unipc" if config.get("_class_name") == UNIPC else "euler")
         except MotionError as error:
             raise MotionError(f"{where}: {error}") from error
 
     def shifted(self, shift: float) -> FlowMatching:
         """The same process with another shift."""
         return replace(self, shift=shift)
+
+    def divided(self, boundary: float) -> FlowMatching:
+        """See Process. Raises MotionError for a boundary that is not between 0 and 1."""
+        return replace(self, boundary=boundary)
 
     def __len__(self) -> int:
         return self.trained

@@ -24,11 +24,15 @@ class Process(ABC):
 
     prediction: what the model predicts, `epsilon`, `v_prediction` or `flow`. clean_end: the time at which nothing of
     the noise is left. continuous: whether a model is trained at all times between its first and last, or at whole ones.
+    boundary: of a model with two experts, the share of T from which on the one for high noise is asked.
+    sampler: which of solvers.SOLVERS is used where nobody chooses.
     """
 
     prediction: str
     clean_end: ClassVar[Time]
     continuous: ClassVar[bool]
+    boundary: float | None = None
+    sampler: str = "euler"
 
     @abstractmethod
     def __len__(self) -> int:
@@ -82,6 +86,10 @@ class Process(ABC):
     def velocity_weight(self, timesteps: Tensor, like: Tensor) -> Tensor:
         """What the squared error of a prediction at `[b]` times is to be multiplied by, to count as one of velocity."""
         return torch.ones((), device=like.device)
+
+    def divided(self, boundary: float) -> Process:
+        """The same process for a model with two experts. Raises MotionError where there are no such models."""
+        raise MotionError("Two experts are known of models of flow matching alone: use another model.")
 
     def check_steps(self, steps: int) -> None:
         if not 1 <= steps <= len(self):

@@ -1,4 +1,4 @@
-"""Deterministic sampling with classifier-free guidance, motion patches and guides."""
+"""Deterministic sampling with classifier-free guidance, motion patches and guides, by one of several solvers."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from ..method.patch import MotionPatch
 from .conditioning import joined
 from .denoiser import Denoiser
 from .process import Step
+from .solvers import solver
 
 Guide = Callable[[Tensor, float], Tensor]
 """`(clean, progress) → clean`: what holds a video to something while it is sampled. It is given what the model takes
@@ -32,18 +33,18 @@ def sample(
     unconditional: Any = None,
     guidance: Guidance = 1.0,
     steps: int = 50,
+    sampler: str | None = None,
     patches: Sequence[MotionPatch] = (),
     guide: Guide | None = None,
     on_step: Callable[[Step], object] | None = None,
 ) -> Tensor:
-    """Latents `[b, c, f, h, w]` from start noise of that shape, by the process's deterministic step: DDIM (Song et al.
-    2021) or Euler.
+    """Latents `[b, c, f, h, w]` from start noise of that shape, without drawing any more of it.
 
     conditioning, unconditional: what the denoiser takes, such as text embeddings `[b, tokens, width]`; guidance 1 needs
-    no unconditional one. Patches act on both (as in Motion Inversion), each in its own part of the run. on_step is
-    called after every step.
+    no unconditional one. sampler: one of SOLVERS, without one the process's usual. Patches act on both (as in Motion
+    Inversion), each in its own part of the run. on_step is called after every step.
     Raises MotionError for guidance without an unconditional conditioning, or a motion embedding made for another
-    backbone.
+    backbone, and an unknown sampler.
     """
     for patch in patches:
         patch.embedding.check_fits(denoiser.backbone)
@@ -55,7 +56,7 @@ def sample(
     prepared = [(patch, patch.prepare(frames, size, noise.device, noise.dtype)) for patch in patches]
     if guided:
         conditioning = joined([unconditional, conditioning])
-    x = noise
+    x, move = noise, solver(sampler or process.sampler, process)
     times = process.timesteps(steps)
     for i, (time, below) in enumerate(zip(times, [*times[1:], process.clean_end], strict=True)):
         progress = process.progress(time)
@@ -70,7 +71,7 @@ def sample(
         clean, ends_in = process.clean_and_noise(x, prediction, time)
         if guide is not None and (held := guide(clean, progress)) is not clean:
             clean, ends_in = held, process.noise(x, held, time)
-        x = process.noisy(clean, ends_in, below)
+        x = move(x, clean, ends_in, time, below, i == len(times) - 1)
         if on_step is not None:
             on_step(Step(i, steps, time, 1 - progress, x, clean))
     return x

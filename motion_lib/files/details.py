@@ -36,6 +36,8 @@ SETTINGS = (
     "weight_decay",
     "eps",
     "clip",
+    "expert",
+    "picture",
 )
 
 

@@ -57,6 +57,10 @@ DEBIAS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
+# In models with two experts, as Wan 2.2 has one for high and one for low noise: which of them a motion acts in.
+EXPERTS = ("high_noise", "low_noise", "both")
+
+
 @dataclass(frozen=True)
 class MotionPatch:
     """An embedding with its strengths, each of which leaves its part out, bit for bit, at 0."""
@@ -83,10 +87,15 @@ class MotionPatch:
     frame_curve: Curve = ()
     """Factors on both strengths over the frames of the video, as position:factor pairs with positions from 0 to 1;
     0:0,0.5:1 lets the motion set in."""
+    expert: str | None = None
+    """Which expert of a model with two, such as Wan 2.2, has the motion: high_noise, low_noise or both; without one,
+    the expert that learned it. Other models take no notice."""
 
     def __post_init__(self) -> None:
         if self.debias not in DEBIAS:
             raise MotionError(f"debias is '{self.debias}', but it must be one of {', '.join(DEBIAS)}.")
+        if self.expert is not None and self.expert not in EXPERTS:
+            raise MotionError(f"expert is '{self.expert}', but it must be one of {', '.join(EXPERTS)}.")
         for name in ("strength_qk", "strength_v"):
             if not math.isfinite(getattr(self, name)):
                 raise MotionError(f"{name} is {getattr(self, name)}, but it must be a finite number.")
@@ -137,17 +146,23 @@ class MotionPatch:
             for attention in embedding.backbone[layer].attentions:
                 if (m := ready(layer, f"{attention}.v", self.strength_v, DEBIAS[self.debias])) is not None:
                     value[layer, attention] = m
-        return PreparedPatch(query_key, value, embedding.integration)
+        learned = embedding.origin.settings.get("expert")
+        expert = self.expert or (learned if learned in EXPERTS else EXPERTS[0])
+        return PreparedPatch(query_key, value, embedding.integration, expert)
 
 
 @dataclass(frozen=True)
 class PreparedPatch:
     """query_key per layer and value per (layer, attention): `[1, f, c]`, or `[h·w, f, c]` of the layer's grid.
-    integration: how they join the layer's input."""
+    integration: how they join the layer's input. expert: one of EXPERTS."""
 
     query_key: dict[str, Tensor] = field(default_factory=dict)
     value: dict[tuple[str, str], Tensor] = field(default_factory=dict)
     integration: str = "add"
+    expert: str = EXPERTS[0]
+
+    def acts_in(self, expert: str) -> bool:
+        return self.expert in (expert, "both")
 
     def acts_on(self, layer: str) -> bool:
         return layer in self.query_key or any(layer == patched for patched, _ in self.value)

@@ -20,18 +20,19 @@ NAMES = {
     "model_sha256": "model's weights",
     "scored_by": "prompts of --keep-best",
 }
-PARTS = ("unet", "transformer", "vae", "text_encoder")
+PARTS = ("unet", "transformer", "transformer_2", "vae", "text_encoder")
+FILES = ("diffusion_models/", "")  # where denoisers lie that have a file of their own
 BLOCKS, BLOCK = 1024, 256  # of a file of weights, spread evenly, and bytes
 
 
 def model_hash(folder: Path) -> str:
-    """SHA-256 of the sizes of a model folder's weights and of samples from all over them, and of its noise schedule:
-    another training of the same model differs nearly everywhere, and all of a large one takes longer to read than to
-    load."""
+    """SHA-256 of the sizes of a model folder's weights and of samples from all over them, of its noise schedule
+    and, of two experts, of the boundary between them: another training of the same model differs nearly everywhere, and
+    all of a large one takes longer to read than to load."""
     digest = hashlib.sha256()
     folders = [(f"{part}/", folder / part) for part in PARTS]
     alone = not any((folder / part).is_dir() for part in PARTS[:2])  # denoiser and autoencoder in files of their own
-    for prefix, place in [*folders, ("", folder)] if alone else folders:
+    for prefix, place in [*folders, *((name, folder / name) for name in FILES)] if alone else folders:
         for path in sorted(place.glob("*.safetensors")) or sorted(place.glob("*.bin")):
             size = path.stat().st_size
             digest.update(f"{prefix}{path.name} {size} ".encode())
@@ -41,6 +42,9 @@ def model_hash(folder: Path) -> str:
                     digest.update(file.read(BLOCK))
     scheduler = folder / "scheduler" / "scheduler_config.json"
     digest.update(scheduler.read_bytes() if scheduler.is_file() else b"")
+    index = folder / "model_index.json"  # which says where one of two experts hands over to the other
+    if index.is_file() and (alone or (folder / "transformer_2").is_dir()):
+        digest.update(index.read_bytes())
     return digest.hexdigest()
 
 

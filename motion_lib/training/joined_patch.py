@@ -17,13 +17,16 @@ Key = TypeVar("Key")
 
 def joined_patch(patches: Sequence[PreparedPatch], grids: Mapping[str, tuple[int, int]]) -> PreparedPatch:
     """A patch with rows for every video, of one for each. grids: of all patched layers. Raises MotionError for patches
-    that join the features in different ways."""
+    that join the features in different ways, or act in different experts."""
     if len({patch.integration for patch in patches}) > 1:
         raise MotionError("Embeddings that are learned together must have one integration.")
+    if len({patch.expert for patch in patches}) > 1:
+        raise MotionError("Embeddings that are learned together must be learned by one expert.")
     return PreparedPatch(
         _joined([patch.query_key for patch in patches], lambda layer: prod(grids[layer])),
         _joined([patch.value for patch in patches], lambda key: prod(grids[key[0]])),
         patches[0].integration,
+        patches[0].expert,
     )
 
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..diffusion.conditioning import joined
 from ..diffusion.denoiser import Denoiser
+from ..diffusion.process import Process
 from ..errors import MotionError
 from ..method.patch import PreparedPatch
 from .gradients import backward, clip_gradients
@@ -73,7 +74,7 @@ def train_together(denoiser: Denoiser, runs: Sequence[TrainingRun[Any]]) -> Iter
     courses = []
     for run in runs:
         settings, process = run.state.settings, denoiser.process
-        _check_run(run, len(process))
+        _check_run(run, process)
         ahead = run.latents.is_cuda
         clips = NoisyClips(run.latents, run.conditioning, run.mask, process, settings, ahead=ahead)
         run.state.prepare(denoiser, run.latents)
@@ -93,8 +94,8 @@ def _check_batch(runs: Sequence[TrainingRun[Any]]) -> None:
             raise MotionError("What changes layers of the model cannot share a batch: learn each clip alone.")
 
 
-def _check_run(run: TrainingRun[Any], timesteps: int) -> None:
-    latents, settings = run.latents, run.state.settings
+def _check_run(run: TrainingRun[Any], process: Process) -> None:
+    latents, settings, timesteps = run.latents, run.state.settings, len(process)
     if latents.ndim != 5:
         raise MotionError(f"Training needs latents [b, c, f, h, w], not of shape {list(latents.shape)}.")
     if not torch.isfinite(latents).all():
@@ -103,6 +104,14 @@ def _check_run(run: TrainingRun[Any], timesteps: int) -> None:
         raise MotionError(f"Each clip needs one text, but {len(run.conditioning)} were given for {len(latents)}.")
     if settings.timesteps[0] >= timesteps:
         raise MotionError(f"timesteps begin at {settings.timesteps[0]}, but this model has {timesteps} of them.")
+    if process.boundary is not None:
+        suited = settings.suiting(process, pictures=True)
+        if suited.timesteps != (settings.timesteps[0], min(settings.timesteps[1], timesteps - 1)):
+            raise MotionError(
+                f"timesteps are {settings.timesteps[0]} to {settings.timesteps[1]}, but the expert {suited.expert}, "
+                f"which learns, is asked at {suited.timesteps[0]} to {suited.timesteps[1]} of them: give those, as "
+                f"TrainingSettings.suiting does."
+            )
 
 
 @dataclass

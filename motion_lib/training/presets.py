@@ -4,13 +4,16 @@ motion and to the picture is measured in docs/settings.md."""
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import MotionError
 from ..method.application import APPLICATIONS, STACKED_OBJECT, Application
 from ..method.embedding import Backbone, MotionEmbedding
 from ..method.patch import MotionPatch
 from .settings import TrainingSettings
+
+if TYPE_CHECKING:
+    from ..backbones.accelerate.abilities import AbleDenoiser
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,10 @@ class Preset:
             v_axes=self.v_axes,
             seed=self.settings.seed,
         )
+
+    def suiting(self, denoiser: AbleDenoiser) -> Preset:
+        """The same with `TrainingSettings.suiting`."""
+        return replace(self, settings=self.settings.suiting(denoiser.process, denoiser.abilities.pictures))
 
     def patch(self, embedding: MotionEmbedding, **overrides: Any) -> MotionPatch:
         """The embedding as this preset applies it; overrides are fields of MotionPatch, None keeps the preset's."""

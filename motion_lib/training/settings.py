@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..diffusion.process import Process
 from ..errors import MotionError
-from ..method.patch import DEBIAS
+from ..method.patch import DEBIAS, EXPERTS
 from .losses import LOSSES
 
 # How much of the way from the first learning rate to the last is behind, by the part of training that is done.
@@ -21,6 +21,8 @@ LR_SCHEDULES: dict[str, Callable[[float], float]] = {
     "cosine": lambda done: (1 - math.cos(math.pi * done)) / 2,
     "constant": lambda done: 0.0,
 }
+
+PICTURES = ("own", "none")
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,12 @@ class TrainingSettings:
     motion_mask: float = 0.0
     """Keeps the value embedding to where the clip moves: what moves by at least this share of the largest movement
     counts in full; 0 keeps the embedding everywhere."""
+    expert: str | None = None
+    """Which expert of a model with two, such as Wan 2.2, learns the motion: high_noise, low_noise or both. Motion is
+    decided at high noise, which is what is meant without a choice."""
+    picture: str | None = None
+    """What a model that takes a first frame is given while it learns: the clip's own first frame (own), so that its
+    look need not be learned, or none."""
 
     def __post_init__(self) -> None:
         if self.steps < 1:
@@ -82,13 +90,41 @@ class TrainingSettings:
                 raise MotionError(f"{name} is {getattr(self, name)}, but it must be a number that is not negative.")
         if not self.velocity_cap > 0:
             raise MotionError(f"velocity_cap is {self.velocity_cap}, but it must be positive.")
+        for name, known in (("expert", EXPERTS), ("picture", PICTURES)):
+            if getattr(self, name) not in (None, *known):
+                raise MotionError(f"{name} is '{getattr(self, name)}', but it must be one of {', '.join(known)}.")
         low, high = self.timesteps
         if not 0 <= low <= high:
             raise MotionError(f"timesteps are {low} to {high}, but they must satisfy 0 ≤ lowest ≤ highest.")
 
     def recorded(self) -> dict[str, Any]:
-        """All of them by name, in the values of JSON, as files have them."""
-        return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
+        """All of them that say something by name, in the values of JSON, as files have them."""
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items() if v is not None}
+
+    def suiting(self, process: Process, pictures: bool) -> TrainingSettings:
+        """The same for a model with this process, which takes pictures or does not: what is left open is decided, and
+        timesteps are those at which the expert that learns is asked.
+
+        Raises MotionError for an expert or a picture that the model does not have, and where no timestep is left.
+        """
+        if self.picture is not None and not pictures:
+            raise MotionError(f"picture is {self.picture}, but this model takes no first frame: leave it out.")
+        suited = replace(self, picture=(self.picture or PICTURES[0]) if pictures else None)
+        if process.boundary is None:
+            if self.expert is not None:
+                raise MotionError(f"expert is {self.expert}, but this model has no experts: leave it out.")
+            return suited
+        expert, boundary = self.expert or EXPERTS[0], math.ceil(process.boundary * len(process))
+        lowest, highest = {"high_noise": (boundary, len(process) - 1), "low_noise": (0, boundary - 1)}.get(
+            expert, (0, len(process) - 1)
+        )
+        low, high = max(self.timesteps[0], lowest), min(self.timesteps[1], highest)
+        if low > high:
+            raise MotionError(
+                f"The expert {expert} is asked at timesteps {lowest} to {highest}, but timesteps are "
+                f"{self.timesteps[0]} to {self.timesteps[1]}: choose some of both."
+            )
+        return replace(suited, expert=expert, timesteps=(low, high))
 
     def rate(self, step: int) -> float:
         """The learning rate of a step, counted from 0."""
@@ -117,4 +153,7 @@ class TrainingSettings:
         # The inverse of the distribution function, ((t − low) / n)^(1 + bias) over n timesteps.
         place = torch.rand(count, generator=generator, dtype=torch.float64) ** (1 / (1 + self.timestep_bias))
         times = low + (high - low + 1) * place
-        return times.float() if process.continuous else times.long().clamp(max=high)
+        if not process.continuous:
+            return times.long().clamp(max=high)
+        below = torch.nextafter(torch.tensor(high + 1.0), torch.tensor(0.0))  # where rounding would reach the end
+        return times.float().clamp(max=below)

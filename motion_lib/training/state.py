@@ -51,7 +51,8 @@ class EmbeddingLearner:
     def acting(self, clean: Tensor, learning: bool = True) -> Iterator[list[PreparedPatch]]:
         embedding = self.effective() if learning else self.effective().detached()
         frames, size = clean.shape[2], (clean.shape[3], clean.shape[4])
-        yield [MotionPatch(embedding, debias="vanilla").prepare(frames, size, clean.device, clean.dtype)]
+        patch = MotionPatch(embedding, debias="vanilla", expert=self.settings.expert)
+        yield [patch.prepare(frames, size, clean.device, clean.dtype)]
 
     def effective(self) -> MotionEmbedding:
         """The embedding as it acts while it is learned, with gradients: value embeddings debiased as the settings say,

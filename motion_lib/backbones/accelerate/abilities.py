@@ -24,7 +24,7 @@ class Abilities:
     with a copy of the network. rungs: names of what is computed again in the backward pass, from the fastest rung to
     the smallest.
     fast: whether `compute` is faster than the library's own pass, on GPUs for which kernels can be compiled, and may be
-    recorded as CUDA graphs. slow: why it is not, if it is not.
+    recorded as CUDA graphs. slow: why it is not, if it is not. pictures: whether it takes a first frame beside a text.
     """
 
     family: str
@@ -35,6 +35,7 @@ class Abilities:
     fast: bool = False
     slow: str = "its family has no faster pass"
     dtype: torch.dtype | None = None
+    pictures: bool = False
 
     @property
     def modes(self) -> tuple[str, ...]:

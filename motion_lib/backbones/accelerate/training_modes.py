@@ -214,18 +214,18 @@ class AcceleratedDenoiser:
         return self.graphed(*inputs)
 
 
-Keys = tuple[tuple[tuple[Any, ...], tuple[Any, ...], str], ...]
+Keys = tuple[tuple[tuple[Any, ...], tuple[Any, ...], str, str], ...]
 
 
 def flat(patches: Sequence[PreparedPatch]) -> tuple[Keys, list[Tensor]]:
     """The tensors of patches, and what else they are."""
-    keys = tuple((tuple(patch.query_key), tuple(patch.value), patch.integration) for patch in patches)
+    keys = tuple((tuple(patch.query_key), tuple(patch.value), patch.integration, patch.expert) for patch in patches)
     return keys, [m for patch in patches for m in (*patch.query_key.values(), *patch.value.values())]
 
 
 def unflat(keys: Keys, tensors: Sequence[Tensor]) -> list[PreparedPatch]:
     rest = iter(tensors)
     return [
-        PreparedPatch({key: next(rest) for key in query_key}, {key: next(rest) for key in value}, integration)
-        for query_key, value, integration in keys
+        PreparedPatch({key: next(rest) for key in query_key}, {key: next(rest) for key in value}, *how)
+        for query_key, value, *how in keys
     ]

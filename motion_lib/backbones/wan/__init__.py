@@ -17,6 +17,7 @@ if tuple(int(number) for number in diffusers.__version__.split(".")[:2]) < OLDES
 
 from .codec import load as codec  # noqa: E402
 from .denoiser import FAMILY, load  # noqa: E402
+from .experts import TwoExperts  # noqa: E402
 from .tiny import tiny  # noqa: E402
 
-family = Family(FAMILY, load, tiny, codec)
+family = Family(FAMILY, load, tiny, codec, TwoExperts)

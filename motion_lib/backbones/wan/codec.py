@@ -50,6 +50,10 @@ class WanCodec:
             )
         return 1 + (frames - 1) // FRAMES_PER_LATENT
 
+    def frames(self, latent_frames: int) -> int:
+        """How many frames latents of so many frames are of."""
+        return 1 + FRAMES_PER_LATENT * (latent_frames - 1)
+
     @torch.no_grad()
     def encode(self, pixels: Tensor) -> Tensor:
         """See Codec. Raises MotionError for a number of frames that `latent_frames` refuses."""

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from diffusers.models.transformers.transformer_wan import WanTransformer3DModel
 from torch import Tensor, nn
 
-from ...diffusion.conditioning import Conditioning
+from ...diffusion.conditioning import PICTURE, Conditioning
 from ...diffusion.process import Process
 from ...errors import MotionError
 from ...method.embedding import Backbone, stack
@@ -28,7 +28,6 @@ from ..text import WAN_TOKENS
 from .attention import JointAttention
 
 FAMILY = "wan"
-PICTURE = "picture"  # the part of a Conditioning with a given first frame: mask and latents, `[b, 20, f, h, w]`
 
 
 def backbone_of(transformer: Any) -> Backbone:
@@ -39,7 +38,7 @@ def backbone_of(transformer: Any) -> Backbone:
 
 class WanDenoiser:
     """A Denoiser over a frozen WanTransformer3DModel; conditioning is text embeddings `[b, tokens, width]`, or a
-    Conditioning that has a PICTURE besides, for models that take a first frame.
+    Conditioning that has a PICTURE besides, `[b, 20, f, h, w]` of mask and latents, for models that take a first frame.
 
     Latents whose sides are odd are made even by repeating them from the other side, as ComfyUI does. Raises MotionError
     for a picture that the model does not take, and ValueError for a model with a branch for embeddings of pictures.
@@ -61,9 +60,9 @@ class WanDenoiser:
     @property
     def abilities(self) -> Abilities:
         text = WAN_TOKENS, self.network.config.text_dim
-        return Abilities(FAMILY, self.network, text, self._recomputing, RUNGS)
+        return Abilities(FAMILY, self.network, text, self.recomputing, RUNGS, pictures=self.takes_pictures)
 
-    def _recomputing(self, parts: tuple[str, ...]) -> RecomputedPass:
+    def recomputing(self, parts: tuple[str, ...]) -> RecomputedPass:
         return RecomputedPass(self, list(self.network.blocks) if parts else [], self.context)
 
     def __call__(
