@@ -1,5 +1,5 @@
 """The command line: `motion-inversion demo | train | generate | imagine | edit | inspect | convert | evaluate |
-benchmark`."""
+report | benchmark`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from .. import __version__
 from ..errors import MotionError, shown
 from ..training.interrupts import as_interrupts
-from . import benchmark, convert, demo, edit, evaluate, generate, imagine, inspect, train
+from . import benchmark, convert, demo, edit, evaluate, generate, imagine, inspect, report, train
 from .memory import keep_freed_memory
 from .values import Parser
 
@@ -25,6 +25,7 @@ COMMANDS = {
     "inspect": inspect,
     "convert": convert,
     "evaluate": evaluate,
+    "report": report,
     "benchmark": benchmark,
 }
 
