@@ -60,6 +60,10 @@ def add_clip_arguments(parser: argparse.ArgumentParser, otherwise: str = "what t
     group.add_argument("--frames", type=int, help=f"The number of frames (default: {otherwise}).")
     group.add_argument("--width", type=int, help=f"Width in pixels (default: {otherwise}).")
     group.add_argument("--height", type=int, help=f"Height in pixels (default: {otherwise}).")
+    add_selection_arguments(group)
+
+
+def add_selection_arguments(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--fit", default="crop", choices=("crop", "fit", "stretch"), help=CLIP["fit"])
     group.add_argument("--force-rate", type=float, default=0.0, help=CLIP["force_rate"])
     group.add_argument("--skip-first-frames", type=int, default=0, help=CLIP["skip_first_frames"])

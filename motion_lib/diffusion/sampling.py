@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -32,6 +33,7 @@ def sample(
     *,
     unconditional: Any = None,
     guidance: Guidance = 1.0,
+    between: tuple[Any, float] | None = None,
     steps: int = 50,
     sampler: str | None = None,
     patches: Sequence[MotionPatch] = (),
@@ -41,33 +43,36 @@ def sample(
     """Latents `[b, c, f, h, w]` from start noise of that shape, without drawing any more of it.
 
     conditioning, unconditional: what the denoiser takes, such as text embeddings `[b, tokens, width]`; guidance 1 needs
-    no unconditional one. sampler: one of SOLVERS, without one the process's usual. Patches act on both (as in Motion
-    Inversion), each in its own part of the run. on_step is called after every step.
+    no unconditional one. between: a conditioning on the way from the unconditional one to the whole, and the strength
+    of guidance towards it; `guidance` leads on from there. With the picture alone between nothing and picture and
+    words, this is InstructPix2Pix's (Brooks et al. 2023, arXiv 2211.09800, eq. 3). sampler: one of SOLVERS, without one
+    the process's usual. Patches act on all of them (as in Motion Inversion), each in its own part of the run. on_step
+    is called after every step.
     Raises MotionError for guidance without an unconditional conditioning, or a motion embedding made for another
     backbone, and an unknown sampler.
     """
     for patch in patches:
         patch.embedding.check_fits(denoiser.backbone)
-    guided = callable(guidance) or guidance != 1.0
+    guided = callable(guidance) or guidance != 1.0 or between is not None
     if guided and unconditional is None:
         strength = "a function" if callable(guidance) else guidance
         raise MotionError(f"guidance is {strength}, which needs unconditional text embeddings: give them, or use 1.")
     process, frames, size = denoiser.process, noise.shape[2], (noise.shape[3], noise.shape[4])
     prepared = [(patch, patch.prepare(frames, size, noise.device, noise.dtype)) for patch in patches]
+    way = [unconditional, *([between[0]] if between else []), conditioning]
     if guided:
-        conditioning = joined([unconditional, conditioning])
+        conditioning = joined(way)
     x, move = noise, solver(sampler or process.sampler, process)
     times = process.timesteps(steps)
     for i, (time, below) in enumerate(zip(times, [*times[1:], process.clean_end], strict=True)):
         progress = process.progress(time)
         acting = (patch.at(ready, progress) for patch, ready in prepared)
         active = [patch for patch in acting if patch is not None]
-        batch = torch.cat([x, x]) if guided else x
+        batch = torch.cat([x] * len(way)) if guided else x
         prediction = denoiser(batch, torch.full((len(batch),), time, device=x.device), conditioning, active)
         if guided:
-            without, towards = prediction.chunk(2)
-            scale = guidance(progress) if callable(guidance) else guidance
-            prediction = without + scale * (towards - without)
+            last = guidance(progress) if callable(guidance) else guidance
+            prediction = _led(prediction.chunk(len(way)), [*([between[1]] if between else []), last])
         clean, ends_in = process.clean_and_noise(x, prediction, time)
         if guide is not None and (held := guide(clean, progress)) is not clean:
             clean, ends_in = held, process.noise(x, held, time)
@@ -75,6 +80,14 @@ def sample(
         if on_step is not None:
             on_step(Step(i, steps, time, 1 - progress, x, clean))
     return x
+
+
+def _led(predictions: Sequence[Tensor], strengths: Sequence[float]) -> Tensor:
+    """The first prediction, led by each strength from one to the next."""
+    led = predictions[0]
+    for strength, (without, towards) in zip(strengths, pairwise(predictions), strict=True):
+        led = led + strength * (towards - without)
+    return led
 
 
 def random_noise(shape: Sequence[int], seed: int, like: Tensor | None = None) -> Tensor:

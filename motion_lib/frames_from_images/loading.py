@@ -1,4 +1,5 @@
-"""Image models from folders in the layout of Stable Diffusion 1.5 and 2, with the same distrust as video models."""
+"""Image models from folders in the layout of Stable Diffusion 1.5 and 2 or InstructPix2Pix, with the same distrust as
+video models."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ import torch
 
 from ..backbones import ModelFolder, try_without_data
 from ..backbones.codec import picture_codec
+from ..backbones.folder import read_config
 from ..backbones.layout import SCHEDULER, Parts, parts_in_folders
 from ..backbones.loading import META, diffusers_model, explained, quietly, text_kind
 from ..backbones.model import VideoModel
@@ -19,6 +21,7 @@ from ..errors import MotionError, shown
 from .denoiser import ImageDenoiser
 
 CLASS = "UNet2DConditionModel"
+EDITING = "StableDiffusionInstructPix2PixPipeline"  # the one whose UNet takes a picture and makes what it becomes
 USUAL = SamplingDefaults(steps=50, guidance=7.5, width=512, height=512)
 
 
@@ -34,11 +37,11 @@ class ImageModelFolder(ModelFolder):
 
         parts = self.parts
         with quietly():
-            with explained(self.folder, "unet"):
-                unet = diffusers_model(UNet2DConditionModel, parts.denoiser, dtype, device)
-                denoiser = ImageDenoiser.of(unet, self.process)
             with explained(self.folder, "vae"):
                 codec = picture_codec(parts.vae, dtype, device)
+            with explained(self.folder, "unet"):
+                unet = diffusers_model(UNet2DConditionModel, parts.denoiser, dtype, device)
+                denoiser = ImageDenoiser.of(unet, self.process, codec.scale)
             with explained(self.folder, "text_encoder"):
                 text = load_text(parts.text_encoder, self.tokenizer, dtype, device)
         return VideoModel(name, denoiser, codec, text, defaults, device, dtype)
@@ -90,7 +93,8 @@ def load_image_model(
 
 
 def _check_kind(parts: Parts) -> None:
-    """Raises MotionError, naming the kind, for a model that is not of Stable Diffusion 1.5's or 2's."""
+    """Raises MotionError, naming the kind, for a model that is not of Stable Diffusion 1.5's or 2's, or of
+    InstructPix2Pix's."""
     folder, unet, vae = parts.folder, parts.denoiser, parts.vae
     config = folder / parts.named / "config.json"
     if (found := unet.config.get("_class_name")) != CLASS:
@@ -101,8 +105,18 @@ def _check_kind(parts: Parts) -> None:
             f"ComfyUI."
         )
     taken, made = unet.config.get("in_channels", 4), vae.config.get("latent_channels", 4)
-    if taken != made:
+    if taken == made:
+        return
+    if taken != 2 * made:
         raise MotionError(
-            f"{config} says in_channels {shown(taken, 40)}, but the latents have {shown(made, 40)}: models that edit "
-            f"or fill in pictures, such as InstructPix2Pix, are not supported; use a model that only makes pictures."
+            f"{config} says in_channels {shown(taken, 40)}, but the latents have {shown(made, 40)}: use a model that "
+            f"makes pictures, or one of InstructPix2Pix's kind, which takes twice as many; models that fill in "
+            f"pictures are not supported."
+        )
+    index = folder / "model_index.json"
+    pipeline = read_config(index).get("_class_name", EDITING) if index.is_file() else EDITING
+    if pipeline != EDITING:  # a model of depth, for example, takes a picture as well
+        raise MotionError(
+            f"{index} describes a {shown(pipeline, 80)}, but of models that take a picture only those of "
+            f"InstructPix2Pix's kind are supported, whose name there is {EDITING}."
         )

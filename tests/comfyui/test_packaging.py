@@ -88,7 +88,7 @@ def test_the_archive_alone_is_a_working_pack(comfy, clone, host, tmp_path):
 
 
 def test_comfy_run_runs_a_workflow(comfy, server, tmp_path):
-    from .test_server import workflow
+    from .graphs import workflow
 
     graph = tmp_path / "graph.json"
     graph.write_text(json.dumps(workflow("2_use_a_shared_embedding", KSampler={"steps": 2, "seed": 5})))

@@ -7,8 +7,8 @@ import re
 import pytest
 
 from .conftest import THREADS
+from .graphs import workflow
 from .host import Server, node_of, prepare_base, version_of
-from .test_server import workflow
 
 
 def test_a_host_that_forgets_results_learns_and_inverts_nothing_again(host, tmp_path):

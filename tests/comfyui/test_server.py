@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import copy
-import json
 import re
-import shutil
 import time
-import urllib.request
 from pathlib import Path
 
 import pytest
@@ -18,29 +15,8 @@ from motion_lib.sprites import object_path
 from motion_lib.video import read_clip
 from tests.tiny import said_by
 
-from .conftest import THREADS
-from .host import NODES, PACK, Rejected, Server, node_of, prepare_base, version_of
-
-API = sorted((PACK / "workflows" / "api").glob("*.json"))
-SAMPLE = PACK / "motion_lib" / "bundled" / "samples" / "figure_eight.mp4"
-QUICK = {"MotionInversionTrain": {"steps": 12}}  # enough to see that it acts
-
-
-def workflow(name: str, **changes: dict) -> dict:
-    """An API workflow with some inputs of some kinds of node changed."""
-    (path,) = (p for p in API if p.stem.startswith(name))
-    graph = json.loads(path.read_text())
-    for kind, inputs in {**QUICK, **changes}.items():
-        for node in graph.values():
-            if node["class_type"] == kind:
-                node["inputs"] |= inputs
-    return graph
-
-
-def videos(server: Server, run) -> dict[str, Path]:
-    """Saved videos by the beginning of their names."""
-    files = [server.file(entry) for output in run.outputs.values() for entry in output.get("images", ())]
-    return {file.stem.rsplit("_", 2)[0]: file for file in files if file.suffix == ".mp4"}
+from .graphs import API, SAMPLE, videos, workflow
+from .host import node_of
 
 
 def path_of(file: Path):
@@ -232,118 +208,3 @@ def test_saved_embedding_carries_preview_and_facts(server, base, quickstart):
 def _needs(node: dict, graph: dict, kinds: tuple[str, ...]) -> bool:
     sources = [graph[v[0]] for v in node["inputs"].values() if isinstance(v, list) and v[0] in graph]
     return any(source["class_type"] in kinds for source in sources)
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"MotionInversionTrain": {"preset": "dance"}}, "dance"),
-        ({"MotionInversionTrain": {"steps": -1}}, "steps"),
-        ({"MotionInversionMixNoise": {"weight": 1.5}}, "weight"),
-        ({"MotionInversionPrepareClip": {"fit": "squeeze"}}, "squeeze"),
-    ],
-)
-def test_values_out_of_range_are_refused_before_anything_runs(server, changes, words):
-    with pytest.raises(Rejected) as refusal:
-        server.run(workflow("1_quickstart", **changes))
-    assert words in json.dumps(refusal.value.args[0]["node_errors"])
-
-
-@pytest.mark.parametrize(
-    ("name", "kind"), [("4_compare_strengths", "ApplyAdvanced"), ("3_camera_motion", "ApplyCameraMotion")]
-)
-def test_start_after_end_is_refused_in_the_nodes_words(server, name, kind):
-    changes = {f"MotionInversion{kind}": {"start_percent": 0.9, "end_percent": 0.2}}
-    with pytest.raises(Rejected) as refusal:
-        server.run(workflow(name, **changes))
-    assert "start_percent is 0.9, but it must not be above end_percent" in json.dumps(refusal.value.args[0])
-
-
-@pytest.mark.parametrize(
-    ("name", "changes", "sentence"),
-    [
-        (
-            "1_quickstart",
-            {"MotionInversionTrain": {"sites": "nowhere.*"}},
-            "sites is 'nowhere.*', which matches no temporal layer",
-        ),
-        ("1_quickstart", {"MotionInversionPrepareClip": {"frames": 99}}, "use a longer clip, or lower frames"),
-        (
-            "6_noise_only",
-            {"EmptyLatentImage": {"batch_size": 8}},
-            "use as many frames and the same size as the reference clip",
-        ),
-    ],
-)
-def test_errors_while_running_are_one_sentence(server, quickstart, name, changes, sentence):
-    run = server.run(workflow(name, **{"BasicScheduler": {"steps": 2}, **changes}))
-    assert run.outcome == "execution_error"
-    assert run.error["exception_type"].endswith("MotionError")
-    assert sentence in run.error["exception_message"]
-
-
-def test_every_node_and_input_explains_itself(server):
-    nodes = {k: v for k, v in server.get("/object_info").items() if k.startswith("MotionInversion")}
-    assert nodes.keys() == NODES
-    for name, node in nodes.items():
-        assert node["description"], name
-        for group in ("required", "optional"):
-            for entry, spec in node["input"].get(group, {}).items():
-                assert spec[1].get("tooltip"), f"{name}.{entry}"
-        assert all(node["output_tooltips"]), name
-        page = server.request(f"/extensions/ComfyUI-MotionInversion/docs/{name}.md").decode()
-        assert page.startswith("# "), name
-
-
-def test_subgraphs_are_listed(server):
-    listed = [entry for entry in server.get("/global_subgraphs").values() if entry["source"] == "custom_node"]
-    assert {entry["name"] for entry in listed} == {path.stem for path in (PACK / "subgraphs").glob("*.json")}
-    assert len(listed) == 2
-
-
-def test_templates_are_listed_with_thumbnails(server):
-    listed = server.get("/workflow_templates")["ComfyUI-MotionInversion"]
-    assert sorted(listed) == [p.stem for p in API]
-    for name in listed:
-        url = f"{server.url}/api/workflow_templates/ComfyUI-MotionInversion/{name}.jpg"
-        with urllib.request.urlopen(url) as answer:
-            assert answer.headers["Content-Type"] == "image/jpeg"
-
-
-def test_without_diffusers_one_loader_says_so_and_the_rest_works(host, tmp_path):
-    """A package of the same name that cannot be imported stands in for a broken installation."""
-    pytest.importorskip("websocket")
-    prepare_base(tmp_path)
-    broken = tmp_path / "broken" / "diffusers"
-    broken.mkdir(parents=True)
-    (broken / "__init__.py").write_text("raise ImportError('broken on purpose')\n")
-    shutil.copy(SAMPLE, tmp_path / "input" / "clip.mp4")
-    with Server(*host, tmp_path, {**THREADS, "PYTHONPATH": str(broken.parent)}) as server:
-        assert {name for name in server.get("/object_info") if name.startswith("MotionInversion")} == NODES
-        prepared = {
-            "1": {"class_type": "LoadVideo", "inputs": {"file": "clip.mp4"}},
-            "2": {
-                "class_type": "MotionInversionPrepareClip",
-                "inputs": {
-                    "clip": ["1", 0],
-                    "frames": 8,
-                    "width": 64,
-                    "height": 64,
-                    "force_rate": 0.0,
-                    "skip_first_frames": 0,
-                    "select_every_nth": 2,
-                    "fit": "crop",
-                },
-            },
-            "3": {"class_type": "PreviewImage", "inputs": {"images": ["2", 0]}},
-        }
-        run = server.run(prepared)
-        assert run.outcome == "execution_success", run.error
-        assert "8 of 16 frames" in run.outputs["2"]["text"][0]
-        failed = server.run(workflow("1_quickstart"))
-        assert failed.outcome == "execution_error"
-        assert "needs diffusers, which cannot be imported (broken on purpose)" in failed.error["exception_message"]
-
-
-def test_version_is_one_that_the_pack_claims_to_support(host):
-    assert version_of(host[0]) >= (0, 8, 0)

@@ -7,62 +7,31 @@ Results are written to the folder --out as they come, and the same command conti
   table.md      means of every score
   frames.json   every score of every video
   frames.png    frames of the first three prompts' videos for each row
-This needs OpenCV: pip install "motion-inversion[metrics]".
+This needs OpenCV: pip install "motion-inversion[metrics]". A machine without it makes the videos with --make-only, and
+another one judges them with --judge-only; both continue what was stopped.
 
 examples:
   motion-inversion benchmark frames --quick --out quick
-  motion-inversion benchmark frames --device cuda --out frames"""
+  motion-inversion benchmark frames --device cuda --out frames
+  motion-inversion benchmark frames --device cuda --out frames --make-only
+  motion-inversion benchmark frames --device cpu --out frames --judge-only"""
 
 from __future__ import annotations
 
 import argparse
-import json
-import math
-import shlex
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor
 
-from ...backbones import VideoModel
-from ...benchmark.plan import file_name
-from ...benchmark.sheets import FRAMES, PROMPTS, SCALE, read_strip, save_strip
-from ...benchmark.table import MISSING, mean_of
 from ...diffusion.frame_noise import correlations, similarity_of
 from ...diffusion.sampling import random_noise
 from ...errors import MotionError
-from ...files.atomic import replacing
-from ...frames_from_images.imagine import imagine
 from ...frames_from_images.momentum import Momentum
-from ...metrics.clip import ClipModel
-from ...video.sheet import contact_sheet
-from ..common import add_device_arguments, bar, pick_device, pick_dtype, without_nan
+from ..common import add_device_arguments, bar, pick_device, pick_dtype
+from .frame_runs import Bench, Maker, command
 
 MOMENTA = (0.0, 0.5, 0.9, 0.98, 1.0)
 MOTIONS = ("figure_eight", "orbit")
-COLUMNS = {
-    "caption": "caption ↑",
-    "constant": "constant ↑",
-    "warp": "warp err ↓",
-    "extent": "extent",
-    "smooth": "smooth",
-    "path": "path ↑",
-    "text": "text ↑",
-    "neighbours": "neighbours ↑",
-    "diversity": "diversity",
-}
-LEGEND = (
-    "*caption*: share of the prompt's words that a frame shows. *constant*: share of frames that show the video's most "
-    "frequent colour, shape and texture. *warp err*: mean squared colour error along the optical flow, × 1000; a still "
-    "video has none. *extent*: of the object's path, in half image sides. *smooth*: cosine of the object's successive "
-    "steps, 1 for a straight line, −.5 for positions that have nothing to do with each other. *path*: correlation with "
-    "the path that the noise was carried along. *text*, *neighbours*: cosines by CLIP. *diversity*: how much videos of "
-    "one prompt and different seeds differ, 1 for independent noise without momentum. Means over videos."
-)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -108,25 +77,48 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--guidance", type=float, help="How closely to follow the prompt (default: as the model says).")
     group.add_argument("--batch", type=int, default=4, help="How many videos are made at once (default: 4).")
+    halves = parser.add_argument_group("on two machines").add_mutually_exclusive_group()
+    halves.add_argument(
+        "--make-only",
+        action="store_true",
+        help="Make the videos and keep them, without loss, in the folder videos of --out, which needs no OpenCV.",
+    )
+    halves.add_argument(
+        "--judge-only",
+        action="store_true",
+        help="Judge the videos that are kept there, which needs no model; of all other options, only --text-model and "
+        "--device, where it works, say anything.",
+    )
     group.add_argument("--text-model", metavar="FOLDER", help="A CLIP model, which adds scores of text and frames.")
 
 
 def run(options: argparse.Namespace) -> None:
-    from ...backbones import load_model
-    from ...benchmark.cases import rendered_case
-    from ...benchmark.frame_trials import followings, prompts_of, ties
-    from ...frames_from_images.loading import load_image_model
     from ...metrics.clip import load_clip
     from ...video.frames import opencv
 
     check(options)
-    opencv()  # which the scores need: a run that lacks it is to end before the first videos are made
-    prompts = options.prompt or prompts_of(options.prompts or (4 if options.quick else 20))
+    if not options.make_only:
+        opencv()  # which the scores need: a run that lacks it is to end before the first videos are made
     device = pick_device(options.device)
+    bench = Bench(options, load_clip(options.text_model, device) if options.text_model else None)
+    if options.judge_only:
+        bench.judge_kept()
+    else:
+        _make(bench, device)
+
+
+def _make(bench: Bench, device: torch.device) -> None:
+    """All videos, each row of which is judged or kept."""
+    from ...backbones import load_model
+    from ...benchmark.cases import rendered_case
+    from ...benchmark.frame_trials import followings, prompts_of, ties
+    from ...frames_from_images.loading import load_image_model
+
+    options = bench.options
+    prompts = options.prompt or prompts_of(options.prompts or (4 if options.quick else 20))
     dtype = pick_dtype(options.dtype, device)
     images = load_image_model(options.model, device, dtype)
     videos = None if options.video_model == "none" else load_model(options.video_model, device, dtype)
-    bench = Bench(options, prompts, load_clip(options.text_model, device) if options.text_model else None)
     side = min(images.defaults.width, images.defaults.height)
     cases = [rendered_case(motion, 1, options.frames, side) for motion in options.motions]
     momenta = list(dict.fromkeys(options.momentum))
@@ -136,19 +128,26 @@ def run(options: argparse.Namespace) -> None:
     progress = bar(total, "Benchmark")
     try:
         for trial in tied:
-            momentum, exactly = Momentum(trial.momentum), (trial.prior, trial.similarity)
-            rows.append(bench.row("Noise and momentum", trial.label, images, trial.start, momentum, exactly=exactly))
+            maker = Maker(options, images, trial.start, Momentum(trial.momentum), (trial.prior, trial.similarity))
+            rows.append(bench.done(maker, maker.row(len(rows), "Noise and momentum", trial.label, prompts)))
             progress.update(1)
         if videos is not None:
-            rows.append(bench.row("Noise and momentum", f"{videos.name}, a video model", videos, random_noise))
+            maker, label = Maker(options, videos, random_noise), f"{videos.name}, a video model"
+            rows.append(bench.done(maker, maker.row(len(rows), "Noise and momentum", label, prompts)))
             progress.update(1)
         for trial in following:
-            momentum = Momentum(trial.momentum)
-            rows.append(bench.row("Noise along a path", trial.label, images, trial.start, momentum, trial.path))
+            maker, path = Maker(options, images, trial.start, Momentum(trial.momentum)), trial.path
+            rows.append(bench.done(maker, maker.row(len(rows), "Noise along a path", trial.label, prompts, path)))
             progress.update(1)
     finally:
         progress.close()
-    bench.write(rows, "motion-inversion " + shlex.join(sys.argv[1:]))
+    if options.make_only:
+        print(
+            f"The videos are in {bench.kept.folder}: copy {options.out} to a machine with OpenCV, and judge them there "
+            f"with --judge-only --out {options.out.name}."
+        )
+    else:
+        bench.write([row for row in rows if row is not None], [command()])
 
 
 def check(options: argparse.Namespace) -> None:
@@ -161,107 +160,3 @@ def check(options: argparse.Namespace) -> None:
     correlations("mixed", options.similarity, 2)
     for momentum in options.momentum:
         Momentum(momentum)
-
-
-@dataclass
-class Bench:
-    """What all rows share."""
-
-    options: argparse.Namespace
-    prompts: list[str]
-    clip: ClipModel | None
-
-    def row(
-        self,
-        group: str,
-        label: str,
-        model: VideoModel,
-        start: Callable[[Sequence[int], int], Tensor],
-        momentum: Momentum | None = None,
-        truth: Tensor | None = None,
-        exactly: Sequence[Any] = (),
-    ) -> dict[str, Any]:
-        """The scores of every prompt's and seed's video, and how much those of one prompt differ; as they were kept, if
-        exactly this was made before. start: noise of a shape from a seed; momentum: None for a video model; exactly:
-        what the label rounds."""
-        from ...benchmark.frame_trials import scores, seed_of
-        from ...metrics.diversity import appearance_spread, sprite_look
-
-        options = self.options
-        steps = options.sampling_steps or (10 if options.quick else model.defaults.steps)
-        guidance = model.defaults.guidance if options.guidance is None else options.guidance
-        shape = model.latent_shape(options.frames, model.defaults.width, model.defaults.height)
-        made_by = [group, label, model.name, list(shape), steps, guidance, str(model.device), str(model.dtype)]
-        made_by += [options.seeds, self.prompts, options.text_model]
-        made_by += [options.video_model if momentum is None else options.model, momentum and momentum.momentum, exactly]
-        name = file_name(f"{group} {label}")
-        file, strip = options.out / "rows" / f"{name}.json", options.out / "rows" / f"{name}.png"
-        if file.is_file() and strip.is_file():
-            kept = json.loads(file.read_text(encoding="utf-8"))
-            if kept["made_by"] == json.loads(json.dumps(made_by)):
-                return kept
-        asked = [(i, seed) for i in range(len(self.prompts)) for seed in range(options.seeds)]
-        made: list[Tensor] = []
-        for first in range(0, len(asked), options.batch):
-            part = asked[first : first + options.batch]
-            noise = torch.cat([start(shape, seed_of(*which)) for which in part]).to(model.device, model.dtype)
-            texts = [self.prompts[i] for i, _ in part]
-            if momentum is None:
-                made += model.generate(texts, noise, steps=steps, guidance=guidance)
-            else:
-                latents = imagine(model, texts, noise, momentum, steps=steps, guidance=guidance)
-                made += [model.decode_video(latent) for latent in latents.split(1)]
-        found = [scores(video, self.prompts[i], truth, self.clip) for video, (i, _) in zip(made, asked, strict=True)]
-        alike = [made[i : i + options.seeds] for i in range(0, len(made), options.seeds)]
-        spread = [appearance_spread(videos, sprite_look) for videos in alike]
-        row = {"made_by": made_by, "group": group, "label": label, "width": made[0].shape[2]}
-        row |= {"videos": found, "spread": spread}
-        save_strip(strip, made[:: options.seeds])
-        with replacing(file) as temporary:
-            temporary.write_text(json.dumps(without_nan(row), indent=1) + "\n", encoding="utf-8")
-        return without_nan(row)
-
-    def write(self, rows: Sequence[dict[str, Any]], command: str) -> None:
-        lines = list(markdown(rows))
-        head = [f"```bash\n{command}\n```\n", f"{len(self.prompts)} prompts × {self.options.seeds} seeds."]
-        with replacing(self.options.out / "table.md") as temporary:
-            temporary.write_text("\n".join([*head, *lines]) + "\n", encoding="utf-8")
-        with replacing(self.options.out / "frames.json") as temporary:
-            temporary.write_text(json.dumps({"command": command, "rows": rows}, indent=1) + "\n", encoding="utf-8")
-        strips = []
-        for row in rows:
-            file = self.options.out / "rows" / f"{file_name(row['group'] + ' ' + row['label'])}.png"
-            strips.append(read_strip(file, row["width"]))
-        with replacing(self.options.out / "frames.png") as temporary:
-            contact_sheet(strips, [row["label"] for row in rows], FRAMES * PROMPTS, SCALE).save(temporary)
-        print("\n".join(lines))
-        print(f"Look at {self.options.out / 'frames.png'}; every score is in {self.options.out / 'frames.json'}.")
-
-
-def markdown(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """A table for every group."""
-    yield f"{LEGEND}\n"
-    from ...benchmark.frame_trials import FRESH, Ties
-
-    independent = Ties(FRESH, 0.0, 0.0).label
-    usual = next((mean_of(_known(row["spread"])).value for row in rows if row["label"] == independent), math.nan)
-    for group in dict.fromkeys(row["group"] for row in rows):
-        own = [row for row in rows if row["group"] == group]
-        table = []
-        for row in own:
-            names = dict.fromkeys(name for video in row["videos"] for name in video)
-            means = {name: mean_of(video[name] for video in row["videos"] if name in video) for name in names}
-            spread = mean_of(value / usual for value in _known(row["spread"]) if usual > 0)
-            table.append((row["label"], {**means, "diversity": spread}))
-        shown = [name for name in COLUMNS if any(means[name].count for _, means in table if name in means)]
-        yield f"## {group}\n"
-        yield f"| | {' | '.join(COLUMNS[name] for name in shown)} |"
-        yield f"|---|{'---|' * len(shown)}"
-        for label, means in table:
-            cells = (str(means[name]) if name in means else MISSING for name in shown)
-            yield f"| {label} | {' | '.join(cells)} |"
-        yield ""
-
-
-def _known(values: Sequence[float | None]) -> list[float]:
-    return [value for value in values if value is not None]

@@ -18,6 +18,7 @@ import check_edits  # noqa: E402
 import check_equality  # noqa: E402
 import check_frames  # noqa: E402
 import check_loading  # noqa: E402
+import check_momentum  # noqa: E402
 import check_patches  # noqa: E402
 import check_sampling  # noqa: E402
 import check_training  # noqa: E402
@@ -31,6 +32,7 @@ HOMES = (
     check_edits,
     check_camera,
     check_frames,
+    check_momentum,
     check_training,
     check_sampling,
     check_wan,
