@@ -100,7 +100,7 @@ def made_with(out: Path) -> tuple[str, torch.dtype]:
     """
     path = out / MADE_WITH
     if not path.is_file():
-        raise MotionError(f"{out} holds no videos to judge: make them first, with --part make.")
+        raise MotionError(f"{out} holds no videos to judge: make them with --make-only first.")
     found = json.loads(path.read_text(encoding="utf-8"))
     return found["device"], getattr(torch, found["dtype"].removeprefix("torch."))
 

@@ -80,15 +80,15 @@ def test_videos_made_on_one_machine_are_judged_on_another(
     command = ["benchmark", "motion", *small, "--motions", "orbit", "--prompts", "1", "--seeds", "1"]
     command += ["--methods", "no_motion", "object:steps=1"]
     together, apart = tmp_path / "together", tmp_path / "apart"
-    assert main([*command, "--out", str(apart), "--part", "judge"]) == 2
+    assert main([*command, "--out", str(apart), "--judge-only"]) == 2
     assert "holds no videos to judge" in capsys.readouterr().err
     with monkeypatch.context() as missing:
         missing.setitem(sys.modules, "cv2", None)
-        assert main([*command, "--out", str(apart), "--part", "make"]) == 0
+        assert main([*command, "--out", str(apart), "--make-only"]) == 0
     assert not (apart / "report.json").exists()
     with monkeypatch.context() as idle:
         idle.setattr(MotionInversion, "learn", None)
-        assert main([*command, "--out", str(apart), "--part", "judge"]) == 0
+        assert main([*command, "--out", str(apart), "--judge-only"]) == 0
     assert main([*command, "--out", str(together)]) == 0
     found = [json.loads((out / "report.json").read_text())["results"] for out in (together, apart)]
     for whole, halves in zip(*found, strict=True):
@@ -98,5 +98,5 @@ def test_videos_made_on_one_machine_are_judged_on_another(
             assert theirs["caption_all"] == pytest.approx(ours["caption_all"], abs=0.3)
     (apart / "made" / "orbit" / "no_motion.safetensors").unlink()
     (apart / "results" / "orbit" / "no_motion.json").unlink()
-    assert main([*command, "--out", str(apart), "--part", "judge"]) == 2
+    assert main([*command, "--out", str(apart), "--judge-only"]) == 2
     assert "no_motion.safetensors does not hold videos made in this way" in capsys.readouterr().err

@@ -58,8 +58,9 @@ class MotionInversion:
             shown = reference.case.in_look(self.look)
             latents = reference.latents if shown is reference.case else model.encode_video(shown.frames)
             state = self.state(model, reference)
-            first = model.first_frame(shown.frames[0], latents.shape) if self.own_picture else None
-            text = model.conditioning([shown.prompt], first)
+            text = model.encode_prompt([shown.prompt])
+            if self.own_picture:
+                text = model.conditioning([shown.prompt], model.first_frame(shown.frames[0], latents.shape))
             runs.append(TrainingRun(latents.to(reference.latents), text, state))
         plan = plan_training(model.denoiser, "auto", runs[0].latents.shape, runs[0].state.embedding)
         with accelerated(model.denoiser, plan) as denoiser:

@@ -33,11 +33,6 @@ if TYPE_CHECKING:
     from ...bundled.models import SamplingDefaults
 
 QUICK_MOTIONS = ("figure_eight", "pan")
-PARTS = {
-    "all": "makes and judges the videos",
-    "make": "only makes them, which needs no OpenCV",
-    "judge": "judges what was made, as on another machine to which the folder --out was brought",
-}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -94,11 +89,22 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, default=Path("motion_benchmark"), help="The folder to write to (default: motion_benchmark)."
     )
     parser.add_argument("--quick", action="store_true", help="Try few motions, methods and sampling steps, for a CPU.")
-    parser.add_argument(
-        "--part",
-        choices=list(PARTS),
+    halves = parser.add_argument_group("on two machines").add_mutually_exclusive_group()
+    halves.add_argument(
+        "--make-only",
+        dest="part",
+        action="store_const",
+        const="make",
         default="all",
-        help="; ".join(f"{name} {what}" for name, what in PARTS.items()) + " (default: all).",
+        help="Make the videos and keep their latents in the folder --out, which needs no OpenCV.",
+    )
+    halves.add_argument(
+        "--judge-only",
+        dest="part",
+        action="store_const",
+        const="judge",
+        default="all",
+        help="Judge the videos that are kept there; all other options must be as they were.",
     )
     parser.add_argument(
         "--workers", type=int, default=1, help="How many processes run at once; 8 suit one GPU (default: 1)."
@@ -161,7 +167,7 @@ def execute(
     finally:
         progress.close()
     if plan.part == "make":
-        print(f"The videos are in {options.out}: the same command with --part judge judges them.")
+        print(f"The videos are in {options.out}: the same command with --judge-only judges them.")
         return plan, results
     command = "motion-inversion " + shlex.join(sys.argv[1:])
     print(write_report(plan, results, command, title, groups or {"": list(methods)}))
