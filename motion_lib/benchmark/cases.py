@@ -2,35 +2,65 @@
 
 Rendered cases are seeded: each motion has a look of its own, and no prompt shares shape, colour, tone or texture with
 its reference, so that what is taken over from the look can be seen. Where the camera moves, all textures are such that
-it can be seen; where the object turns, all shapes.
+it can be seen; where the object turns, all shapes. Foreign cases are the same motions, prompts and truth, but the
+reference is drawn in a look that no bundled model was trained on.
 """
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from ..errors import MotionError
-from ..sprites import COLOURS, SHAPES, SYMMETRY, TEXTURES, TONES, Scenes, Words, caption, render
+from ..sprites import COLOURS, SHAPES, SYMMETRY, TEXTURES, TONES, Scenes, Words, caption, parse_caption, render
 from ..sprites.motions import MOTIONS, SEARCH_MOTIONS, reference
+from ..sprites.world import foreign_worlds, from_scenes, render_world
+from ..video.look import LOOKS, in_look
+
+if TYPE_CHECKING:
+    from .pictures import Start
 
 SHOW_THE_CAMERA = ("checkered", "dotted", "cloudy")
+# What a clip in one of LOOKS shows besides its shape.
+SHOWN_IN = {"neutral_background": {}, "flat_object": {"colour": "red"}}
 
 
 @dataclass(frozen=True)
 class Case:
     """frames: the reference, uint8 `[f, h, w, 3]`. prompt: what it shows. truth: its one scene, None for a clip that
-    was not rendered."""
+    was not rendered; foreign: whether only the motion of that scene is shown, in another look. pictures: with what the
+    prompts' videos begin, uint8 `[h, w, 3]` each, and starts, where their objects are; empty for videos from text."""
 
     name: str
     frames: Tensor
     prompt: str
     prompts: tuple[str, ...]
     truth: Scenes | None = None
+    foreign: bool = False
+    pictures: tuple[Tensor, ...] = ()
+    starts: tuple[Start, ...] = ()
+
+    def in_look(self, look: str) -> Case:
+        """The same with its clip in one of LOOKS and a prompt that says what is then seen; itself where the clip has to
+        be taken as it is, as under a moving camera. Raises MotionError for an unknown look."""
+        if look not in LOOKS:
+            raise MotionError(f"look is '{look}', but it must be one of {', '.join(LOOKS)}.")
+        try:
+            frames = in_look(self.frames, look)
+        except MotionError:  # nothing that moves can be told from the background
+            return self
+        if frames is self.frames:
+            return self
+        words = parse_caption(self.prompt)
+        if words.shape is None:
+            return replace(self, frames=frames)
+        words = replace(words, tone="grey", texture="plain", **SHOWN_IN[look])
+        return replace(self, frames=frames, prompt=caption(words))
 
     def seed(self, prompt: int, seed: int) -> int:
         """The seed of one video's start noise: every video of a benchmark has its own, the same for every method."""
@@ -62,6 +92,23 @@ def rendered_case(motion: str, prompts: int, frames: int = 16, size: int = 128, 
     others = [Words(**{k: words[1 + i % (len(words) - 1)] for k, words in order.items()}) for i in range(prompts)]
     scenes = reference(motion, own, frames, seed)
     return Case(motion, as_frames(render(scenes, size)[0]), caption(own), tuple(map(caption, others)), scenes)
+
+
+def foreign_case(motion: str, prompts: int, frames: int = 16, size: int = 128, look: int = 0) -> Case:
+    """As `rendered_case`, with the reference in a look that no bundled model was trained on (see
+    `sprites.world.foreign_worlds`). Its prompt says what somebody without the model's words would.
+
+    Raises MotionError as `rendered_case` does.
+    """
+    case = rendered_case(motion, prompts, frames, size, look)
+    assert case.truth is not None
+    own = from_scenes(case.truth)
+    generator = torch.Generator().manual_seed(zlib.crc32(f"foreign {motion}/{look}".encode()))
+    world = replace(foreign_worlds(1, frames, generator=generator), camera=own.camera, first=own.first)
+    if "angle" in (MOTIONS | SEARCH_MOTIONS)[motion](torch.linspace(0, 1, 2)):  # a circle would not show it
+        world.first_body.form = own.first_body.form
+    shown = as_frames(render_world(world, size, None)[0])
+    return replace(case, frames=shown, prompt="a shape on a background", foreign=True)
 
 
 def clip_cases(clips: Iterable[tuple[str, Tensor, str]], prompts: Sequence[str]) -> list[Case]:

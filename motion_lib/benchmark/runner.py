@@ -2,7 +2,8 @@
 
 A result lies in `<out>/results/<case>/<method>.json`, with the description of what made it; a run that was stopped
 carries on with what is missing, and nothing is taken over that was made in another way. What all methods share, the
-clip's latents, its inverted noise and the videos without motion, is made once per case.
+clip's latents, its inverted noise and the videos without motion, is made once per case. Videos can be made on one
+machine, where their latents are kept in `<out>/made`, and judged on another, such as one that has OpenCV.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ def run(plan: Plan, workers: int, on_done: Callable[[int, int], object]) -> list
 
     Raises MotionError for fewer than one worker or seed, or what a method cannot do.
     """
+    if plan.part == "make":
+        plan.note_device()
     if workers < 1 or plan.seeds < 1:
         raise MotionError(f"{workers} workers and {plan.seeds} seeds are too few: at least 1 of each is needed.")
     parts = list(stages(plan))
@@ -39,6 +42,8 @@ def run(plan: Plan, workers: int, on_done: Callable[[int, int], object]) -> list
                 for more in each(jobs):
                     total, done = total + more, done + 1
                     on_done(done, total)
+    if plan.part == "make":
+        return []
     found = [plan.finished(case, method) for case in plan.cases for method in plan.methods]
     return [result for result in found if result is not None]
 
@@ -49,18 +54,19 @@ def stages(plan: Plan) -> Iterator[list[Job]]:
     for index, case in enumerate(plan.cases):
         groups: dict[Any, list[str]] = {}
         for name, method in plan.methods.items():
-            if plan.finished(case, name) is None:
+            if plan.lacks(case, name):
                 groups.setdefault(method.recipe, []).append(name)
         for names in groups.values():
             alike.setdefault(tuple(names), []).append(index)
-    yield [Job((index,)) for index in sorted({index for cases in alike.values() for index in cases})]
+    if plan.part != "judge":
+        yield [Job((index,)) for index in sorted({index for cases in alike.values() for index in cases})]
     missing = [Job(part, names) for names, cases in alike.items() for part in _batches(plan, names[0], cases)]
     yield sorted(missing, key=lambda job: -_length(plan, job))
 
 
 def _batches(plan: Plan, method: str, cases: Sequence[int]) -> list[tuple[int, ...]]:
     """On a GPU, which one small clip does not fill, cases that are learned at once."""
-    on_gpu = torch.device(plan.device).type == "cuda"
+    on_gpu = torch.device(plan.device).type == "cuda" and plan.part != "judge"
     size = TOGETHER if on_gpu and getattr(plan.methods[method], "together", False) else 1
     return [tuple(cases[i : i + size]) for i in range(0, len(cases), size)]
 
@@ -121,7 +127,8 @@ def _start(plan: Plan, workers: int) -> None:
     global _own
     threads = max(1, (os.cpu_count() or 1) // workers)
     torch.set_num_threads(threads)
-    opencv().setNumThreads(threads)
+    if plan.part != "make":
+        opencv().setNumThreads(threads)
     _own = Worker.start(plan)
 
 

@@ -67,13 +67,14 @@ class Judge:
         self.case, self.tracker, self.clip = case, tracker, clip
         self.features: list[Tensor] = []  # of all frames judged, by CLIP
         self.tracks = track(case.frames, tracker)
+        self.sprites = not case.foreign  # whether the reference's object can be found by the sprites' colours
         self.camera = camera_of_tracks(self.tracks) if case.truth is None else true_camera(case.truth, 0)
 
     def __call__(self, prompt: str, video: Tensor, without: Tensor) -> Scores:
         """The scores of a video uint8 `[f, h, w, 3]` made for `prompt`; `without` is the same without motion."""
         tracks = track(video, self.tracker)
         words = parse_caption(prompt)
-        regions = whole_frame if words.shape is None else sprite_regions
+        regions = sprite_regions if words.shape and self.sprites else whole_frame
         background = tracks if words.shape is None else beside(tracks, sprite_regions(video)["object"])
         scores = self._object(video) | self._camera(camera_of_tracks(background))
         fidelity = fidelity_of_tracks(self.tracks, tracks)

@@ -7,16 +7,16 @@ import pickle
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from ..backbones import VideoModel, load_model
 from ..backbones.accelerate.recorded_sampling import RecordedDenoiser
-from ..camera.measure import follow_camera
-from ..camera.path import CameraPath
 from ..diffusion.inversion import REFINEMENTS, invert
 from ..diffusion.sampling import random_noise
 from ..errors import MotionError
@@ -35,13 +35,25 @@ from .sheets import save_strip
 
 @dataclass(frozen=True)
 class Known:
-    """What a worker knows of a case. without: the videos without motion; seconds: how long they took to sample."""
+    """What a worker knows of a case. unmoved: latents of the videos without motion; seconds: how long they took to
+    sample."""
 
+    plan: Plan
+    model: VideoModel
+    clip: ClipModel | None
     reference: Reference
     request: Request
-    without: list[Tensor]
+    unmoved: Tensor
     seconds: float
-    judge: Judge
+
+    @cached_property
+    def without(self) -> list[Tensor]:
+        """The videos without motion."""
+        return decoded(self.model, self.unmoved)
+
+    @cached_property
+    def judge(self) -> Judge:
+        return Judge(self.reference.case, self.plan.tracker, self.clip)
 
 
 @dataclass
@@ -55,10 +67,10 @@ class Worker:
 
     @classmethod
     def start(cls, plan: Plan) -> Worker:
-        model = load_model(plan.model, plan.device, plan.dtype)
+        model = load_model(plan.model, "cpu" if plan.part == "judge" else plan.device, plan.dtype)
         if model.device.type == "cuda" and model.denoiser.abilities.fast:
             model = replace(model, denoiser=RecordedDenoiser(model.denoiser))
-        return cls(plan, model, None if plan.text_model is None else load_clip(plan.text_model, plan.device))
+        return cls(plan, model, None if plan.text_model is None else load_clip(plan.text_model, model.device))
 
     def run(self, job: Job) -> list[Job]:
         """Returns the jobs that this one makes possible: videos of what several cases have learned in one batch."""
@@ -66,6 +78,10 @@ class Worker:
         if not job.methods:
             for case in cases:
                 prepare(self.plan, self.model, case)
+            return []
+        if self.plan.part == "judge":
+            for name in job.methods:
+                self.judge_made(cases[0], name)
             return []
         if job.learned is not None:
             learned, seconds = job.learned
@@ -89,30 +105,60 @@ class Worker:
         known = self.known(case)
         for name in methods:
             method = self.plan.methods[name]
-            videos, sampling = known.without, known.seconds
+            latents, sampling = known.unmoved, known.seconds
             if method != NoMotion():
                 began = _now(self.model.device)
                 latents = method.sample(self.model, known.reference, learned, known.request)
                 sampling = _now(self.model.device) - began
-                videos = decoded(self.model, latents.to(self.model.dtype))
             shared = method.shared(known.reference, learned)
-            result = judged(self.plan, name, known, videos) | {
+            costs = {
                 "seconds": {"learning": round(learning, 3), "sampling": round(sampling, 3)},
                 "bytes": sum(2 * t.numel() for t in shared.values()),  # in half precision, as files are
             }
-            with replacing(self.plan.result_file(case, name)) as temporary:
-                temporary.write_text(json.dumps(result, indent=1), encoding="utf-8")
+            if self.plan.part == "make":
+                self.keep(case, name, latents, costs)
+            else:
+                self.finish(case, name, latents.to(self.model.dtype), costs)
+
+    def keep(self, case: Case, method: str, latents: Tensor, costs: dict[str, Any]) -> None:
+        """Write videos down, to be judged elsewhere."""
+        about = {"made_by": self.plan.description(case, method), "costs": json.dumps(costs)}
+        with replacing(self.plan.made_file(case, method)) as temporary:
+            save_file({"latents": latents.half().cpu().contiguous()}, temporary, about)
+
+    def judge_made(self, case: Case, method: str) -> None:
+        """Judge videos that were written down; raises MotionError where there are none of exactly this plan."""
+        path = self.plan.made_file(case, method)
+        if not self.plan.is_made(case, method):
+            raise MotionError(f"{path} does not hold videos made in this way: make them first, with the same options.")
+        with safe_open(path, "pt") as file:
+            latents, costs = file.get_tensor("latents"), json.loads(file.metadata()["costs"])
+        self.finish(case, method, latents.to(self.model.device, self.model.dtype), costs)
+
+    def finish(self, case: Case, method: str, latents: Tensor, costs: dict[str, Any]) -> None:
+        known = self.known(case)
+        videos = known.without if self.plan.methods[method] == NoMotion() else decoded(self.model, latents)
+        result = judged(self.plan, method, known, videos) | costs
+        with replacing(self.plan.result_file(case, method)) as temporary:
+            temporary.write_text(json.dumps(result, indent=1), encoding="utf-8")
 
     def known(self, case: Case) -> Known:
         if case.name not in self.prepared:
-            shared = torch.load(self.plan.shared_file(case), weights_only=True)
-            latents, inverted = (shared[key].to(self.model.device, self.model.dtype) for key in ("latents", "inverted"))
+            path = self.plan.shared_file(case)
+            if not path.is_file():
+                raise MotionError(f"{path} is missing: make the videos first, with the same options.")
+            shared = torch.load(path, weights_only=True)
+            latents, inverted, unmoved = (
+                shared[key].to(self.model.device, self.model.dtype) for key in ("latents", "inverted", "unmoved")
+            )
             self.prepared[case.name] = Known(
-                Reference(case, latents, inverted, _camera(self.plan, case)),
+                self.plan,
+                self.model,
+                self.clip,
+                Reference(case, latents, inverted, self.plan.tracker),
                 request_of(self.plan, self.model, case),
-                list(shared["without"]),
+                unmoved,
                 float(shared["seconds"]),
-                Judge(case, self.plan.tracker, self.clip),
             )
         return self.prepared[case.name]
 
@@ -125,7 +171,7 @@ def prepare(plan: Plan, model: VideoModel, case: Case) -> None:
     began = _now(model.device)
     made = generate(model, request, request.fresh)
     seconds = torch.tensor(_now(model.device) - began)
-    shared = {"latents": latents.cpu(), "inverted": inverted.cpu(), "without": torch.stack(decoded(model, made))}
+    shared = {"latents": latents.cpu(), "inverted": inverted.cpu(), "unmoved": made.cpu()}
     with replacing(plan.shared_file(case)) as temporary:
         torch.save({**shared, "seconds": seconds}, temporary)
 
@@ -142,7 +188,8 @@ def request_of(plan: Plan, model: VideoModel, case: Case) -> Request:
     frames, height, width = case.frames.shape[:3]
     shape = model.latent_shape(frames, width, height)
     fresh = torch.cat([random_noise(shape, seed) for seed in seeds]).to(model.device, model.dtype)
-    return Request(tuple(case.prompts[i] for i, _ in pairs), seeds, fresh, plan.steps, plan.guidance)
+    pictures = tuple(case.pictures[i] for i, _ in pairs) if case.pictures else ()
+    return Request(tuple(case.prompts[i] for i, _ in pairs), seeds, fresh, plan.steps, plan.guidance, pictures)
 
 
 def judged(plan: Plan, method: str, known: Known, videos: list[Tensor]) -> Result:
@@ -166,13 +213,6 @@ def judged(plan: Plan, method: str, known: Known, videos: list[Tensor]) -> Resul
         "videos": rows,
         "spread": [appearance_spread(group, look) for group in groups],
     }
-
-
-def _camera(plan: Plan, case: Case) -> CameraPath | None:
-    try:
-        return follow_camera(case.frames, plan.tracker)
-    except MotionError:  # nothing to follow
-        return None
 
 
 def _now(device: torch.device) -> float:

@@ -216,20 +216,22 @@ class MotionEmbedding:
         qk_axes: str = "none",
         v_axes: str = "2d",
         seed: int = 0,
+        rank: int = EXTRA_CHANNELS,
     ) -> MotionEmbedding:
         """The embedding that changes nothing, where training begins.
 
-        Of a concatenated one only the maps are zero: its extra channels are Gaussian of variance 1/k, drawn from
-        `seed`, since two zero factors would have no gradient.
-        Raises MotionError for an unknown choice, or fewer than one frame.
+        Of a concatenated one only the maps are zero: its `rank` extra channels are Gaussian of variance 1/rank, drawn
+        from `seed`, since two zero factors would have no gradient.
+        Raises MotionError for an unknown choice, or fewer than one frame or extra channel.
         """
-        if frames < 1:
-            raise MotionError(f"frames is {frames}, but an embedding needs at least 1.")
+        for name, number in (("frames", frames), ("rank", rank)):
+            if number < 1:
+                raise MotionError(f"{name} is {number}, but an embedding needs at least 1.")
         if components not in COMPONENTS:
             raise MotionError(f"components is '{components}', but it must be one of {', '.join(COMPONENTS)}.")
         grids = {layer.name: layer.grid(latent_size) for layer in backbone.select(sites, latent_size)}
         empty = cls({}, grids, frames, backbone, integration=integration, qk_axes=qk_axes, v_axes=v_axes)
-        shapes = {k: s for k, s in empty.shapes().items() if k.removesuffix(MAP).endswith(COMPONENTS[components])}
+        shapes = {k: s for k, s in empty.shapes(rank).items() if k.removesuffix(MAP).endswith(COMPONENTS[components])}
         tensors = {key: torch.zeros(shape) for key, shape in shapes.items()}
         if integration == "concatenate":
             generator = torch.Generator().manual_seed(seed)

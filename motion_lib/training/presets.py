@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import MotionError
 from ..method.application import APPLICATIONS, STACKED_OBJECT, Application
 from ..method.embedding import Backbone, MotionEmbedding
+from ..method.integration import EXTRA_CHANNELS
 from ..method.patch import MotionPatch
 from .settings import TrainingSettings
 
@@ -39,8 +40,11 @@ class Preset:
     grid of at most 128 positions (coarse), or not at all (1d)."""
     application: Application = field(default_factory=Application)
 
-    def empty(self, backbone: Backbone, frames: int, latent_size: tuple[int, int]) -> MotionEmbedding:
-        """The embedding that training begins with, for latents of this size (height, width).
+    def empty(
+        self, backbone: Backbone, frames: int, latent_size: tuple[int, int], rank: int = EXTRA_CHANNELS
+    ) -> MotionEmbedding:
+        """The embedding that training begins with, for latents of this size (height, width); rank: the extra channels
+        of a concatenated one.
 
         Raises MotionError for an unknown choice.
         """
@@ -54,6 +58,7 @@ class Preset:
             qk_axes=self.qk_axes,
             v_axes=self.v_axes,
             seed=self.settings.seed,
+            rank=rank,
         )
 
     def suiting(self, denoiser: AbleDenoiser) -> Preset:

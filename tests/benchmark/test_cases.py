@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from motion_lib.benchmark.cases import SHOW_THE_CAMERA, clip_cases, rendered_case
+from motion_lib.benchmark.cases import SHOW_THE_CAMERA, clip_cases, foreign_case, rendered_case
+from motion_lib.benchmark.pictures import answer, with_pictures
 from motion_lib.errors import MotionError
-from motion_lib.sprites import SYMMETRY, parse_caption
+from motion_lib.metrics.captions import object_path
+from motion_lib.sprites import SYMMETRY, Words, parse_caption
 from motion_lib.sprites.motions import CAMERA_MOTIONS, MOTIONS, SEARCH_MOTIONS
 
 KINDS = ("shape", "colour", "tone", "texture")
@@ -63,3 +65,46 @@ def test_bad_wishes_are_explained() -> None:
         rendered_case("walk", 1)
     with pytest.raises(MotionError, match="prompts is 0"):
         rendered_case("pan", 0)
+
+
+@pytest.mark.parametrize("motion", ["orbit", "spin", "pan"])
+def test_a_foreign_reference_moves_the_same_in_another_look(motion: str) -> None:
+    own, foreign = (make(motion, 2, frames=4, size=64) for make in (rendered_case, foreign_case))
+    assert (foreign.name, foreign.prompts, foreign.seed(0, 1)) == (own.name, own.prompts, own.seed(0, 1))
+    assert foreign.truth is not None and torch.equal(foreign.truth.position, own.truth.position)
+    assert foreign.foreign and not own.foreign and parse_caption(foreign.prompt).colour is None
+    colours = [case.frames.float().mean(dim=(0, 1, 2)) for case in (own, foreign)]
+    assert float((colours[0] - colours[1]).abs().max()) > 5
+    assert (foreign.frames[0] != foreign.frames[1]).any()
+
+
+def test_a_clip_in_a_plain_look_says_what_is_then_seen() -> None:
+    case = rendered_case("orbit", 1, frames=6, size=64)
+    own, flat = parse_caption(case.prompt), case.in_look("flat_object")
+    assert parse_caption(flat.prompt) == Words(own.shape, "red", "grey", "plain")
+    assert parse_caption(case.in_look("neutral_background").prompt) == Words(own.shape, own.colour, "grey", "plain")
+    assert float((flat.frames[:, :2, :2].float() - 128).abs().max()) <= 1
+    assert case.in_look("as_it_is") is case
+    with pytest.raises(MotionError, match="look is 'none'"):
+        case.in_look("none")
+
+
+def test_a_clip_without_a_background_is_taken_as_it_is() -> None:
+    frames = torch.randint(0, 255, (6, 64, 64, 3), generator=torch.Generator().manual_seed(0)).byte()
+    (case,) = clip_cases([("noise", frames, "noise")], ["a robot"])
+    assert case.in_look("flat_object") is case
+
+
+def test_pictures_show_their_prompts_elsewhere_and_the_answer_begins_with_them() -> None:
+    case = with_pictures(rendered_case("orbit", 3, frames=5, size=64))
+    for prompt, picture, start in zip(case.prompts, case.pictures, case.starts, strict=True):
+        (video,) = answer(case, [prompt], [7])
+        assert torch.equal(video[0], picture) and picture.shape == (64, 64, 3)
+        found = object_path(video)
+        assert case.truth is not None
+        expected = case.truth.position[0] + torch.tensor(start.offset)
+        assert float((found.points - expected).abs().max()) < 0.1
+        assert 0.75 <= start.scale <= 1.3 and float(expected.abs().max()) < 0.8
+    assert len(set(case.starts)) == 3
+    with pytest.raises(MotionError, match="no pictures can be drawn"):
+        with_pictures(clip_cases([("own", case.frames, "a dog")], ["a cat"])[0])

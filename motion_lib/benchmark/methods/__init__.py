@@ -1,8 +1,9 @@
-"""Methods of motion transfer, by name. A method is one frozen dataclass (see base.Method) and a line in METHODS."""
+"""Methods of motion transfer, by name, for UNets; those for stacks of blocks are in stacked.py. A method is one frozen
+dataclass (see base.Method) and a line in METHODS there or here."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from ...diffusion.noise import START_NOISES
 from ...method.patch import DEBIAS
@@ -11,6 +12,7 @@ from ...training.settings import TrainingSettings
 from .base import Method, Reference, Request
 from .feature_guidance import FeatureGuidance
 from .motion_inversion import MotionInversion
+from .stacked import QUICK_STACKED, STACKED_METHODS, USUAL_STACKED
 from .temporal_finetuning import TemporalFinetuning
 from .temporal_lora import TemporalLoRA
 from .untrained import CameraOnly, NoiseOnly, NoMotion, RenderedTruth
@@ -67,4 +69,20 @@ USUAL = (
     "feature_guidance",
 )
 
-__all__ = ["METHODS", "OBJECT", "USUAL", "Method", "Reference", "Request"]
+# What is compared with few motions and steps, on a CPU.
+QUICK_METHODS = ("truth", "no_motion", "noise_blend", "camera_path", "object:steps=60,noise_weight=0.3")
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """What there is for one kind of model. usual, quick: what is compared when nothing else is asked for."""
+
+    methods: dict[str, Method]
+    usual: tuple[str, ...]
+    quick: tuple[str, ...]
+
+
+UNET = Catalogue(METHODS, USUAL, QUICK_METHODS)
+STACKED = Catalogue(STACKED_METHODS, USUAL_STACKED, QUICK_STACKED)
+
+__all__ = ["METHODS", "OBJECT", "STACKED", "UNET", "USUAL", "Catalogue", "Method", "Reference", "Request"]

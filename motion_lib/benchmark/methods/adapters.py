@@ -1,5 +1,5 @@
-"""Learned changes to linear layers of a UNet, for baselines that change weights: what the training loop asks of them,
-and a denoiser that runs them. The UNet is called directly, as hooks need."""
+"""Learned changes to linear layers of a model, for baselines that change weights: what the training loop asks of them,
+and a denoiser that runs them. The model is called directly, as hooks need."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ...backbones import VideoModel
 from ...backbones.accelerate.graphs import Graphed
-from ...backbones.unet3d import FAMILY
+from ...backbones.accelerate.recorded_sampling import RecordedDenoiser
 from ...errors import MotionError
 from ...method.patch import PreparedPatch
 from ...training.learner import LearningState
@@ -34,20 +34,17 @@ class Adapter:
 
 
 class AdaptedDenoiser:
-    """A Denoiser that calls the UNet of a model as it is, without the faster passes that do not run hooks, with the
-    adapters of all `having` blocks that it is in. On a GPU, passes that they learn from are recorded as CUDA graphs."""
+    """A Denoiser that calls a model as it is, without the faster passes that do not run hooks, with the adapters of all
+    `having` blocks that it is in. On a GPU, passes of a UNet that they learn from are recorded as CUDA graphs."""
 
     def __init__(self, model: VideoModel):
-        abilities = model.denoiser.abilities
-        if abilities.family != FAMILY:
-            raise MotionError(
-                f"{model.name} is of the family {abilities.family}, but this method changes layers of the family "
-                f"{FAMILY}: choose other methods."
-            )
-        self.unet, self.process, self.backbone = abilities.network, model.denoiser.process, model.denoiser.backbone
-        self.spatial_linears = model.denoiser.spatial_linears
+        denoiser = model.denoiser
+        self.inner = denoiser.inner if isinstance(denoiser, RecordedDenoiser) else denoiser
+        self.name, self.network, self.family = model.name, denoiser.abilities.network, denoiser.abilities.family
+        self.process, self.backbone, self.abilities = denoiser.process, denoiser.backbone, denoiser.abilities
+        self.spatial_linears = denoiser.spatial_linears
         self.adapters: list[Adapter] = []
-        self.records = model.device.type == "cuda"
+        self.records = model.device.type == "cuda" and not self.backbone.stacked
         self.recorded: dict[Any, Graphed] = {}
 
     @contextmanager
@@ -61,14 +58,14 @@ class AdaptedDenoiser:
     def __call__(
         self, latents: Tensor, timesteps: Tensor, conditioning: Any, patches: Sequence[PreparedPatch] = ()
     ) -> Tensor:
-        adapters, kwargs = tuple(self.adapters), {"motion": tuple(patches)}
+        adapters = tuple(self.adapters)
 
         def predict(latents: Tensor, timesteps: Tensor, conditioning: Any, *tensors: Tensor) -> Tensor:
             rest = iter(tensors)
             with ExitStack() as inside:
                 for adapter in adapters:
                     inside.enter_context(changed(adapter.layers, {name: next(rest) for name in adapter.tensors}))
-                return self.unet(latents, timesteps, conditioning, cross_attention_kwargs=kwargs, return_dict=False)[0]
+                return self.inner(latents, timesteps, conditioning, patches)
 
         tensors = [tensor for adapter in adapters for tensor in adapter.tensors.values()]
         inputs = [latents, timesteps, conditioning, *tensors]
@@ -80,11 +77,20 @@ class AdaptedDenoiser:
         return self.recorded[kind](*inputs)
 
     def linears(self, kind: str, keep: Callable[[str], bool]) -> dict[str, nn.Linear]:
-        """The linear layers inside modules of class `kind` whose full names `keep` accepts."""
-        inside = [name for name, module in self.unet.named_modules() if type(module).__name__ == kind]
+        """The linear layers inside modules of class `kind` whose full names `keep` accepts.
+
+        Raises MotionError where there are none.
+        """
+        inside = [name for name, module in self.network.named_modules() if type(module).__name__ == kind]
         within = tuple(f"{name}." for name in inside)
-        modules = self.unet.named_modules()
-        return {n: m for n, m in modules if isinstance(m, nn.Linear) and n.startswith(within) and keep(n)}
+        modules = self.network.named_modules()
+        found = {n: m for n, m in modules if isinstance(m, nn.Linear) and n.startswith(within) and keep(n)}
+        if not found:
+            raise MotionError(
+                f"{self.name} is of the family {self.family}, which has no such layers as this method changes: choose "
+                f"other methods."
+            )
+        return found
 
 
 @dataclass

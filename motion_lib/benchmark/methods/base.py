@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import torch
@@ -11,21 +12,32 @@ from torch import Tensor
 
 from ...backbones import VideoModel
 from ...camera.alignment import CameraAlignment, apart_from_camera
+from ...camera.measure import follow_camera
 from ...camera.noise_warping import warped_noise
 from ...camera.path import CameraPath
+from ...camera.tracks import Tracker
+from ...errors import MotionError
 from ...method.patch import MotionPatch
 from ..cases import Case
 
 
 @dataclass(frozen=True)
 class Reference:
-    """latents: the clip's, `[1, c, f, h, w]`; inverted: its noise by DDIM inversion, of that shape; camera: its path as
-    measured in the clip, None where no background can be followed."""
+    """latents: the clip's, `[1, c, f, h, w]`; inverted: its noise by inversion, of that shape; tracker: what follows
+    points."""
 
     case: Case
     latents: Tensor
     inverted: Tensor
-    camera: CameraPath | None = None
+    tracker: str | Tracker = "lucas_kanade"
+
+    @cached_property
+    def camera(self) -> CameraPath | None:
+        """Its path as measured in the clip, None where no background can be followed."""
+        try:
+            return follow_camera(self.case.frames, self.tracker)
+        except MotionError:  # nothing to follow
+            return None
 
     def holding(self, camera_end: float, objects: float) -> CameraAlignment | None:
         """What holds a video to this camera until `camera_end` of sampling, if there is one; objects: the threshold
@@ -45,13 +57,15 @@ class Reference:
 
 @dataclass(frozen=True)
 class Request:
-    """The videos to make in one go: a prompt, a seed and fresh Gaussian noise for each, `[b, c, f, h, w]`."""
+    """The videos to make in one go: a prompt, a seed and fresh Gaussian noise for each, `[b, c, f, h, w]`. pictures:
+    what each begins with, uint8 `[h, w, 3]`, or none at all."""
 
     prompts: tuple[str, ...]
     seeds: tuple[int, ...]
     fresh: Tensor
     steps: int
     guidance: float
+    pictures: tuple[Tensor, ...] = ()
 
 
 class Method(Protocol):
@@ -97,5 +111,13 @@ def generate(
     camera: CameraAlignment | None = None,
 ) -> Tensor:
     """Latents of the requested videos by the library's own sampler."""
-    chosen = {"patches": patches, "camera": camera, "steps": request.steps, "guidance": request.guidance}
-    return model.sample(request.prompts, noise, **chosen, fast=False)
+    chosen: dict[str, Any] = {
+        "patches": patches,
+        "camera": camera,
+        "steps": request.steps,
+        "guidance": request.guidance,
+    }
+    if not request.pictures:
+        return model.sample(request.prompts, noise, **chosen, fast=False)
+    each = zip(request.prompts, noise.split(1), request.pictures, strict=True)
+    return torch.cat([model.sample(text, start, picture=own, **chosen, fast=False) for text, start, own in each])

@@ -95,9 +95,11 @@ def difference_loss(features: Tensor, wanted: Tensor) -> Tensor:
 @contextmanager
 def _watching(denoiser: AdaptedDenoiser, site: str) -> Iterator[list[Tensor]]:
     """Collects the output of a module; raises MotionError if there is none of that name."""
-    modules = dict(denoiser.unet.named_modules())
+    modules = dict(denoiser.network.named_modules())
     if site not in modules:
-        raise MotionError(f"site is '{site}', but the UNet has no such module: use one such as up_blocks.2.")
+        raise MotionError(
+            f"site is '{site}', but the model has no such module: use one of its own, such as up_blocks.2 of a UNet."
+        )
     seen: list[Tensor] = []
     handle = modules[site].register_forward_hook(lambda _, __, output: seen.append(output))
     try:

@@ -13,6 +13,7 @@ from ...backbones.accelerate.training_modes import accelerated, plan_training
 from ...diffusion.noise import mix
 from ...method.application import Application
 from ...method.embedding import MotionEmbedding
+from ...method.integration import EXTRA_CHANNELS
 from ...training.loop import TrainingRun, train_together
 from ...training.losses import SPATIAL
 from ...training.presets import Preset
@@ -23,16 +24,21 @@ from .base import Reference, Request, generate
 @dataclass(frozen=True)
 class MotionInversion:
     """preset: what is learned and how it is applied; noise: how its weight of inverted noise is mixed in,
-    and whether to unit variance."""
+    and whether to unit variance. look: in which the clip is learned from (see video/look.py). rank: of a concatenated
+    embedding. own_picture: learn with the clip's first frame given, by a model that takes one."""
 
     preset: Preset
     noise: str = "blend"
     renormalise: bool = False
+    look: str = "as_it_is"
+    rank: int = EXTRA_CHANNELS
+    own_picture: bool = False
 
     @property
     def recipe(self) -> Hashable:
         """Training does not see how the embedding is applied."""
-        return replace(self.preset, about="", application=Application())
+        learned = replace(self.preset, about="", application=Application())
+        return replace(self, preset=learned, noise="blend", renormalise=False)
 
     @property
     def together(self) -> bool:
@@ -41,26 +47,34 @@ class MotionInversion:
 
     def learn(self, model: VideoModel, reference: Reference) -> MotionEmbedding:
         if self.preset.components == "none":  # what the start noise does alone
-            return self._start(model, reference)
+            return self.start(model, reference)
         (learned,) = self.learn_together(model, [reference])
         return learned
 
     def learn_together(self, model: VideoModel, references: Sequence[Reference]) -> list[MotionEmbedding]:
         """What is learned from each, in one batch, as a file holds it."""
-        settings, runs = self.preset.settings, []
+        runs = []
         for reference in references:
-            text = model.encode_prompt([reference.case.prompt])
-            state = TrainingState.start(self._start(model, reference), settings, model.device)
-            runs.append(TrainingRun(reference.latents, text, state))
+            shown = reference.case.in_look(self.look)
+            latents = reference.latents if shown is reference.case else model.encode_video(shown.frames)
+            state = self.state(model, reference)
+            text = model.encode_prompt([shown.prompt])
+            if self.own_picture:
+                text = model.conditioning([shown.prompt], model.first_frame(shown.frames[0], latents.shape))
+            runs.append(TrainingRun(latents.to(reference.latents), text, state))
         plan = plan_training(model.denoiser, "auto", runs[0].latents.shape, runs[0].state.embedding)
         with accelerated(model.denoiser, plan) as denoiser:
             for _ in train_together(denoiser, runs):
                 pass
         return [run.state.learned.to(dtype=torch.float16) for run in runs]
 
-    def _start(self, model: VideoModel, reference: Reference) -> MotionEmbedding:
+    def start(self, model: VideoModel, reference: Reference) -> MotionEmbedding:
         _, _, frames, height, width = reference.latents.shape
-        return self.preset.empty(model.denoiser.backbone, frames, (height, width))
+        return self.preset.empty(model.denoiser.backbone, frames, (height, width), self.rank)
+
+    def state(self, model: VideoModel, reference: Reference) -> TrainingState:
+        """Where learning from a clip of this shape begins."""
+        return TrainingState.start(self.start(model, reference), self.preset.settings, model.device)
 
     def sample(self, model: VideoModel, reference: Reference, learned: MotionEmbedding, request: Request) -> Tensor:
         way = self.preset.application

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
@@ -12,9 +12,11 @@ from ...errors import MotionError
 from . import METHODS, Method
 
 
-def chosen_methods(specs: Iterable[str], settings: Iterable[str] = ()) -> dict[str, Method]:
+def chosen_methods(
+    specs: Iterable[str], settings: Iterable[str] = (), known: Mapping[str, Method] = METHODS
+) -> dict[str, Method]:
     """The methods of specs such as `object` or `object:steps=50`, by spec; `settings` such as `steps=50` go to every
-    method that has one of that name.
+    method that has one of that name. known: the methods by name.
 
     Raises MotionError for an unknown method or setting, or a value that does not suit.
     """
@@ -22,17 +24,17 @@ def chosen_methods(specs: Iterable[str], settings: Iterable[str] = ()) -> dict[s
     methods, used = {}, set()
     for spec in specs:
         name, _, changes = spec.partition(":")
-        if name not in METHODS:
-            raise MotionError(f"There is no method '{name}': choose from {', '.join(METHODS)}.")
-        method = METHODS[name]
+        if name not in known:
+            raise MotionError(f"There is no method '{name}' for this model: choose from {', '.join(known)}.")
+        method = known[name]
         for key, value in given.items():
             if key in settings_of(method):
                 method = changed(method, key, read(settings_of(method)[key], value, key))
                 used.add(key)
         for key, value in map(_pair, changes.split(",") if changes else ()):
             if key not in settings_of(method):
-                known = ", ".join(settings_of(method)) or "none"
-                raise MotionError(f"The method {name} has no setting '{key}'; it has {known}.")
+                own = ", ".join(settings_of(method)) or "none"
+                raise MotionError(f"The method {name} has no setting '{key}'; it has {own}.")
             method = changed(method, key, read(settings_of(method)[key], value, key))
         methods[spec] = method
     if unknown := given.keys() - used:

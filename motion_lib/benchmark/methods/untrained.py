@@ -11,9 +11,7 @@ from torch import Tensor
 from ...backbones import VideoModel
 from ...diffusion.noise import mix
 from ...errors import MotionError
-from ...sprites import concatenate, parse_caption, render
-from ...sprites.motions import reference as scene_of
-from ..cases import as_frames
+from ..pictures import answer
 from .base import Reference, Request, Untrained, generate
 
 
@@ -67,11 +65,4 @@ class RenderedTruth(Untrained):
         case = reference.case
         if case.truth is None:
             raise MotionError(f"The motion of {case.name} is not known, so the method truth cannot render it.")
-        scenes = concatenate(
-            [
-                scene_of(case.name, parse_caption(prompt), case.truth.frames, seed)
-                for prompt, seed in zip(request.prompts, request.seeds, strict=True)
-            ]
-        )
-        videos = render(scenes, case.frames.shape[1])
-        return torch.cat([model.encode_video(as_frames(video)) for video in videos])
+        return torch.cat([model.encode_video(video) for video in answer(case, request.prompts, request.seeds)])

@@ -63,9 +63,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
+    from ...backbones import load_model
     from ...files.atomic import replacing
 
-    chosen = preset(options.preset)
+    chosen = preset(options.preset, load_model(options.model, "meta").denoiser.backbone)
     lines = {
         f"{steps} steps, γ {strength:g}": {
             f"{steps} steps, γ {strength:g}, noise {weight:g}": MotionInversion(

@@ -22,7 +22,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...benchmark.methods import METHODS, USUAL, Method
+from ...benchmark.methods import STACKED, UNET, Catalogue, Method
 from ...errors import MotionError
 from ...sprites.motions import MOTIONS, SEARCH_MOTIONS
 from ..common import add_model_arguments, bar, pick_device, pick_dtype
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from ...bundled.models import SamplingDefaults
 
 QUICK_MOTIONS = ("figure_eight", "pan")
-QUICK_METHODS = ("truth", "no_motion", "noise_blend", "camera_path", "object:steps=60,noise_weight=0.3")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,8 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--methods",
         nargs="+",
         metavar="METHOD",
-        help=f"Methods to compare, out of {', '.join(METHODS)}; one may carry settings, as in "
-        "object:steps=50,end=0.6 (default: most of them).",
+        help=f"Methods to compare, out of {', '.join(UNET.methods)}, or for Wan {', '.join(STACKED.methods)}; one may "
+        "carry settings, as in object:steps=50,end=0.6 (default: most of them).",
     )
     parser.add_argument(
         "--set",
@@ -70,6 +69,15 @@ def add_case_arguments(parser: argparse.ArgumentParser) -> None:
         "--look", type=int, default=0, help="The seed that draws the words of references and prompts (default: 0)."
     )
     group.add_argument(
+        "--foreign", action="store_true", help="Draw the references in a look that no bundled model was trained on."
+    )
+    group.add_argument(
+        "--pictures",
+        action="store_true",
+        help="Begin every video with a picture of its prompt, in which the object is at another place and of another "
+        "size than the reference's (for image-to-video models).",
+    )
+    group.add_argument(
         "--clip", nargs="+", default=[], metavar="VIDEO", help="Your own clips instead, whose true motion is not known."
     )
     group.add_argument("--clip-prompt", nargs="+", default=[], metavar="TEXT", help="What each of these clips shows.")
@@ -81,6 +89,23 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, default=Path("motion_benchmark"), help="The folder to write to (default: motion_benchmark)."
     )
     parser.add_argument("--quick", action="store_true", help="Try few motions, methods and sampling steps, for a CPU.")
+    halves = parser.add_argument_group("on two machines").add_mutually_exclusive_group()
+    halves.add_argument(
+        "--make-only",
+        dest="part",
+        action="store_const",
+        const="make",
+        default="all",
+        help="Make the videos and keep their latents in the folder --out, which needs no OpenCV.",
+    )
+    halves.add_argument(
+        "--judge-only",
+        dest="part",
+        action="store_const",
+        const="judge",
+        default="all",
+        help="Judge the videos that are kept there; all other options must be as they were.",
+    )
     parser.add_argument(
         "--workers", type=int, default=1, help="How many processes run at once; 8 suit one GPU (default: 1)."
     )
@@ -103,14 +128,23 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     from ...benchmark.methods.spec import chosen_methods
 
-    execute(options, chosen_methods(options.methods or methods_of(options), options.set), "Motion benchmark")
+    catalogue = catalogue_of(options.model)
+    names = options.methods or methods_of(options, catalogue)
+    execute(options, chosen_methods(names, options.set, catalogue.methods), "Motion benchmark")
 
 
-def methods_of(options: argparse.Namespace) -> tuple[str, ...]:
+def catalogue_of(model: str) -> Catalogue:
+    """The methods that there are for a model, which is looked at without its weights."""
+    from ...backbones import load_model
+
+    return STACKED if load_model(model, "meta").denoiser.backbone.stacked else UNET
+
+
+def methods_of(options: argparse.Namespace, catalogue: Catalogue) -> tuple[str, ...]:
     """Those that are compared when none are named."""
     if options.quick:
-        return QUICK_METHODS
-    return tuple(name for name in USUAL if not (options.clip and name == "truth"))
+        return catalogue.quick
+    return tuple(name for name in catalogue.usual if not (options.clip and name == "truth"))
 
 
 def execute(
@@ -132,6 +166,9 @@ def execute(
         results = run_plan(plan, options.workers, on_done)
     finally:
         progress.close()
+    if plan.part == "make":
+        print(f"The videos are in {options.out}: the same command with --judge-only judges them.")
+        return plan, results
     command = "motion-inversion " + shlex.join(sys.argv[1:])
     print(write_report(plan, results, command, title, groups or {"": list(methods)}))
     print(f"Look at {options.out / 'sheets'}; every score is in {options.out / 'report.json'}.")
@@ -139,11 +176,17 @@ def execute(
 
 
 def plan_of(options: argparse.Namespace, methods: dict[str, Method]) -> Plan:
+    import torch
+
     from ...backbones import SamplingDefaults
-    from ...benchmark.plan import Plan
+    from ...benchmark.plan import Plan, made_with
     from ...bundled.models import BUNDLED
 
-    device = pick_device(options.device)
+    if options.part == "judge":
+        device, dtype = made_with(options.out)
+    else:
+        device = str(pick_device(options.device))
+        dtype = pick_dtype(options.dtype, torch.device(device))
     defaults = BUNDLED[options.model][1] if options.model in BUNDLED else SamplingDefaults()
     steps = options.sampling_steps or (10 if options.quick else defaults.steps)
     return Plan(
@@ -154,15 +197,17 @@ def plan_of(options: argparse.Namespace, methods: dict[str, Method]) -> Plan:
         steps=steps,
         guidance=defaults.guidance if options.guidance is None else options.guidance,
         model=options.model,
-        device=str(device),
-        dtype=pick_dtype(options.dtype, device),
+        device=device,
+        dtype=dtype,
+        part=options.part,
         tracker=options.tracker,
         text_model=options.text_model,
     )
 
 
 def _cases(options: argparse.Namespace, defaults: SamplingDefaults) -> list[Case]:
-    from ...benchmark.cases import clip_cases, rendered_case
+    from ...benchmark.cases import clip_cases, foreign_case, rendered_case
+    from ...benchmark.pictures import with_pictures
 
     if options.clip:
         if len(options.clip) != len(options.clip_prompt) or not options.prompt:
@@ -178,4 +223,6 @@ def _cases(options: argparse.Namespace, defaults: SamplingDefaults) -> list[Case
     prompts = options.prompts or (1 if options.quick else 3)
     side = min(defaults.width, defaults.height)
     motions = options.motions or (QUICK_MOTIONS if options.quick else list(MOTIONS))
-    return [rendered_case(motion, prompts, defaults.frames, side, options.look) for motion in motions]
+    draw = foreign_case if options.foreign else rendered_case
+    cases = [draw(motion, prompts, defaults.frames, side, options.look) for motion in motions]
+    return list(map(with_pictures, cases)) if options.pictures else cases
