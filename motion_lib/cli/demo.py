@@ -104,6 +104,8 @@ def run(options: argparse.Namespace) -> None:
         model = load(options)
         sample = SAMPLES[REFERENCE if model.codec.latent_frames(5) == 5 else LONGER]
         backbone = model.denoiser.backbone
+        if model.denoiser.abilities.pictures:
+            options.picture = options.picture or "none"  # as its videos begin with none
         refinements = None if options.full else _hasten(options, backbone.stacked)
         chosen = chosen_preset(options, backbone).suiting(model.denoiser)
         steps, guidance = options.sampling_steps, options.guidance

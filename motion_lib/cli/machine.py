@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -35,33 +34,19 @@ def machine(device: torch.device) -> dict[str, Any]:
 
 
 class Memory:
-    """The most memory since it was made: of a GPU beside what was taken before, of a CPU what the system gave to the
-    process beside that, where it can be asked."""
-
-    STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+    """The most memory of a GPU since it was made, beside what was taken before. Of a CPU nothing is said: what the
+    system gave to a process stays with it, and tells little of what was needed."""
 
     def __init__(self, device: torch.device):
         import torch
 
-        self.device = device
+        self.device, self.before = device, 0
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
-            self.before: int | None = torch.cuda.memory_allocated(device)
-            return
-        try:
-            self.RESET.write_text("5")
-            self.before = self._status("VmRSS")
-        except OSError:  # not Linux, or not allowed
-            self.before = None
+            self.before = torch.cuda.memory_allocated(device)
 
     def peak(self) -> int | None:
+        """In bytes."""
         import torch
 
-        if self.before is None:
-            return None
-        now = torch.cuda.max_memory_allocated(self.device) if self.device.type == "cuda" else self._status("VmHWM")
-        return None if now is None else max(0, now - self.before)
-
-    def _status(self, field: str) -> int | None:
-        lines = self.STATUS.read_text().splitlines()
-        return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{field}:")), None)
+        return torch.cuda.max_memory_allocated(self.device) - self.before if self.device.type == "cuda" else None

@@ -65,6 +65,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="What a generated video should show; may be given several times.",
     )
     parser.add_argument(
+        "--image",
+        metavar="PICTURE",
+        help="What generated videos begin with, where the model takes a picture; an image-to-video model needs one.",
+    )
+    parser.add_argument(
         "--out", type=Path, default=Path("motion_report"), help="The folder to write to (default: motion_report)."
     )
     parser.add_argument(
@@ -88,6 +93,7 @@ def run(options: argparse.Namespace) -> None:
     from ..files.atomic import check_writable
     from ..training.presets import preset
     from .demo import LONGER, PROMPTS, REFERENCE
+    from .generate import read_picture
 
     if options.video and not options.prompt:
         raise MotionError("The report needs to know what VIDEO shows: say it with --prompt.")
@@ -100,7 +106,11 @@ def run(options: argparse.Namespace) -> None:
     if not options.video:
         options.frames = options.frames or (model.defaults.frames if options.model in BUNDLED else 33)
     clip = read_reference(options, video, model).frames
-    chosen = preset("object", model.denoiser.backbone).suiting(model.denoiser)
+    picture = None if options.image is None else read_picture(options, model)
+    chosen = preset("object", model.denoiser.backbone)
+    if picture is None and model.denoiser.abilities.pictures:
+        chosen = replace(chosen, settings=replace(chosen.settings, picture="none"))
+    chosen = chosen.suiting(model.denoiser)
     steps = model.defaults.steps
     if options.quick:
         chosen = replace(chosen, settings=replace(chosen.settings, steps=QUICK_STEPS))
@@ -112,7 +122,7 @@ def run(options: argparse.Namespace) -> None:
     before = asked()
     state, training = _learned(options, model, chosen, clip, latents, prompt)
     known = options.model in BUNDLED
-    videos, sampling, rows = _made(options, model, chosen, state, clip, prompts, steps, known)
+    videos, sampling, rows = _made(options, model, chosen, state, clip, prompts, steps, known, picture)
     after = asked()
     report: dict[str, Any] = {
         "versions": versions(),
@@ -209,6 +219,7 @@ def _made(
     prompts: list[str],
     steps: int,
     known: bool,
+    picture: Tensor | None,
 ) -> tuple[list[Tensor], dict[str, Any], list[dict[str, Any]]]:
     """Videos in the order of the sheet's rows, what sampling cost, and the scores of each prompt."""
     from .generate import make
@@ -219,12 +230,15 @@ def _made(
         noise, pair = model.noise(len(clip), clip.shape[2], clip.shape[1], options.seed + 1 + i), []
         for name, patches in (("without", []), ("with", [patch])):
             began = time.perf_counter()
-            pair += make(model, [prompt], noise, patches, steps=steps, what=f"{name.capitalize()} the motion")
+            pair += make(
+                model, [prompt], noise, patches, steps=steps, picture=picture, what=f"{name.capitalize()} the motion"
+            )
             seconds[name] += time.perf_counter() - began
         videos += pair
         rows.append(_scores(clip, pair[0], pair[1], prompt if known else None))
     cost = {f"seconds_{name}": round(spent / len(prompts), 2) for name, spent in seconds.items()}
     cost |= {"steps": steps, "guidance": model.defaults.guidance, "sampler": model.denoiser.process.sampler}
+    cost["with_picture"] = picture is not None
     return videos, cost | {"peak_bytes": memory.peak()}, rows
 
 
