@@ -9,13 +9,16 @@ import torch
 
 from motion_lib import load_model
 from motion_lib.backbones import VideoModel
+from motion_lib.benchmark.cases import as_frames
 from motion_lib.bundled.models import BUNDLED_IMAGES
-from motion_lib.diffusion.frame_noise import frame_noise
+from motion_lib.diffusion.frame_noise import frame_noise, tied
+from motion_lib.diffusion.sampling import random_noise
 from motion_lib.errors import MotionError
 from motion_lib.frames_from_images.imagine import imagine
 from motion_lib.frames_from_images.loading import load_image_model
 from motion_lib.frames_from_images.momentum import Momentum
 from motion_lib.metrics.captions import caption_accuracy
+from motion_lib.sprites import random_scenes, render
 from motion_lib.sprites.recipe.image.export import complete
 
 
@@ -45,6 +48,17 @@ def test_frames_show_the_prompt(model: VideoModel, prompt: str) -> None:
     found = caption_accuracy(video, prompt).over_frames
     assert found["colour"] == found["tone"] == 1
     assert sum(found.values()) > 3
+
+
+def test_an_inverted_picture_comes_back_as_the_first_frame(model: VideoModel) -> None:
+    """With nothing asked for: its noise is the first frame's, which looks at itself alone, whatever ties the others."""
+    scenes = random_scenes(1, 2, generator=torch.Generator().manual_seed(3))
+    picture = model.encode_video(as_frames(render(scenes, 128)[0][:1]))
+    fresh = random_noise((1, 4, 2, 16, 16), 6)
+    fresh[:, :, :1] = model.invert(picture, steps=10)
+    found = imagine(model, [""], tied(fresh, "dependency", 0.5), Momentum(), steps=10, guidance=1.0)
+    away = [float((frame - picture).norm() / picture.norm()) for frame in found.split(1, 2)]
+    assert away[0] < 0.1 and away[1] > 3 * away[0], away
 
 
 def test_it_is_no_model_of_videos() -> None:
