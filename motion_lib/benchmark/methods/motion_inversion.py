@@ -25,14 +25,13 @@ from .base import Reference, Request, generate
 class MotionInversion:
     """preset: what is learned and how it is applied; noise: how its weight of inverted noise is mixed in,
     and whether to unit variance. look: in which the clip is learned from (see video/look.py). rank: of a concatenated
-    embedding. own_picture: learn with the clip's first frame given, by a model that takes one."""
+    embedding."""
 
     preset: Preset
     noise: str = "blend"
     renormalise: bool = False
     look: str = "as_it_is"
     rank: int = EXTRA_CHANNELS
-    own_picture: bool = False
 
     @property
     def recipe(self) -> Hashable:
@@ -58,9 +57,9 @@ class MotionInversion:
             shown = reference.case.in_look(self.look)
             latents = reference.latents if shown is reference.case else model.encode_video(shown.frames)
             state = self.state(model, reference)
-            text = model.encode_prompt([shown.prompt])
-            if self.own_picture:
-                text = model.conditioning([shown.prompt], model.first_frame(shown.frames[0], latents.shape))
+            own = state.settings.picture == "own"
+            first = model.first_frame(shown.frames[0], latents.shape) if own else None
+            text = model.conditioning([shown.prompt], first)
             runs.append(TrainingRun(latents.to(reference.latents), text, state))
         plan = plan_training(model.denoiser, "auto", runs[0].latents.shape, runs[0].state.embedding)
         with accelerated(model.denoiser, plan) as denoiser:
@@ -73,8 +72,13 @@ class MotionInversion:
         return self.preset.empty(model.denoiser.backbone, frames, (height, width), self.rank)
 
     def state(self, model: VideoModel, reference: Reference) -> TrainingState:
-        """Where learning from a clip of this shape begins."""
-        return TrainingState.start(self.start(model, reference), self.preset.settings, model.device)
+        """Where learning from a clip of this shape begins; a first frame is given where the videos get one."""
+        preset = self.preset
+        if model.denoiser.abilities.pictures and preset.settings.picture is None:
+            picture = "own" if reference.case.pictures else "none"
+            preset = replace(preset, settings=replace(preset.settings, picture=picture))
+        settings = preset.suiting(model.denoiser).settings
+        return TrainingState.start(self.start(model, reference), settings, model.device)
 
     def sample(self, model: VideoModel, reference: Reference, learned: MotionEmbedding, request: Request) -> Tensor:
         way = self.preset.application

@@ -28,9 +28,9 @@ class StaticValues(MotionInversion):
     """The same loop and the same way to act; only the value embedding does not change over the frames."""
 
     def state(self, model: VideoModel, reference: Reference) -> TrainingState:
-        embedding = self.start(model, reference)
-        first = {key: t[:, :1] if key.endswith(".v") else t for key, t in embedding.tensors.items()}
-        state = TrainingState.start(embedding.with_tensors(first), self.preset.settings, model.device)
+        whole = super().state(model, reference)
+        first = {key: t[:, :1] if key.endswith(".v") else t for key, t in whole.embedding.tensors.items()}
+        state = TrainingState.start(whole.embedding.with_tensors(first), whole.settings, model.device)
         own = state.learner
         state.learner = StaticLearner(own.embedding, own.settings, own.optimizer)
         return state

@@ -25,6 +25,7 @@ from ...method.embedding import COARSE_SITES, COMPONENTS, QK_AXES, STACK_GROUPS,
 from ...method.integration import INTEGRATIONS
 from ...method.patch import DEBIAS
 from ...training.losses import LOSSES
+from ...training.settings import PICTURES
 from ...video.look import LOOKS
 from .motion import add_case_arguments, add_run_arguments, catalogue_of, execute
 
@@ -66,7 +67,7 @@ STACKED_SWITCHES: dict[str, dict[str, dict[str, Any]]] = {
     "learning rate": {str(value): {"learning_rate": value} for value in (0.02, 0.05, 0.1, 0.15, 0.3)},
     "steps": {str(value): {"steps": value} for value in (30, 60, 120, 240)},
     "look": {name: {"look": name} for name in LOOKS},
-    "own picture": {"given": {"own_picture": True}},
+    "picture": {name: {"picture": name} for name in PICTURES},
     "noise weight": SWITCHES["noise weight"],
     "end": SWITCHES["end"],
     "strength v": SWITCHES["strength v"],
