@@ -11,12 +11,12 @@ from motion_lib.backbones import VideoModel, load_model
 from motion_lib.benchmark.cases import Case, rendered_case
 from motion_lib.benchmark.methods import Reference, Request
 from motion_lib.bundled.models import BUNDLED, SamplingDefaults
-from tests.backbones.folders import build
+from tests.backbones.folders import FEW_LEVELS, build
 
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory) -> str:
-    return str(build(tmp_path_factory.mktemp("models") / "tiny"))
+    return str(build(tmp_path_factory.mktemp("models") / "tiny", FEW_LEVELS))
 
 
 @pytest.fixture(scope="session")
