@@ -35,3 +35,12 @@ def test_samples_show_what_their_captions_say_and_move_as_rendered() -> None:
         scene = reference(sample.motion, parse_caption(sample.prompt), len(frames))
         if sample.motion == "figure_eight":
             assert path_correlation(object_path(frames).points, scene.position[0]) > 0.999
+
+
+def test_the_command_line_is_ready_before_heavy_libraries_are() -> None:
+    heavy = "print([m for m in ('diffusers', 'transformers', 'cv2') if m in sys.modules])"
+    code = (
+        f"import sys\nfrom motion_lib.cli import main\ntry:\n    main(['--version'])\nexcept SystemExit:\n    {heavy}"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"

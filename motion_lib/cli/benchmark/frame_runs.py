@@ -22,7 +22,6 @@ from ...benchmark.plan import file_name
 from ...benchmark.sheets import FRAMES, PROMPTS, SCALE, read_strip, save_strip
 from ...errors import MotionError
 from ...files.atomic import replacing
-from ...frames_from_images.imagine import imagine
 from ...frames_from_images.momentum import Momentum
 from ...metrics.clip import ClipModel
 from ...video.sheet import contact_sheet
@@ -67,6 +66,7 @@ class Maker:
     def videos(self, row: Row, part: Sequence[Which]) -> list[Tensor]:
         """uint8 `[f, h, w, 3]`, made together."""
         from ...benchmark.frame_trials import seed_of
+        from ...frames_from_images.imagine import imagine
 
         model, (steps, guidance) = self.model, self._sampling
         noise = torch.cat([self.start(self._shape, seed_of(*which)) for which in part]).to(model.device, model.dtype)
