@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,12 +18,13 @@ from motion_lib.benchmark.methods.carried_noise import carried_noise
 from motion_lib.benchmark.methods.clean_guidance import CleanGuidance
 from motion_lib.benchmark.methods.joint_lora import JointLoRA
 from motion_lib.benchmark.methods.spec import changed, chosen_methods, settings_of
+from motion_lib.benchmark.pictures import with_pictures
 from motion_lib.cli.benchmark.ablations import STACKED_SWITCHES, ablations
 from motion_lib.diffusion.flow import FlowMatching
 from motion_lib.errors import MotionError
 from motion_lib.training.presets import STACKED as PRESETS
 from tests.backbones.folders import FEW_LEVELS, build
-from tests.backbones.test_wan_folder import as_diffusers_saves_it
+from tests.backbones.test_wan_folder import as_diffusers_saves_it, as_single_files
 
 
 @pytest.fixture(scope="module")
@@ -130,3 +132,24 @@ def test_the_command_finds_the_methods_of_the_model(tmp_path: Path, capsys) -> N
     assert "no method 'temporal_lora' for this model: choose from truth, no_motion" in capsys.readouterr().err
     assert main(["benchmark", "ablations", *command[2:], "--switches", "qk axes"]) == 2
     assert "no switch 'qk axes'" in capsys.readouterr().err
+
+
+def test_videos_begin_with_pictures_and_so_does_the_clip_while_it_is_learned(tmp_path: Path) -> None:
+    model = load_model(as_single_files(tmp_path / "wan", build(tmp_path / "unet", FEW_LEVELS)))
+    case = with_pictures(rendered_case("figure_eight", prompts=2, frames=5, size=32))
+    latents = model.encode_video(case.frames)
+    reference = Reference(case, latents, torch.zeros_like(latents))
+    fresh = torch.randn(2, *latents.shape[1:], generator=torch.Generator().manual_seed(2))
+    asked = Request(case.prompts, (5, 6), fresh, 4, 2.0, case.pictures)
+    method = quick("object")
+    learned = method.learn(model, reference)
+    moved, still, unled = (
+        way.sample(model, reference, learned, each)
+        for way, each in ((method, asked), (quick("no_motion"), asked), (method, replace(asked, pictures=())))
+    )
+    assert moved.shape == fresh.shape and moved.isfinite().all()
+    assert not torch.equal(moved, still) and not torch.equal(moved, unled)
+    otherwise = method.learn(model, Reference(replace(case, pictures=(), starts=()), latents, reference.inverted))
+    assert any(not torch.equal(tensor, otherwise.tensors[key]) for key, tensor in learned.tensors.items())
+    with pytest.raises(MotionError, match="clean_guidance is made for videos from text"):
+        quick("clean_guidance").sample(model, reference, None, asked)
