@@ -10,9 +10,14 @@ import torch
 from comfy.model_patcher import ModelPatcher
 
 from ...motion_lib.method.embedding import MotionEmbedding
+from ...motion_lib.method.patch import MotionPatch
 from ...motion_lib.method.records import Advice, Origin
 from .kinds import kind_of
 from .patch import KEY
+
+
+# Fields that later versions have added, and the value that means what it meant without them: names stay as they were.
+ADDED = ((MotionPatch, "expert", None),)
 
 
 def fingerprint(*values: Any) -> str:
@@ -59,7 +64,11 @@ def _add(digest: Any, value: Any) -> None:
         for item in value:
             _add(digest, item)
     elif is_dataclass(value) and not isinstance(value, type):
-        _add(digest, {field.name: getattr(value, field.name) for field in fields(value)})
+        found = {field.name: getattr(value, field.name) for field in fields(value)}
+        for kind, name, without in ADDED:
+            if isinstance(value, kind) and found[name] == without:
+                del found[name]
+        _add(digest, found)
     elif value is None or isinstance(value, (str, bytes, int, float)):
         digest.update(repr(value).encode())
     else:  # such as a LoRA's weight adapter

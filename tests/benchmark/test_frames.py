@@ -106,7 +106,7 @@ def test_a_run_is_written_and_carried_on(tmp_path: Path, capsys, monkeypatch: py
     def never(*given, **named):
         raise AssertionError("made again")
 
-    monkeypatch.setattr("motion_lib.cli.benchmark.frame_runs.imagine", never)
+    monkeypatch.setattr("motion_lib.frames_from_images.imagine.imagine", never)
     assert main(command) == 0
     assert (out / "table.md").read_text() == table
     elsewhere = build(tmp_path / "elsewhere" / "tiny")

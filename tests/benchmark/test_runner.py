@@ -57,7 +57,10 @@ def test_only_what_is_missing_or_was_made_otherwise_is_made(
     assert run(plan, 1, lambda done, _: calls.append(done)) == finished[1] and not calls
     plan.result_file(plan.cases[0], "truth").unlink()
     results = run(plan, 1, lambda done, _: calls.append(done))
-    assert [result["videos"] for result in results] == [result["videos"] for result in finished[1]] and calls == [1, 2]
+    assert calls == [1, 2]
+    for again, before in zip(results, finished[1], strict=True):  # several threads round now so, now so
+        for video, same in zip(again["videos"], before["videos"], strict=True):
+            assert video == pytest.approx(same, rel=1e-3)
     for changes in ({"guidance": 3.0}, {"seeds": 1}, {"steps": 3}):
         other = replace(plan, **changes)
         assert all(other.finished(plan.cases[0], name) is None for name in plan.methods)

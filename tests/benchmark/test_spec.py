@@ -35,7 +35,7 @@ def test_settings_for_all_skip_those_that_have_none() -> None:
 @pytest.mark.parametrize(
     ("specs", "settings", "sentence"),
     [
-        (["objekt"], [], "no method 'objekt': choose from truth, no_motion"),
+        (["objekt"], [], "no method 'objekt' for this model: choose from truth, no_motion"),
         (["object:speed=3"], [], "has no setting 'speed'; it has .*learning_rate"),
         (["object:steps"], [], "'steps' is not a setting"),
         (["object:steps=many"], [], "steps is 150 and cannot become 'many'"),

@@ -181,6 +181,12 @@ def results_are_kept_by_content() -> dict:
     return {name: names.fingerprint(names.model_state(patcher)) for name, patcher in patchers.items()}
 
 
+def as_earlier(settings):
+    """With the settings that there were while results were named by all of them."""
+    earlier = pack("nodes.host.results").EARLIER
+    return earlier(**{field.name: getattr(settings, field.name) for field in fields(earlier)})
+
+
 def names_of_results() -> dict:
     """Of what the pack's own classes bring into the names of results."""
     name, schedule = pack("nodes.host.fingerprint").fingerprint, pack("motion_lib.diffusion.schedule").NoiseSchedule
@@ -188,11 +194,10 @@ def names_of_results() -> dict:
     site = embeddings.Site("down_blocks.0.temp_attentions.0", 8, 0, "down")
     motion = embeddings.MotionEmbedding.zeros(embeddings.Backbone("unet3d", (site,)), "all", 2, (3, 4))
     settings = pack("motion_lib.training.settings").TrainingSettings()
-    earlier = pack("nodes.host.results").EARLIER
     return {
         "process": name(schedule(torch.tensor([0.75, 0.25], dtype=torch.float64))),
         "motion": name(patch(motion, strength_qk=0.5)),
-        "settings": name(earlier(**{field.name: getattr(settings, field.name) for field in fields(earlier)})),
+        "settings": name(as_earlier(settings)),
     }
 
 
@@ -285,7 +290,7 @@ def results_are_kept() -> dict:
     text = kind.conditioning(words[0], given, torch.device("cpu"))
     learned = [getattr(chosen, name) for name in ("sites", "components", "integration", "qk_axes", "v_axes")]
     state = fingerprint.earlier_model_state(patcher)
-    key = fingerprint.fingerprint(state, given, text, chosen.settings, *learned, None)
+    key = fingerprint.fingerprint(state, given, text, as_earlier(chosen.settings), *learned, None)
     kept.write_bytes(content)
     embedding = files.load_embedding(kept)
     old = there / f"object_{key[:16]}.safetensors"
