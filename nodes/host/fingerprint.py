@@ -15,7 +15,6 @@ from ...motion_lib.method.records import Advice, Origin
 from .kinds import kind_of
 from .patch import KEY
 
-
 # Fields that later versions have added, and the value that means what it meant without them: names stay as they were.
 ADDED = ((MotionPatch, "expert", None),)
 
