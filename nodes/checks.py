@@ -51,7 +51,10 @@ def check(entry: Any, value: Any) -> None:
     if kind in TENSORS:
         tensor = value["samples"] if kind == "LATENT" else value
         if isinstance(tensor, torch.Tensor) and (
-            tensor.ndim not in TENSORS[kind] or not tensor.numel() or tensor.is_complex()
+            tensor.ndim not in TENSORS[kind]
+            or not tensor.numel()
+            or tensor.is_complex()
+            or (kind == "LATENT" and not tensor.is_floating_point())
         ):
             raise MotionError(
                 f"{entry.id} has the shape {list(tensor.shape)} and the type {tensor.dtype}, which is no {kind}."

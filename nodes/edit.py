@@ -5,13 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 from comfy_api.latest import io
+from torch import Tensor
 
 from ..motion_lib.method import algebra
 from ..motion_lib.method.embedding import MotionEmbedding
 from ..motion_lib.method.latent_edits import edited_like
+from ..motion_lib.method.placement import placed
+from ..motion_lib.video.place import Place
 from .camera import as_videos, formed
 from .checks import checked
-from .schema import MotionEmbeddingType, schema
+from .host.images import frames_of
+from .schema import MotionEmbeddingType, advanced, schema
 
 UNCHANGED = "none"
 METHODS = {
@@ -77,6 +81,45 @@ class EditMotionEmbedding(io.ComfyNode):
                     tooltip="The noise of the motion's clip, from Invert Video to Noise. It is changed in the same "
                     "way, so that it does not pull back towards the unedited motion.",
                 ),
+                advanced(
+                    io.Float,
+                    "right",
+                    default=0.0,
+                    min=-1.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="Moves the motion to the right by this share of the picture's width; below 0 to the left.",
+                ),
+                advanced(
+                    io.Float,
+                    "down",
+                    default=0.0,
+                    min=-1.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="Moves the motion down by this share of the picture's height; below 0 up.",
+                ),
+                advanced(
+                    io.Float,
+                    "zoom",
+                    default=1.0,
+                    min=0.1,
+                    max=10.0,
+                    step=0.05,
+                    tooltip="Spreads the motion over a larger part of the picture, about its middle, or a smaller one.",
+                ),
+                io.Mask.Input(
+                    "object_mask",
+                    optional=True,
+                    tooltip="Where the thing is that is to move in the picture your video begins with: paint it in "
+                    "the mask editor. The motion is moved there from where its own thing is in the clip.",
+                ),
+                io.Image.Input(
+                    "clip",
+                    optional=True,
+                    tooltip="The clip that the motion was learned from, for object_mask: its first frame says from "
+                    "where the motion is moved. Files that motion-inversion train has written say it themselves.",
+                ),
             ],
             outputs=[
                 MotionEmbeddingType.Output(
@@ -101,6 +144,11 @@ class EditMotionEmbedding(io.ComfyNode):
         factor: float,
         region=None,
         inverted_noise: dict | None = None,
+        right: float = 0.0,
+        down: float = 0.0,
+        zoom: float = 1.0,
+        object_mask=None,
+        clip=None,
     ) -> io.NodeOutput:
         # A history of its own, for the noise is that of the motion as it came.
         earlier = motion_embedding.origin.made_from
@@ -116,13 +164,23 @@ class EditMotionEmbedding(io.ComfyNode):
         if factor != 1:
             edited = algebra.scale(edited, factor)
         if region is not None:
-            edited = algebra.masked(edited, region.reshape(-1, *region.shape[-2:])[0].float().cpu())
+            edited = algebra.masked(edited, as_mask(region))
+        if (right, down, zoom) != (0, 0, 1):
+            edited = algebra.place(edited, right, down, zoom)
+        if object_mask is not None:
+            begin = () if clip is None else Place.of_moving(frames_of(clip))
+            edited = placed(edited, Place.of(as_mask(object_mask)), begin)
         if inverted_noise is not None:
             noise = inverted_noise["samples"]
             frames = formed(edited_like(edited, as_videos(noise)), noise)
             inverted_noise = {**inverted_noise, "samples": frames.contiguous()}
         origin = replace(edited.origin, made_from=(*earlier, *edited.origin.made_from))
         return io.NodeOutput(replace(edited, origin=origin), inverted_noise)
+
+
+def as_mask(mask: Tensor) -> Tensor:
+    """The first of a MASK's pictures, `[h, w]`."""
+    return mask.reshape(-1, *mask.shape[-2:])[0].float().cpu()
 
 
 class CombineMotionEmbeddings(io.ComfyNode):

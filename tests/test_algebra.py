@@ -18,6 +18,7 @@ from motion_lib.method.application import usual_patch
 from motion_lib.method.embedding import MAP, QK_AXES, V_AXES, Backbone, MotionEmbedding, Site
 from motion_lib.method.integration import INTEGRATIONS
 from motion_lib.method.patch import DEBIAS, MotionPatch, PreparedPatch
+from motion_lib.method.placement import placed
 from tests.tiny import randn, random_embedding, said_by, saying, tiny_backbone
 
 SITE = "down_blocks.0.temp_attentions.0"
@@ -74,6 +75,55 @@ def test_mirrored_grids_by_hand() -> None:
     m = m.with_tensors({k: torch.arange(6.0)[:, None, None].expand(t.shape) for k, t in m.tensors.items()})
     assert algebra.mirror(m).tensors[V][:, 0, 0].tolist() == [2, 1, 0, 5, 4, 3]
     assert algebra.mirror(m, "vertical").tensors[V][:, 0, 0].tolist() == [3, 4, 5, 0, 1, 2]
+
+
+def test_moved_grids_by_hand() -> None:
+    """By whole positions, by half of one, beyond the edge, and spread about the middle."""
+    m = MotionEmbedding.zeros(tiny_backbone(), SITE, 1, (2, 4), "v")
+    m = m.with_tensors({k: torch.arange(8.0)[:, None, None].expand(t.shape) for k, t in m.tensors.items()})
+
+    def moved(*to: float) -> list[float]:
+        return algebra.place(m, *to).tensors[V][:, 0, 0].tolist()
+
+    assert moved(0.25) == pytest.approx([0, 0, 1, 2, 4, 4, 5, 6])
+    assert moved(0.0, -0.5) == pytest.approx([4, 5, 6, 7, 4, 5, 6, 7])
+    assert moved(0.125) == pytest.approx([0, 0.5, 1.5, 2.5, 4, 4.5, 5.5, 6.5])
+    assert moved(0.0, 0.0, 2.0) == pytest.approx([1.75, 2.25, 2.75, 3.25, 3.75, 4.25, 4.75, 5.25])
+    assert same(algebra.place(m), m)
+    assert algebra.place(m, 0.25).origin.made_from[-1].arguments == {"right": 0.25, "down": 0.0, "zoom": 1.0}
+
+
+def test_where_the_thing_begins_goes_along() -> None:
+    m = motion()
+    m = replace(m, origin=replace(m.origin, starts_at=(0.2, 0.4, 0.1)))
+
+    def starts(edited: MotionEmbedding) -> tuple[float, ...]:
+        return pytest.approx(edited.origin.starts_at)  # type: ignore[no-any-return]
+
+    assert starts(algebra.mirror(m)) == (0.8, 0.4, 0.1)
+    assert starts(algebra.mirror(m, "vertical")) == (0.2, 0.6, 0.1)
+    assert starts(algebra.place(m, 0.1, -0.2, 2.0)) == (0.0, 0.1, 0.2)
+    assert starts(algebra.retime(m, 2.0)) == (0.2, 0.4, 0.1)
+    assert algebra.reverse(m).origin.starts_at == ()
+    far = m
+    for _ in range(6):
+        far = algebra.place(far, zoom=10.0)
+    assert far.origin.starts_at == ()
+
+
+def test_a_motion_is_moved_from_its_own_thing_to_another() -> None:
+    m = motion()
+    with pytest.raises(MotionError, match="does not say where in its clip the thing is"):
+        placed(m, (0.5, 0.5))
+    assert same(placed(m, (0.6, 0.3), (0.5, 0.5)), algebra.place(m, 0.6 - 0.5, 0.3 - 0.5))
+    known = replace(m, origin=replace(m.origin, starts_at=(0.2, 0.4, 0.1)))
+    assert placed(known, (0.5, 0.5)).origin.starts_at == pytest.approx((0.5, 0.5, 0.1))
+
+
+@pytest.mark.parametrize("to", [(1.1,), (0.0, -2.0), (0.0, 0.0, 0.0), (math.nan,), (0.0, 0.0, 11.0)])
+def test_places_beyond_the_picture_are_refused(to: tuple[float, ...]) -> None:
+    with pytest.raises(MotionError, match="but it can be moved by -1 to 1"):
+        algebra.place(motion(), *to)
 
 
 @given(frames=st.integers(1, 6), size=SIZES, to=st.integers(2, 9), to_size=SIZES, choices=KINDS)

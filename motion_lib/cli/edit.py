@@ -55,6 +55,14 @@ def _box(text: str) -> tuple[float, float, float, float]:
     return left, top, right, bottom
 
 
+def _place(text: str) -> tuple[float, float, float]:
+    try:
+        right, down, zoom = (float(part) for part in (text + ",1" if text.count(",") == 1 else text).split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"'{text}' is not RIGHT,DOWN or RIGHT,DOWN,ZOOM, as in 0.25,-0.1") from error
+    return right, down, zoom
+
+
 OPERATIONS: dict[str, Operation] = {
     "mirror": Operation(
         "Swap left and right, or top and bottom.", algebra.mirror, kind={"choices": list(algebra.MIRRORS)}
@@ -94,6 +102,12 @@ OPERATIONS: dict[str, Operation] = {
         "Keep the motion inside LEFT,TOP,RIGHT,BOTTOM, each from 0 to 1.",
         lambda e, box: algebra.masked(e, algebra.region(*box)),
         kind={"metavar": "BOX", "type": _box},
+    ),
+    "place": Operation(
+        "Move the motion to another part of the picture, by shares of its width and height; a zoom makes the motion "
+        "larger about the middle first. Write --place=-0.2,0 to move to the left.",
+        lambda e, to: algebra.place(e, *to),
+        kind={"metavar": "RIGHT,DOWN[,ZOOM]", "type": _place},
     ),
     "mask": Operation(
         "Keep the motion where this picture is white; grey keeps a part of it.",

@@ -21,7 +21,7 @@ from ..errors import MotionError
 from ..help import help_of
 from ..method.application import PATCH, Application, usual_patch
 from ..method.curves import parse_curve
-from ..method.latent_edits import EDITS, edited_like
+from ..method.latent_edits import CAMERA_TOO, edited_like
 from ..method.patch import DEBIAS, EXPERTS, MotionPatch
 from ..method.stretch import far_from_learned
 from .camera import add_camera_arguments, advice, alignment_of, path_in, path_or_still
@@ -62,6 +62,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PICTURE",
         help="The picture, or the video whose first frame, to begin with, where the model takes one. It is resized as "
         "--fit says.",
+    )
+    parser.add_argument(
+        "--object",
+        metavar="MASK",
+        help="A picture that is white where the thing is that --image shows and the motion is meant for. The motion is "
+        "moved there from where its clip's thing is in the first frame.",
     )
     add_model_arguments(parser)
     add_application_arguments(parser)
@@ -122,7 +128,9 @@ def run(options: argparse.Namespace) -> None:
     fps = options.fps or (embedding.origin.fps if embedding else None) or fallback.fps
     check_writable(options.out, fps)
     shape = model.latent_shape(frames, options.width or fallback.width, options.height or fallback.height)
-    picture = None if options.image is None else read_picture(options, model)
+    picture = None if options.image is None else read_picture(options, model, options.image)
+    if options.object:
+        embedding = to_object(options, model, embedding)
     weight = noise_weight(options, embedding)
     latents = None
     if weight or (options.reference and (options.camera or advice(embedding)[0])):
@@ -154,14 +162,29 @@ def run(options: argparse.Namespace) -> None:
     show(result, options.json, lines)
 
 
-def read_picture(options: argparse.Namespace, model: VideoModel) -> Tensor:
-    """The first frame of --image, uint8 `[height, width, 3]`, in the size of the video. Raises MotionError for a model
-    that takes none."""
+def read_picture(options: argparse.Namespace, model: VideoModel, path: str) -> Tensor:
+    """The first frame of a picture or video, uint8 `[height, width, 3]`, in the size of the video. Raises MotionError
+    for a model that begins with none."""
     from ..video import read_clip
 
     model.check_picture()
     chosen = replace(clip_options(options, model), frame_load_cap=1, force_rate=0.0)
-    return read_clip(options.image, replace(chosen, skip_first_frames=0, select_every_nth=1)).frames[0]
+    return read_clip(path, replace(chosen, skip_first_frames=0, select_every_nth=1)).frames[0]
+
+
+def to_object(options: argparse.Namespace, model: VideoModel, embedding: MotionEmbedding | None) -> MotionEmbedding:
+    """The motion where --object is white. Raises MotionError without a motion or a picture, and for a mask that shows
+    nothing."""
+    from ..method.placement import placed
+    from ..video.place import Place
+
+    if embedding is None or options.image is None:
+        raise MotionError("--object says where in --image the thing is that --motion is given to: give both.")
+    mask = read_picture(options, model, options.object).float().mean(dim=-1) / 255
+    begin: tuple[float, ...] = ()
+    if options.reference and not embedding.origin.starts_at:
+        begin = Place.of_moving(read_reference(options, options.reference, model).frames)
+    return placed(embedding, Place.of(mask), begin)
 
 
 def _clip(options: argparse.Namespace, model: VideoModel, frames: int) -> Clip:
@@ -193,7 +216,7 @@ def _camera(
     if not options.reference:
         say("This embedding was made to go with the camera of its clip: give its clip with --reference to have both.")
         return None
-    if moved := sorted({edit.name for edit in embedding.origin.made_from} & EDITS.keys()):
+    if moved := sorted({edit.name for edit in embedding.origin.made_from} & CAMERA_TOO):
         say(f"The embedding was edited ({', '.join(moved)}), but not its reference's camera: the camera is left out.")
         return None
     return alignment_of(options, embedding, path_in(options, options.reference, model), latents)

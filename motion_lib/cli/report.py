@@ -106,7 +106,7 @@ def run(options: argparse.Namespace) -> None:
     if not options.video:
         options.frames = options.frames or (model.defaults.frames if options.model in BUNDLED else 33)
     clip = read_reference(options, video, model).frames
-    picture = None if options.image is None else read_picture(options, model)
+    picture = None if options.image is None else read_picture(options, model, options.image)
     chosen = preset("object", model.denoiser.backbone)
     if picture is None and model.denoiser.abilities.pictures:
         chosen = replace(chosen, settings=replace(chosen.settings, picture="none"))

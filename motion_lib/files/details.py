@@ -12,7 +12,7 @@ from typing import Any
 
 from ..errors import MotionError, shown, well_formed
 from ..method.patch import DEBIAS
-from ..method.records import LOOPS, MIRRORS, Advice, Edit, Origin
+from ..method.records import FARTHEST, LOOPS, MIRRORS, ZOOM, Advice, Edit, Origin
 
 DEPTH = 200  # levels of lists and objects; every joining of two motions adds three
 EDITS = 1000
@@ -74,6 +74,7 @@ COUNT = Field(
     lambda v: _is_number(v) and isinstance(v, int) and 0 <= v < 1 << 63, "a whole number that is not negative"
 )
 POSITIVE = Field(lambda v: _is_number(v) and 0 < v <= FASTEST, f"a number above 0, at most {FASTEST}")
+PLACE = number(-FARTHEST, FARTHEST)
 TEXTS = Field(lambda v: isinstance(v, dict) and all(map(TEXT.fits, v.values())), "an object of texts")
 
 FIELDS: dict[str, Field] = {
@@ -88,6 +89,9 @@ FIELDS: dict[str, Field] = {
     "losses": list_of(ANY_NUMBER, "numbers"),
     **dict.fromkeys(("source_file", "source_sha256", "source_format"), TEXT),
     "grid_guessed": YES_OR_NO,
+    "starts_at": Field(
+        lambda v: isinstance(v, list) and len(v) in (0, 3) and all(map(PLACE.fits, v)), "three numbers, or none"
+    ),
 }
 APPLY: dict[str, Field] = {
     **dict.fromkeys(("strength_qk", "strength_v"), number(-STRONGEST, STRONGEST)),
@@ -99,6 +103,7 @@ MADE_FROM: dict[str, dict[str, Field]] = {  # what `follow` repeats: the edit's 
     "reverse": {},
     "retime": {"speed": POSITIVE},
     "loop": {"how": one_of(LOOPS)},
+    "place": {**dict.fromkeys(("right", "down"), number(-1, 1)), "zoom": number(1 / ZOOM, ZOOM)},
 }
 
 
@@ -117,7 +122,7 @@ def read_details(details: Mapping[str, Any]) -> tuple[Origin, Advice]:
     edits = _edits(found.pop("made_from", []))
     settings = {name: found.pop(name) for name in order if name in SETTINGS}
     known = {name: found.pop(name) for name in FIELDS.keys() & found.keys()}
-    for name in ("losses", "scored_by"):
+    for name in ("losses", "scored_by", "starts_at"):
         known[name] = tuple(known.get(name, ()))
     origin = Origin(**known, settings=settings, made_from=edits, others=found, order=order)
     said = {name: apply[name] for name in APPLY if name in apply}
@@ -134,6 +139,7 @@ def written_details(origin: Origin, advice: Advice) -> dict[str, Any]:
     collections = {
         "losses": list(origin.losses),
         "scored_by": list(origin.scored_by),
+        "starts_at": list(origin.starts_at),
         "input_hashes": dict(origin.input_hashes),
         "apply": _in_order(advice.order, {**advice.said(), **advice.others}),
         "made_from": edits,

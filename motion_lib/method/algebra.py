@@ -20,8 +20,8 @@ from .application import usual_patch
 from .embedding import MAP, PARTS, QK_AXES, V_AXES, MotionEmbedding
 from .integration import EXTRA_CHANNELS
 from .patch import DEBIAS
-from .records import LOOPS, MIRRORS, Edit
-from .resample import resize_grid, rows_at
+from .records import FARTHEST, LOOPS, MIRRORS, ZOOM, Edit
+from .resample import moved_grid, resize_grid, rows_at
 
 LARGEST = 1 << 28  # values that an edit may make, 1 GiB: more than what is usually learned
 GROWTH = 4  # an edit may make this many times as many values as there are in any case
@@ -34,13 +34,38 @@ def mirror(embedding: MotionEmbedding, axis: str = "horizontal") -> MotionEmbedd
     """
     if axis not in MIRRORS:
         raise MotionError(f"The axis to mirror is '{axis}', but it must be one of {', '.join(MIRRORS)}.")
-    if all(len(tensor) == 1 for key, tensor in embedding.tensors.items() if not key.endswith(MAP)):
-        raise MotionError(f"{_title(embedding)} has no spatial axes ({embedding.holds()}): it cannot be mirrored.")
+    _check_places(embedding, "mirrored")
 
     def flip(key: str, m: Tensor) -> Tensor:
         return m.unflatten(0, embedding.grid_of(key)).flip(MIRRORS[axis]).flatten(0, 1)
 
-    return _made(_each(embedding, flip), "mirror", axis=axis)
+    def across(x: float, y: float, size: float) -> tuple[float, float, float]:
+        return (1 - x, y, size) if axis == "horizontal" else (x, 1 - y, size)
+
+    return _begun(_made(_each(embedding, flip), "mirror", axis=axis), across)
+
+
+def place(embedding: MotionEmbedding, right: float = 0.0, down: float = 0.0, zoom: float = 1.0) -> MotionEmbedding:
+    """Let the motion act elsewhere in the picture: made `zoom` times as large about the picture's middle, and then
+    moved by shares of its width and height. What comes in from outside is as at the edge.
+
+    This acts on the grid, bilinear between its positions, so a tensor without spatial axes stays as it is. Raises
+    MotionError when no tensor has any, for a shift of more than the whole picture, and for a zoom beyond ZOOM.
+    """
+    if not (abs(right) <= 1 and abs(down) <= 1 and 1 / ZOOM <= zoom <= ZOOM):  # NaN is none of them
+        raise MotionError(
+            f"The motion is to be moved by {right},{down} and zoomed by {zoom}, but it can be moved by -1 to 1, in "
+            f"shares of the picture, and zoomed by {1 / ZOOM:g} to {ZOOM:g}."
+        )
+    _check_places(embedding, "moved to another place")
+
+    def move(key: str, m: Tensor) -> Tensor:
+        return moved_grid(m, embedding.grid_of(key), right, down, zoom)
+
+    def there(x: float, y: float, size: float) -> tuple[float, float, float]:
+        return 0.5 + zoom * (x - 0.5) + right, 0.5 + zoom * (y - 0.5) + down, zoom * size
+
+    return _begun(_made(_each(embedding, move), "place", right=right, down=down, zoom=zoom), there)
 
 
 def reverse(embedding: MotionEmbedding) -> MotionEmbedding:
@@ -49,7 +74,7 @@ def reverse(embedding: MotionEmbedding) -> MotionEmbedding:
     Debiasing by differences comes after, when the embedding is applied, and sees the reversed order: its steps then
     point backwards in time, as they should. Reversing what was `baked` keeps the forward steps: the two differ.
     """
-    return _made(_each(embedding, lambda key, m: m.flip(1)), "reverse")
+    return _begun(_made(_each(embedding, lambda key, m: m.flip(1)), "reverse"), None)
 
 
 def retime(embedding: MotionEmbedding, speed: float = 1.0, frames: int | None = None) -> MotionEmbedding:
@@ -297,6 +322,11 @@ def _check_growth(embedding: MotionEmbedding, target: MotionEmbedding) -> None:
         )
 
 
+def _check_places(embedding: MotionEmbedding, what: str) -> None:
+    if all(len(tensor) == 1 for key, tensor in embedding.tensors.items() if not key.endswith(MAP)):
+        raise MotionError(f"{_title(embedding)} has no spatial axes ({embedding.holds()}): it cannot be {what}.")
+
+
 def _title(embedding: MotionEmbedding) -> str:
     return shown(embedding.origin.title or "The embedding")
 
@@ -312,6 +342,17 @@ def _made(embedding: MotionEmbedding, edit: str, **arguments: Any) -> MotionEmbe
     made_from = (*embedding.origin.made_from, Edit(edit, arguments))
     # The thumbnail would show another motion.
     return replace(embedding, origin=replace(embedding.origin, made_from=made_from, thumbnail=None))
+
+
+def _begun(
+    embedding: MotionEmbedding, moved: Callable[[float, float, float], tuple[float, float, float]] | None
+) -> MotionEmbedding:
+    """With the place of the first frame's thing moved too; None where it is not known any more."""
+    starts = embedding.origin.starts_at
+    starts = moved(*starts) if starts and moved is not None else ()
+    if max(map(abs, starts), default=0) > FARTHEST:
+        starts = ()
+    return replace(embedding, origin=replace(embedding.origin, starts_at=starts))
 
 
 def _applied(embedding: MotionEmbedding, **advice: Any) -> MotionEmbedding:

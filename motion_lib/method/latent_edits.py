@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from .algebra import retimed, there_and_back
@@ -33,6 +34,17 @@ def loop(latents: Tensor, how: str = "there_and_back") -> Tensor:
     return _nearest(latents, there_and_back(latents.shape[2])) if how == "there_and_back" else latents
 
 
+def place(latents: Tensor, right: float = 0.0, down: float = 0.0, zoom: float = 1.0) -> Tensor:
+    """`[b, c, f, h, w]` made larger about the middle and then moved, by shares of the picture: every latent is one that
+    there was, and what leaves on one side comes in on the other, so that noise stays noise."""
+    for axis, shift in ((3, down), (4, right)):
+        size = latents.shape[axis]
+        at = (torch.arange(size) + 0.5) / size - shift
+        rows = ((0.5 + (at - 0.5) / zoom) * size + 1e-6).floor().long() % size
+        latents = latents.index_select(axis, rows.to(latents.device))
+    return latents
+
+
 def edited_like(embedding: MotionEmbedding, latents: Tensor) -> Tensor:
     """Latents `[b, c, f, h, w]` of the reference clip, clean ones before they are inverted or its inversion noise, with
     the edits of the embedding that move things in time or on the grid.
@@ -54,7 +66,11 @@ EDITS: dict[str, Callable[[Tensor, Mapping[str, Any]], Tensor]] = {
     "reverse": lambda latents, given: reverse(latents),
     "retime": lambda latents, given: retime(latents, given["speed"]),
     "loop": lambda latents, given: loop(latents, given["how"]),
+    "place": lambda latents, given: place(latents, given["right"], given["down"], given["zoom"]),
 }
+
+
+CAMERA_TOO = EDITS.keys() - {"place"}  # which change what the clip's camera does as well
 
 
 def _nearest(latents: Tensor, positions: Tensor) -> Tensor:

@@ -24,6 +24,19 @@ def resize_grid(tensor: Tensor, old: tuple[int, int], new: tuple[int, int]) -> T
     return rearrange(F.interpolate(planes, size=new, mode="bilinear", align_corners=False), "f c h w -> (h w) f c")
 
 
+def moved_grid(tensor: Tensor, grid: tuple[int, int], right: float, down: float, zoom: float) -> Tensor:
+    """`[h·w, f, c]` on its grid (h, w), zoomed about the middle and then moved by shares of the picture: bilinear, and
+    beyond the edges as at the edge."""
+    h, w = grid
+    if len(tensor) == 1 or (right, down, zoom) == (0.0, 0.0, 1.0):
+        return tensor
+    planes = rearrange(tensor, "(h w) f c -> 1 (f c) h w", h=h)
+    back = torch.tensor([[1 / zoom, 0, -2 * right / zoom], [0, 1 / zoom, -2 * down / zoom]]).to(planes)
+    places = F.affine_grid(back[None], [1, 1, h, w], align_corners=False)
+    moved = F.grid_sample(planes, places, mode="bilinear", padding_mode="border", align_corners=False)
+    return rearrange(moved, "1 (f c) h w -> (h w) f c", f=tensor.shape[1])
+
+
 def rows_at(tensor: Tensor, positions: Tensor) -> Tensor:
     """The frames of `[n, f, c]` at `positions`, of which 0 is the first and 1 the last, linear between neighbours; a
     position that falls on a frame gives that frame, bit for bit."""

@@ -11,8 +11,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ..errors import MotionError
 from ..files.details import checked
 from ..method.records import Origin
+from ..video.place import Place
 from .presets import Preset
 
 THUMBNAIL = 96  # pixels of a frame's longer side
@@ -52,6 +54,15 @@ def origin_of(
         settings=chosen.settings.recorded(),
     )
     return checked(origin, chosen.application.advice())[0]
+
+
+def starts_at(frames: Tensor) -> tuple[float, ...]:
+    """Where in the first of frames uint8 `[f, h, w, 3]` the thing is that moves: x, y and size (see Place); nothing
+    where it cannot be told from the background, as under a moving camera."""
+    try:
+        return tuple(round(value, 4) for value in Place.of_moving(frames))
+    except MotionError:
+        return ()
 
 
 def thumbnail(frames: Tensor, count: int = 4) -> str:

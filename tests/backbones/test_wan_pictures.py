@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,8 @@ from motion_lib.backbones.model import VideoModel
 from motion_lib.cli import main
 from motion_lib.diffusion.conditioning import PICTURE, Conditioning
 from motion_lib.errors import MotionError
-from motion_lib.files.embedding_file import load_embedding
+from motion_lib.files.embedding_file import load_embedding, save_embedding
+from motion_lib.method.placement import placed
 from motion_lib.training.identity import difference
 from motion_lib.video import read_clip, write_video
 from tests.backbones.folders import FEW_LEVELS, build
@@ -85,3 +87,42 @@ def test_on_the_command_line(folder: Path, tmp_path: Path, capsys: pytest.Captur
         assert main([*command, *more, *size, "--out", str(out)]) == 0, capsys.readouterr().err
         made.append(read_clip(out).frames)
     assert made[0].shape == made[1].shape and not torch.equal(*made)
+
+
+def test_a_motion_goes_to_the_object_of_a_picture(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if it had been moved there by hand, with what the file says of its clip; without, from the clip itself."""
+    clip = torch.full((5, 32, 48, 3), 90, dtype=torch.uint8)
+    for i in range(5):
+        clip[i, 8:16, 8 * i : 8 * i + 8] = 200  # at .083, .375 in the first frame
+    write_video(tmp_path / "clip.mp4", clip, 8.0)
+    Image.fromarray(OTHER.numpy()).save(tmp_path / "picture.png")
+    mask = torch.zeros(32, 48, dtype=torch.uint8)
+    mask[16:24, 24:32] = 255  # at .583, .625
+    Image.fromarray(mask.numpy()).save(tmp_path / "mask.png")
+    size = ["--model", str(folder), "--frames", "5", "--width", "48", "--height", "32", "--device", "cpu"]
+    motion = tmp_path / "motion.safetensors"
+    assert (
+        main(["train", str(tmp_path / "clip.mp4"), "--prompt", "a bar", "--steps", "2", "--out", str(motion), *size])
+        == 0
+    )
+    learned = load_embedding(motion)
+    assert learned.origin.starts_at[:2] == pytest.approx((0.083, 0.375), abs=0.02)
+    seen = []
+    monkeypatch.setattr("motion_lib.cli.generate.make", lambda *given, **_: seen.append(given[3]) or [OTHER[None]])
+    command = ["generate", "--prompt", "a robot", "--out", str(tmp_path / "a.webp"), *size]
+    command += ["--image", str(tmp_path / "picture.png"), "--object", str(tmp_path / "mask.png")]
+    assert main(command) == 2
+    assert "--object says where in --image the thing is" in capsys.readouterr().err
+    assert main([*command, "--motion", str(motion)]) == 0, capsys.readouterr().err
+    by_hand = placed(learned, (28 / 48, 20 / 32))
+    silent = tmp_path / "silent.safetensors"
+    save_embedding(silent, replace(learned, origin=replace(learned.origin, starts_at=())))
+    assert main([*command, "--motion", str(silent)]) == 2
+    assert "does not say where in its clip the thing is" in capsys.readouterr().err
+    assert main([*command, "--motion", str(silent), "--reference", str(tmp_path / "clip.mp4")]) == 0
+    assert len(seen) == 2
+    for (patch,) in seen:
+        for key, tensor in by_hand.tensors.items():
+            torch.testing.assert_close(patch.embedding.tensors[key], tensor, atol=1e-3, rtol=1e-3)

@@ -52,6 +52,8 @@ def test_operations_run_in_the_order_given(motion: str, tmp_path: Path) -> None:
         (("--scale-qk", "0"), lambda m: algebra.scale(m, qk=0)),
         (("--scale-v", "2"), lambda m: algebra.scale(m, v=2)),
         (("--region", "0,0.5,1,1"), lambda m: algebra.masked(m, algebra.region(0, 0.5, 1, 1))),
+        (("--place=-0.25,0.5",), lambda m: algebra.place(m, -0.25, 0.5)),
+        (("--place", "0,0,2"), lambda m: algebra.place(m, zoom=2.0)),
         (("--bake", "advised"), algebra.baked),
         (("--bake", "difference3"), lambda m: algebra.baked(m, "difference3")),
     ],

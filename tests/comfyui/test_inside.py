@@ -165,6 +165,7 @@ def test_edits_equal_the_library(found):
     assert found["edits_equal_library"]["difference"] == 0
     assert found["edits_equal_library"]["by_default"] == 0
     assert found["edits_equal_library"]["effect"] > 0.1
+    assert found["edits_equal_library"]["moved"] == 0 < found["edits_equal_library"]["moved_at_all"]
 
 
 def test_noise_follows_the_edits_made_here_and_no_earlier_ones(found):

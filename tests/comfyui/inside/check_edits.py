@@ -22,7 +22,17 @@ def edits_equal_library() -> dict:
     noise = torch.randn(8, 4, 16, 16, generator=torch.Generator().manual_seed(3))
     turned = edit.execute(motion, "horizontal", True, 1.0, "none", 1.0, None, {"samples": noise})
     again = edit.execute(turned[0], "horizontal", True, 1.0, "none", 1.0, None, turned[1])
+    mask = torch.zeros(1, 20, 20)
+    mask[:, 10:, 10:] = 1  # about .75, .75
+    frames = torch.full((8, 20, 20, 3), 0.4)
+    for i in range(8):
+        frames[i, 4:8, 2 * i : 2 * i + 4] = 0.9  # about .1, .3 in the first
+    moved = edit.execute(motion, "none", False, 1.0, "none", 1.0, right=0.1, object_mask=mask, clip=frames)[0]
+    begin = pack("motion_lib.video.place").Place.of_moving((frames * 255).round().to(torch.uint8))
+    by_hand = pack("motion_lib.method.placement").placed(algebra.place(motion, 0.1), (0.75, 0.75), begin)
     return {
+        "moved": apart(moved, by_hand),
+        "moved_at_all": apart(moved, motion),
         "noise": largest(turned[1]["samples"], noise.flip(0, 3)),
         "noise_back": largest(again[1]["samples"], noise),
         "history": [edit.name for edit in again[0].origin.made_from],
