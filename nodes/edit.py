@@ -7,7 +7,7 @@ from dataclasses import replace
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..motion_lib.method import algebra
+from ..motion_lib.method import algebra, joining
 from ..motion_lib.method.embedding import MotionEmbedding
 from ..motion_lib.method.latent_edits import edited_like
 from ..motion_lib.method.placement import placed
@@ -19,10 +19,11 @@ from .schema import MotionEmbeddingType, advanced, schema
 
 UNCHANGED = "none"
 METHODS = {
-    "blend": lambda a, b, weight: algebra.blend(a, b, weight),
-    "add": lambda a, b, weight: algebra.add(a, b),
-    "subtract": lambda a, b, weight: algebra.subtract(a, b),
-    "query-key of A, value of B": lambda a, b, weight: algebra.combine(a, b),
+    "blend": lambda a, b, weight: joining.blend(a, b, weight),
+    "add": lambda a, b, weight: joining.add(a, b),
+    "subtract": lambda a, b, weight: joining.subtract(a, b),
+    "A, then B": lambda a, b, weight: joining.chain(a, b),
+    "query-key of A, value of B": lambda a, b, weight: joining.combine(a, b),
 }
 
 
@@ -199,7 +200,8 @@ class CombineMotionEmbeddings(io.ComfyNode):
                     options=list(METHODS),
                     default=next(iter(METHODS)),
                     tooltip="blend lies between the two motions, add does both at once, and subtract is A without B. "
-                    "The last method takes the timing of A and the places of B.",
+                    "A, then B does one after the other, in as many frames as both have. The last method takes the "
+                    "timing of A and the places of B.",
                 ),
                 io.Float.Input(
                     "weight",

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from motion_lib.errors import MotionError
 from motion_lib.files.embedding_file import load_embedding, save_embedding
-from motion_lib.method import algebra
+from motion_lib.method import algebra, editing, joining
 from motion_lib.method.application import usual_patch
-from motion_lib.method.embedding import MAP, QK_AXES, V_AXES, Backbone, MotionEmbedding, Site
+from motion_lib.method.embedding import MAP, QK_AXES, V_AXES, Backbone, MotionEmbedding, Site, stack
 from motion_lib.method.integration import INTEGRATIONS
 from motion_lib.method.patch import DEBIAS, MotionPatch, PreparedPatch
 from motion_lib.method.placement import placed
@@ -30,6 +30,7 @@ KINDS = st.fixed_dictionaries(
         "v_axes": st.sampled_from(list(V_AXES)),
     }
 )
+WIDE = stack("wan", 12, 3)
 SIZES = st.tuples(st.integers(1, 6), st.integers(1, 6))
 
 
@@ -93,22 +94,65 @@ def test_moved_grids_by_hand() -> None:
     assert algebra.place(m, 0.25).origin.made_from[-1].arguments == {"right": 0.25, "down": 0.0, "zoom": 1.0}
 
 
-def test_where_the_thing_begins_goes_along() -> None:
+def test_where_the_thing_begins_and_ends_goes_along() -> None:
     m = motion()
-    m = replace(m, origin=replace(m.origin, starts_at=(0.2, 0.4, 0.1)))
+    start, end = (0.2, 0.4, 0.1), (0.7, 0.5, 0.3)
+    m = replace(m, origin=replace(m.origin, starts_at=start, ends_at=end))
 
-    def starts(edited: MotionEmbedding) -> tuple[float, ...]:
-        return pytest.approx(edited.origin.starts_at)  # type: ignore[no-any-return]
+    def spots(edited: MotionEmbedding) -> list[tuple[float, ...]]:
+        return [tuple(round(v, 6) for v in spot) for spot in (edited.origin.starts_at, edited.origin.ends_at)]
 
-    assert starts(algebra.mirror(m)) == (0.8, 0.4, 0.1)
-    assert starts(algebra.mirror(m, "vertical")) == (0.2, 0.6, 0.1)
-    assert starts(algebra.place(m, 0.1, -0.2, 2.0)) == (0.0, 0.1, 0.2)
-    assert starts(algebra.retime(m, 2.0)) == (0.2, 0.4, 0.1)
-    assert algebra.reverse(m).origin.starts_at == ()
+    assert spots(algebra.mirror(m)) == [(0.8, 0.4, 0.1), (0.3, 0.5, 0.3)]
+    assert spots(algebra.mirror(m, "vertical")) == [(0.2, 0.6, 0.1), (0.7, 0.5, 0.3)]
+    assert spots(algebra.place(m, 0.1, -0.2, 2.0)) == [(0.0, 0.1, 0.2), (1.0, 0.3, 0.6)]
+    assert spots(algebra.reverse(m)) == [end, start]
+    assert spots(algebra.retime(m, 2.0)) == [start, end] and spots(algebra.retime(m, 0.5)) == [start, ()]
+    assert spots(algebra.loop(m)) == [start, start]
     far = m
     for _ in range(6):
         far = algebra.place(far, zoom=10.0)
-    assert far.origin.starts_at == ()
+    assert spots(far) == [(), ()]
+
+
+def test_one_motion_after_the_other_by_hand() -> None:
+    """The last row of the first is the first of the second; differences are not taken across the seam."""
+    a, b = rows(1.0, 2.0, 4.0), rows(7.0, 8.0)
+    assert values(joining.chain(a, b)) == [1, 2, 4, 8]
+    a, b = (replace(e, advice=replace(e.advice, debias="difference")) for e in (a, b))
+    both = joining.chain(a, b)
+    assert values(both) == [1, 1, 2, 1] and usual_patch(both).debias == "vanilla"
+
+
+def test_the_second_motion_begins_where_the_first_ends() -> None:
+    m = motion(3, v_axes="2d")
+    a = replace(m, origin=replace(m.origin, starts_at=(0.1, 0.1, 0.2), ends_at=(0.5, 0.5, 0.2)))
+    b = replace(motion(2, seed=2), origin=replace(m.origin, starts_at=(0.25, 0.75, 0.2), ends_at=(0.5, 0.75, 0.2)))
+    both = joining.chain(a, b)
+    torch.testing.assert_close(both.tensors[V][:, 3:], algebra.place(b, 0.25, -0.25).tensors[V][:, 1:])
+    assert torch.equal(both.tensors[V][:, :3], a.tensors[V])
+    assert both.origin.starts_at == a.origin.starts_at and both.origin.ends_at == pytest.approx((0.75, 0.5, 0.2))
+
+
+@given(weight=st.floats(0, 1), frames=st.integers(1, 4), size=SIZES)
+def test_concatenated_embeddings_stay_thin_and_mean_the_same(weight: float, frames: int, size: tuple[int, int]) -> None:
+    zeros = [
+        MotionEmbedding.zeros(WIDE, "all", f, s, integration="concatenate", rank=r)
+        for f, s, r in ((3, (5, 6), 2), (frames, size, 3))
+    ]
+    a, b = (
+        e.with_tensors({k: randn(*t.shape, seed=10 * i + j) for j, (k, t) in enumerate(e.tensors.items())})
+        for i, e in enumerate(zeros)
+    )
+    for join in (lambda x, y: joining.blend(x, y, weight), joining.add, joining.subtract, joining.chain):
+        thin, full = join(a, b), join(editing.formed(a), editing.formed(b))
+        assert thin.integration == "concatenate" and len(thin.tensors[f"{WIDE.layers[0].name}.qk{MAP}"]) == 5
+        close(editing.formed(thin), full)
+    lacking = a.only(WIDE.layers[0].name)
+    close(editing.formed(joining.add(lacking, b)), joining.add(editing.formed(lacking), editing.formed(b)))
+    several = a
+    for _ in range(4):
+        several = joining.add(several, b)
+    assert several.integration == "add"  # the ranks have come to the width
 
 
 def test_a_motion_is_moved_from_its_own_thing_to_another() -> None:
@@ -186,9 +230,9 @@ def test_loops_by_hand() -> None:
 def test_sum_and_difference_undo_each_other(choices, frames, other, size) -> None:
     """Also of embeddings of other lengths and sizes; the result has the first's."""
     a, b = motion(frames, **choices), motion(other, size, seed=2, **choices)
-    close(algebra.subtract(algebra.add(a, b), b), algebra.formed(a))
-    assert not any(t.any() for t in algebra.subtract(a, a).tensors.values())
-    total = algebra.add(a, b)
+    close(joining.subtract(joining.add(a, b), b), editing.formed(a))
+    assert not any(t.any() for t in joining.subtract(a, a).tensors.values())
+    total = joining.add(a, b)
     assert (total.frames, total.grids) == (a.frames, a.grids)
     if choices["integration"] == "add" and len(a.tensors[V]) == 30:
         torch.testing.assert_close(total.tensors[V], a.tensors[V] + b.resample(frames, (5, 6)).tensors[V])
@@ -198,11 +242,11 @@ def test_sum_and_difference_undo_each_other(choices, frames, other, size) -> Non
 def test_blend_begins_with_one_and_ends_with_the_other(choices) -> None:
     a, b = motion(**choices), motion(seed=2, **choices)
     if choices["integration"] != "concatenate":
-        assert same(algebra.blend(a, b, 0.0), a) and same(algebra.blend(a, b, 1.0), b)
+        assert same(joining.blend(a, b, 0.0), a) and same(joining.blend(a, b, 1.0), b)
     for whole, weight in ((a, 0.0), (b, 1.0)):
-        assert same(algebra.blend(a, b, weight), algebra.formed(whole))
-    close(algebra.blend(a, b, 0.25), algebra.add(algebra.scale(a, 0.75), algebra.scale(b, 0.25)))
-    close(algebra.blend(a, b, 0.3), algebra.blend(b, a, 0.7))
+        assert same(joining.blend(a, b, weight), editing.formed(whole))
+    close(joining.blend(a, b, 0.25), joining.add(algebra.scale(a, 0.75), algebra.scale(b, 0.25)))
+    close(joining.blend(a, b, 0.3), joining.blend(b, a, 0.7))
 
 
 @given(choices=KINDS, qk=st.floats(-3, 3), v=st.floats(-3, 3))
@@ -250,8 +294,8 @@ def test_masks(choices, height, width) -> None:
     for key, value in expected.value.items():
         torch.testing.assert_close(whole.value[key], value.expand(30, -1, -1))
     mask = randn(height, width).sigmoid()
-    parts = algebra.add(algebra.masked(m, mask), algebra.masked(m, 1 - mask))
-    close(parts, algebra.formed(algebra.on_axes(m, "full", "2d")))
+    parts = joining.add(algebra.masked(m, mask), algebra.masked(m, 1 - mask))
+    close(parts, editing.formed(editing.on_axes(m, "full", "2d")))
     assert not any(t.any() for t in algebra.masked(m, torch.zeros(3, 3)).tensors.values() if t.shape[0] == 30)
 
 
@@ -277,7 +321,7 @@ def test_combine_takes_each_part_from_one(integration: str) -> None:
         motion(3, (4, 4), seed=2, integration=integration, v_axes="1d"),
         {"title": "object", "apply": {"strength_v": 0.3, "debias": "difference", "end": 0.4}},
     )
-    both = algebra.combine(a, b)
+    both = joining.combine(a, b)
     assert (both.qk_axes, both.v_axes, both.frames, both.grids) == ("partial", "1d", 5, a.grids)
     patch = usual_patch(both)
     assert (patch.strength_qk, patch.strength_v, patch.debias, patch.end) == (0.5, 0.3, "difference", 0.4)
@@ -290,7 +334,7 @@ def test_combine_takes_each_part_from_one(integration: str) -> None:
 
 def test_concatenated_and_added_embeddings_join_as_added_ones() -> None:
     a, b = motion(integration="concatenate"), motion(seed=2)
-    total = algebra.add(a, b)
+    total = joining.add(a, b)
     assert total.integration == "add"
     torch.testing.assert_close(total.tensors[V], a.tensors[V] @ a.tensors[V + MAP] + b.tensors[V])
 
@@ -299,7 +343,7 @@ def test_what_only_one_has_is_kept() -> None:
     """Layers and kinds; spatial axes are the richer ones."""
     a = random_embedding(tiny_backbone(), "up_blocks.1.*", components="qk", qk_axes="partial")
     b = random_embedding(tiny_backbone(), "deep", components="v", seed=2)
-    total = algebra.add(a, b)
+    total = joining.add(a, b)
     assert set(total.layers) == {*a.layers, *b.layers} and total.qk_axes == "partial"
     assert all(torch.equal(m, total.tensors[k]) for e in (a, b) for k, m in e.tensors.items())
     assert not any(m.any() for k, m in total.tensors.items() if k not in a.tensors and k not in b.tensors)
@@ -312,16 +356,16 @@ def test_motions_learned_at_different_layers_make_files_that_can_be_read(tmp_pat
     a = random_embedding(tiny_backbone(), "down_blocks.0.*", integration=integration)
     b = random_embedding(tiny_backbone(), "up_blocks.*", seed=2, integration=integration)
     for joined in (
-        algebra.combine(a, b),
-        algebra.add(a, b),
-        algebra.blend(algebra.scale(a, v=0), algebra.scale(b, qk=0)),
+        joining.combine(a, b),
+        joining.add(a, b),
+        joining.blend(algebra.scale(a, v=0), algebra.scale(b, qk=0)),
     ):
         save_embedding(tmp_path / "a.safetensors", joined, torch.float32)
         found = load_embedding(tmp_path / "a.safetensors")
         assert all(torch.equal(tensor, joined.tensors[key]) for key, tensor in found.tensors.items())
         assert set(found.grids) == {*a.grids, *b.grids}
     for part, wanted, other in (("qk", a, b), ("v", b, a)):
-        joined = algebra.combine(a, b).tensors
+        joined = joining.combine(a, b).tensors
         assert all(torch.equal(joined[key], m) for key, m in wanted.tensors.items() if key.endswith(part))
         assert not any(joined[key].any() for key in other.tensors if key.removesuffix(MAP).endswith(part))
 
@@ -333,7 +377,7 @@ def test_what_would_fill_the_memory_is_refused() -> None:
     whole = random_embedding(tiny_backbone(), "deep")
     for act in (
         lambda: algebra.masked(large, torch.ones(2, 2)),
-        lambda: algebra.blend(large, whole),
+        lambda: joining.blend(large, whole),
         lambda: algebra.retime(whole, frames=10**9),
         lambda: algebra.retime(whole, frames=10**30),
     ):
@@ -345,7 +389,7 @@ def test_what_would_fill_the_memory_is_refused() -> None:
 def test_an_embedding_says_what_was_done() -> None:
     a = saying(motion(), {"title": "wave", "thumbnail": "data:", "fps": 8.0})
     b = saying(motion(seed=2), {"title": "jump", "seed": 3})
-    found = algebra.blend(algebra.reverse(a), algebra.mirror(b), 0.25)
+    found = joining.blend(algebra.reverse(a), algebra.mirror(b), 0.25)
     assert said_by(found) == {
         "title": "wave",
         "fps": 8.0,
@@ -375,19 +419,19 @@ OTHER = Backbone("unet3d", (Site(SITE, 99, 0, "down"),))
         (lambda m: algebra.retime(m, frames=0), "frames 0"),
         (lambda m: algebra.loop(m, "round"), "way to loop is 'round', but it must be one of there_and_back, close"),
         (lambda m: algebra.scale(m, math.inf), "must be finite"),
-        (lambda m: algebra.blend(m, m, math.nan), "weight to blend with is nan"),
+        (lambda m: joining.blend(m, m, math.nan), "weight to blend with is nan"),
         (lambda m: algebra.baked(m, "blur"), "debias is 'blur'"),
         (lambda m: algebra.masked(m, torch.ones(3)), r"mask of shape \[3\]"),
         (lambda m: algebra.masked(m, torch.full((2, 2), 2.0)), "values from 0 to 1"),
         (lambda m: algebra.masked(m, torch.full((2, 2), math.nan)), "values from 0 to 1"),
-        (lambda m: algebra.combine(motion(components="v"), m), "holds no query-key embeddings, only value embeddings"),
-        (lambda m: algebra.combine(m, motion(components="qk")), "holds no value embeddings"),
+        (lambda m: joining.combine(motion(components="v"), m), "holds no query-key embeddings, only value embeddings"),
+        (lambda m: joining.combine(m, motion(components="qk")), "holds no value embeddings"),
         (
-            lambda m: algebra.add(m, random_embedding(OTHER)),
+            lambda m: joining.add(m, random_embedding(OTHER)),
             "trained for different models .*8-16-32.* and .*99 channels",
         ),
         (
-            lambda m: algebra.add(m, motion(integration="multiply")),
+            lambda m: joining.add(m, motion(integration="multiply")),
             "integration add and .* has multiply: .*apply both instead",
         ),
     ],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from motion_lib.method import algebra
+from motion_lib.method import algebra, joining
 from motion_lib.method.latent_edits import edited_like, loop, mirror, place, retime, reverse
 from tests.tiny import randn, random_embedding, tiny_backbone
 
@@ -43,4 +43,4 @@ def test_edits_are_repeated_in_their_order() -> None:
 
 def test_of_joined_embeddings_the_first_counts() -> None:
     a, b = random_embedding(tiny_backbone()), random_embedding(tiny_backbone(), seed=2)
-    assert torch.equal(edited_like(algebra.add(algebra.reverse(a), algebra.mirror(b)), LATENTS), reverse(LATENTS))
+    assert torch.equal(edited_like(joining.add(algebra.reverse(a), algebra.mirror(b)), LATENTS), reverse(LATENTS))

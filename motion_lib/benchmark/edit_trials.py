@@ -14,7 +14,7 @@ from ..backbones import VideoModel
 from ..camera.motion import CameraMotion
 from ..diffusion.noise import mix
 from ..diffusion.sampling import random_noise
-from ..method import algebra
+from ..method import algebra, joining
 from ..method.application import usual_patch
 from ..method.embedding import MotionEmbedding
 from ..method.latent_edits import edited_like
@@ -194,8 +194,8 @@ def camera_trials(bench: Bench) -> Iterator[Trial]:
         "camera": (usual_patch(pan),),
         "object": (usual_patch(plain),),
         "both applied": (usual_patch(pan), usual_patch(plain)),
-        "combine": (usual_patch(algebra.combine(timing, plain)),),
-        "add, both baked": (usual_patch(algebra.add(algebra.baked(pan), algebra.baked(plain))),),
+        "combine": (usual_patch(joining.combine(timing, plain)),),
+        "add, both baked": (usual_patch(joining.add(algebra.baked(pan), algebra.baked(plain))),),
         "camera, query-key alone": (usual_patch(timing),),
         "both and query-key": (usual_patch(timing), usual_patch(pan), usual_patch(plain)),
     }

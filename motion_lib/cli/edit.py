@@ -1,7 +1,7 @@
 """Make new motions of learned ones: mirror, reverse, retime, blend, …
 
-Operations run in the order in which they are given. With two files, operations before the one that joins them (--blend,
---add, --subtract, --combine) act on both files, and operations after it act on the result. Nothing is learned, so this
+Operations run in the order in which they are given. With two files, operations before the one that joins them, such as
+--blend, act on both files, and operations after it act on the result. Nothing is learned, so this
 takes no time. docs/edits.md measures what each operation does to videos.
 
 examples:
@@ -21,7 +21,7 @@ from typing import Any
 from ..errors import MotionError
 from ..files.compress import BITS
 from ..files.embedding_file import load_embedding, save_embedding
-from ..method import algebra
+from ..method import algebra, joining
 from ..method.application import usual_patch
 from ..method.embedding import MotionEmbedding
 from ..method.patch import DEBIAS
@@ -120,15 +120,22 @@ OPERATIONS: dict[str, Operation] = {
         kind={"choices": [ADVISED, *DEBIAS]},
     ),
     "blend": Operation(
-        "Make a motion that lies between the first (0) and the second (1).", algebra.blend, True, _number("WEIGHT")
+        "Make a motion that lies between the first (0) and the second (1).", joining.blend, True, _number("WEIGHT")
     ),
-    "add": Operation("Do both motions at once.", lambda a, b, _: algebra.add(a, b), True, {"nargs": 0}),
+    "add": Operation("Do both motions at once.", lambda a, b, _: joining.add(a, b), True, {"nargs": 0}),
     "subtract": Operation(
-        "Take the second motion away from the first.", lambda a, b, _: algebra.subtract(a, b), True, {"nargs": 0}
+        "Take the second motion away from the first.", lambda a, b, _: joining.subtract(a, b), True, {"nargs": 0}
+    ),
+    "then": Operation(
+        "Do the second motion after the first, over as many frames as both have together. Where the files say where "
+        "their things are, the second begins where the first ends.",
+        lambda a, b, _: joining.chain(a, b),
+        True,
+        {"nargs": 0},
     ),
     "combine": Operation(
         'Take the query-key embedding of the first and the value embedding of the second: "camera of A, object of B".',
-        lambda a, b, _: algebra.combine(a, b),
+        lambda a, b, _: joining.combine(a, b),
         True,
         {"nargs": 0},
     ),

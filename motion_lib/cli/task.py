@@ -64,7 +64,7 @@ def task_of(options: argparse.Namespace, model: VideoModel, videos: list[str], p
 
     from ..bundled.models import BUNDLED
     from ..training.identity import model_hash
-    from ..training.provenance import clip_hash, origin_of, starts_at
+    from ..training.provenance import clip_hash, origin_of, place_in
 
     chosen = chosen_preset(options, model.denoiser.backbone).suiting(model.denoiser)
     as_they_are = [read_reference(options, video, model) for video in videos]
@@ -91,7 +91,8 @@ def task_of(options: argparse.Namespace, model: VideoModel, videos: list[str], p
         model_sha256=model_hash(folder),
         mask_sha256=None if mask is None else clip_hash(mask),
         scored_by=tuple(options.keep_best or ()),
-        starts_at=starts_at(as_they_are[0].frames),
+        starts_at=place_in(as_they_are[0].frames, 0),
+        ends_at=place_in(as_they_are[0].frames, -1),
     )
     _, _, length, *size = model.latent_shape(counts[0], frames.shape[2], frames.shape[1])
     empty = chosen.empty(model.denoiser.backbone, length, (size[0], size[1]))

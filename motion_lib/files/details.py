@@ -74,7 +74,8 @@ COUNT = Field(
     lambda v: _is_number(v) and isinstance(v, int) and 0 <= v < 1 << 63, "a whole number that is not negative"
 )
 POSITIVE = Field(lambda v: _is_number(v) and 0 < v <= FASTEST, f"a number above 0, at most {FASTEST}")
-PLACE = number(-FARTHEST, FARTHEST)
+SPOT = number(-FARTHEST, FARTHEST)
+PLACE = Field(lambda v: isinstance(v, list) and len(v) in (0, 3) and all(map(SPOT.fits, v)), "three numbers, or none")
 TEXTS = Field(lambda v: isinstance(v, dict) and all(map(TEXT.fits, v.values())), "an object of texts")
 
 FIELDS: dict[str, Field] = {
@@ -89,9 +90,7 @@ FIELDS: dict[str, Field] = {
     "losses": list_of(ANY_NUMBER, "numbers"),
     **dict.fromkeys(("source_file", "source_sha256", "source_format"), TEXT),
     "grid_guessed": YES_OR_NO,
-    "starts_at": Field(
-        lambda v: isinstance(v, list) and len(v) in (0, 3) and all(map(PLACE.fits, v)), "three numbers, or none"
-    ),
+    **dict.fromkeys(("starts_at", "ends_at"), PLACE),
 }
 APPLY: dict[str, Field] = {
     **dict.fromkeys(("strength_qk", "strength_v"), number(-STRONGEST, STRONGEST)),
@@ -122,7 +121,7 @@ def read_details(details: Mapping[str, Any]) -> tuple[Origin, Advice]:
     edits = _edits(found.pop("made_from", []))
     settings = {name: found.pop(name) for name in order if name in SETTINGS}
     known = {name: found.pop(name) for name in FIELDS.keys() & found.keys()}
-    for name in ("losses", "scored_by", "starts_at"):
+    for name in ("losses", "scored_by", "starts_at", "ends_at"):
         known[name] = tuple(known.get(name, ()))
     origin = Origin(**known, settings=settings, made_from=edits, others=found, order=order)
     said = {name: apply[name] for name in APPLY if name in apply}
@@ -140,6 +139,7 @@ def written_details(origin: Origin, advice: Advice) -> dict[str, Any]:
         "losses": list(origin.losses),
         "scored_by": list(origin.scored_by),
         "starts_at": list(origin.starts_at),
+        "ends_at": list(origin.ends_at),
         "input_hashes": dict(origin.input_hashes),
         "apply": _in_order(advice.order, {**advice.said(), **advice.others}),
         "made_from": edits,

@@ -66,11 +66,12 @@ class Origin(Record):
     title to thumbnail: for those who share it; the thumbnail is a data URI. preset to source: the names of preset and
     model, what the clip shows, and the name of the clip. clip_sha256, mask_sha256, model_sha256: of the clip's frames,
     of where it was learned, and of the model's weights. input_hashes: of what came into ComfyUI's node that learned it,
-    by name. fps, width, height: of the clip; fps is the frame rate at which the motion has its own speed. starts_at:
-    where in the first frame the thing is that moves, as a Place says it (see placement.py): x, y, size. settings: how
-    it was learned, as the TrainingSettings of that version had it, with lists for tuples. scored_by: the prompts of the
-    videos by which it was chosen. trained_steps to score: how far the training came. source_file to grid_guessed: of an
-    embedding that was converted (see convert.py). made_from: the edits since it was learned, in their order.
+    by name. fps, width, height: of the clip; fps is the frame rate at which the motion has its own speed. starts_at,
+    ends_at: where in the first and the last frame the thing is that moves, as a Place says it (see video/place.py).
+    settings: how it was learned, as the TrainingSettings of that version had it, with lists for tuples. scored_by: the
+    prompts of the videos by which it was chosen. trained_steps to score: how far the training came. source_file to
+    grid_guessed: of an embedding that was converted (see convert.py). made_from: the edits since it was learned, in
+    their order.
     """
 
     title: str | None = None
@@ -91,6 +92,7 @@ class Origin(Record):
     width: int | None = None
     height: int | None = None
     starts_at: tuple[float, ...] = ()
+    ends_at: tuple[float, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     scored_by: tuple[str, ...] = ()
     trained_steps: int | None = None

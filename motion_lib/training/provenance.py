@@ -56,11 +56,11 @@ def origin_of(
     return checked(origin, chosen.application.advice())[0]
 
 
-def starts_at(frames: Tensor) -> tuple[float, ...]:
-    """Where in the first of frames uint8 `[f, h, w, 3]` the thing is that moves: x, y and size (see Place); nothing
+def place_in(frames: Tensor, at: int) -> tuple[float, ...]:
+    """Where in frame `at` of frames uint8 `[f, h, w, 3]` the thing is that moves: x, y and size (see Place); nothing
     where it cannot be told from the background, as under a moving camera."""
     try:
-        return tuple(round(value, 4) for value in Place.of_moving(frames))
+        return tuple(round(value, 4) for value in Place.of_moving(frames, at))
     except MotionError:
         return ()
 

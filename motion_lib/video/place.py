@@ -36,15 +36,15 @@ class Place(NamedTuple):
         return cls(x, y, float(mask.double().mean()) ** 0.5)
 
     @classmethod
-    def of_moving(cls, frames: Tensor) -> Place:
-        """Of what moves in the first of frames uint8 `[f, h, w, 3]`. Raises MotionError as `moving_mask` does, and
-        where that is not one thing in the first frame."""
-        mask = moving_mask(frames)[0]
+    def of_moving(cls, frames: Tensor, at: int = 0) -> Place:
+        """Of what moves in frame `at` of a clip uint8 `[f, h, w, 3]`. Raises MotionError as `moving_mask` does, and if
+        that is not one thing in this frame."""
+        mask = moving_mask(frames)[at]
         place = cls.of(mask)
         reach = (_spread(mask, 0)[1] + _spread(mask, 1)[1]) ** 0.5
         if place.size > LARGEST or reach > WIDEST * place.size:
             raise MotionError(
-                "What moves in the clip's first frame does not look like one thing, as when the camera moves or much "
+                "What moves in a frame of the clip does not look like one thing, as when the camera moves or much "
                 "of it stands still: move the motion by hand."
             )
         return place

@@ -14,7 +14,7 @@ from motion_lib.cli import build_parser, main
 from motion_lib.cli import generate as generate_command
 from motion_lib.cli.generate import patch_of
 from motion_lib.errors import MotionError
-from motion_lib.method import algebra
+from motion_lib.method import algebra, joining
 from motion_lib.method.application import usual_patch
 from motion_lib.method.embedding import MotionEmbedding
 from motion_lib.video import read_clip
@@ -82,10 +82,11 @@ def test_masks_are_pictures(motion: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "join"),
     [
-        (("--blend", "0.3"), lambda a, b: algebra.blend(a, b, 0.3)),
-        (("--add",), algebra.add),
-        (("--subtract",), algebra.subtract),
-        (("--combine",), algebra.combine),
+        (("--blend", "0.3"), lambda a, b: joining.blend(a, b, 0.3)),
+        (("--add",), joining.add),
+        (("--subtract",), joining.subtract),
+        (("--combine",), joining.combine),
+        (("--then",), joining.chain),
     ],
 )
 def test_joining(motion: str, tmp_path: Path, options: tuple[str, ...], join) -> None:

@@ -7,7 +7,7 @@ import torch
 
 from motion_lib.benchmark.cases import rendered_case
 from motion_lib.errors import MotionError
-from motion_lib.training.provenance import starts_at
+from motion_lib.training.provenance import place_in
 from motion_lib.video.place import Place
 
 
@@ -25,17 +25,18 @@ def test_a_mask_that_says_nothing_is_refused(mask: torch.Tensor) -> None:
 
 
 @pytest.mark.parametrize("motion", ["spiral", "zigzag", "hook"])
-def test_the_thing_of_a_clip_is_found_where_it_begins(motion: str) -> None:
+def test_the_thing_of_a_clip_is_found_where_it_begins_and_ends(motion: str) -> None:
     case = rendered_case(motion, 1)
     assert case.truth is not None
-    true = (case.truth.position[0, 0] + 1) / 2
-    assert starts_at(case.frames)[:2] == pytest.approx(true.tolist(), abs=0.01)
+    for at in (0, -1):
+        true = (case.truth.position[0, at] + 1) / 2
+        assert place_in(case.frames, at)[:2] == pytest.approx(true.tolist(), abs=0.01)
 
 
 @pytest.mark.parametrize("motion", ["pan", "zoom", "sway_camera", "stop_and_go"])
 def test_nothing_is_said_where_no_one_thing_moves_from_the_beginning(motion: str) -> None:
     """Under a moving camera; and what rests for long is background too, and leaves a hole."""
     frames = rendered_case(motion, 1, 33).frames
-    assert starts_at(frames) == ()
+    assert place_in(frames, 0) == ()
     with pytest.raises(MotionError, match="does not look like one thing"):
         Place.of_moving(frames)

@@ -43,13 +43,14 @@ def edits_equal_library() -> dict:
 
 
 def combinations_equal_library() -> dict:
-    algebra, combine = pack("motion_lib.method.algebra"), pack("nodes.edit").CombineMotionEmbeddings
+    joining, combine = pack("motion_lib.method.joining"), pack("nodes.edit").CombineMotionEmbeddings
     first, second = embedding(8), embedding(12, 0.2)
     expected = {
-        "blend": algebra.blend(first, second, 0.3),
-        "add": algebra.add(first, second),
-        "subtract": algebra.subtract(first, second),
-        "query-key of A, value of B": algebra.combine(first, second),
+        "blend": joining.blend(first, second, 0.3),
+        "add": joining.add(first, second),
+        "subtract": joining.subtract(first, second),
+        "A, then B": joining.chain(first, second),
+        "query-key of A, value of B": joining.combine(first, second),
     }
     found = {name: combine.execute(first, second, name, 0.3)[0] for name in pack("nodes.edit").METHODS}
     return {name: apart(found[name], expected[name]) for name in found} | {"tested": sorted(expected)}
