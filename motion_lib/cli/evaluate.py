@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     from ..video import read_clip
 
-    names = [name for name in (options.reference, options.generated, options.without) if name]
+    names = [name for name in (options.reference, options.generated, options.without) if name is not None]
     chosen = clip_options(options)
     clips = [read_clip(name, chosen, min_frames=2, limit=MEASURED).frames for name in names]
     scores = compare(*clips, prompt=options.prompt, tracker=options.tracker)

@@ -159,6 +159,13 @@ def test_evaluating_unequal_lengths(clip: str, here: Path, capsys) -> None:
     assert "4 frames" in complaint(capsys, "evaluate", clip, "long.mp4")
 
 
+@pytest.mark.parametrize("place", [1, 2])
+def test_evaluating_a_video_without_a_name(place: int, clip: str, here: Path, capsys) -> None:
+    command = ["evaluate", clip, clip]
+    command[place] = ""
+    assert "The folder . has no images" in complaint(capsys, *command)
+
+
 def test_converting_something_else(here: Path, capsys) -> None:
     Path("a.pt").write_bytes(b"not a pickle")
     assert "a.pt" in complaint(capsys, "convert", "a.pt", "b.safetensors")
