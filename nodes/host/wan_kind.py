@@ -84,7 +84,7 @@ class WanKind:
             raise MotionError(
                 "Wan needs a CONDITIONING: connect CLIP Text Encode, with an empty text where no words are wanted."
             )
-        width = self.model.model.diffusion_model.text_embedding[0].weight.shape[1]
+        width = self.model.model.diffusion_model.text_dim
         if given[0][0].shape[-1] != width:
             raise MotionError(
                 f"The CONDITIONING has the shape {list(given[0][0].shape)}, but [1, tokens, {width}] is needed: encode "

@@ -54,7 +54,7 @@ def plan_for(
     room: int | None,
 ) -> Plan:
     """room: bytes beside the model, None where that means nothing; what saves memory is then chosen only if asked."""
-    abilities, channels = abilities_of(model, conditioning), model.model.diffusion_model.patch_embedding.weight.shape[1]
+    abilities, channels = abilities_of(model, conditioning), model.model.diffusion_model.in_dim
     shape = (1, channels, *latents.shape[2:])  # the host adds channels to the latents' own
     plans = [Plan("plain", rung) for rung in abilities.rungs]
     for plan in {"off": plans[:1], "on": plans[-1:]}.get(save_memory, plans):

@@ -68,6 +68,27 @@ def wan_in_sampling() -> dict:
 
 
 @whole
+def wan_compiled() -> dict:
+    """Through core's node, which compiles the model at its first call. again: graphs that a second run compiles."""
+    import torch._dynamo
+    from comfy_api.torch_helpers import set_torch_compile_wrapper
+
+    patcher, _ = models()
+    text, apply = draw(1, 5, TEXT, seed=4), pack("nodes.apply").patched
+    expected, model = sampled(apply(patcher, patch(embedding())), text), patcher.clone()
+    set_torch_compile_wrapper(model, backend="eager")
+    model, counts = apply(model, patch(embedding())), torch._dynamo.utils.counters["stats"]
+    before, found = counts["unique_graphs"], sampled(model, text)
+    graphs = counts["unique_graphs"]
+    again = sampled(model, text)
+    return {
+        "difference": max(largest(found, expected), largest(again, expected)),
+        "graphs": graphs - before,
+        "again": counts["unique_graphs"] - graphs,
+    }
+
+
+@whole
 def wan_beside_others() -> dict:
     """A replacement and an override of attention that were there before go on acting."""
     patcher, _ = models()

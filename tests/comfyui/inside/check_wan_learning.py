@@ -56,22 +56,49 @@ def wan_learns_as_the_library() -> dict:
 
 @whole
 def wan_learns_in_other_weights() -> dict:
-    """Weights of 8 bits as loaders keep them, which are read in single precision: gradients against the same values in
-    single precision."""
+    """Weights of 8 bits as loaders keep them, which are read in single precision, and packed ones, which a layer of
+    another class unpacks at every call, as of GGUF files: gradients against the same values in single precision."""
     import comfy.ops
 
     patcher, _ = models()
     clip, text = draw(1, 16, FRAMES, *SIZE, seed=3), draw(1, 5, TEXT, seed=4)
     rounded = {k: v.to(torch.float8_e4m3fn) for k, v in patcher.model.diffusion_model.state_dict().items()}
     found = []
-    for dtype in (torch.float8_e4m3fn, torch.float32):
+    for dtype, packed in ((torch.float8_e4m3fn, False), (torch.float32, True), (torch.float32, False)):
         config = comfy.supported_models.WAN21_T2V(dict(CONFIG))
         config.set_inference_dtype(dtype, torch.float32 if dtype != torch.float32 else None)
         with torch.inference_mode():
             model = config.get_model({}, "", device="cpu")
             model.diffusion_model.load_state_dict({k: v.to(dtype) for k, v in rounded.items()})
+            if packed:
+                pack_linear_layers(model.diffusion_model, rounded)
         found.append(gradients(comfy.model_patcher.ModelPatcher(model, clip.device, clip.device), clip, text))
-    return {"difference": largest(*found), "size": float(found[1].abs().max())}
+    return {
+        "difference": largest(found[0], found[2]),
+        "packed": largest(found[1], found[2]),
+        "size": float(found[2].abs().max()),
+    }
+
+
+class Packed(torch.nn.Module):
+    """A linear layer whose weight is bytes in a shape of their own, unpacked at every call."""
+
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None):
+        super().__init__()
+        self.shape, self.bias = weight.shape, bias
+        self.weight = torch.nn.Parameter(weight.contiguous().view(torch.uint8).reshape(-1, 8), requires_grad=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        weight = self.weight.reshape(self.shape).view(torch.float8_e4m3fn).to(x.dtype)
+        return torch.nn.functional.linear(x, weight, self.bias)
+
+
+def pack_linear_layers(model: torch.nn.Module, weights: dict[str, torch.Tensor]) -> None:
+    linear = [name for name, layer in model.named_modules() if isinstance(layer, torch.nn.Linear)]
+    assert len(linear) > 40
+    for name in linear:
+        parent, _, own = name.rpartition(".")
+        setattr(model.get_submodule(parent), own, Packed(weights[f"{name}.weight"], model.get_submodule(name).bias))
 
 
 def gradients(patcher, clip: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
