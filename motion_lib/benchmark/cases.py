@@ -62,6 +62,10 @@ class Case:
         words = replace(words, tone="grey", texture="plain", **SHOWN_IN[look])
         return replace(self, frames=frames, prompt=caption(words))
 
+    def start_of(self, prompt: str) -> Start:
+        """Where the object of this prompt's picture is."""
+        return self.starts[self.prompts.index(prompt)]
+
     def seed(self, prompt: int, seed: int) -> int:
         """The seed of one video's start noise: every video of a benchmark has its own, the same for every method."""
         return zlib.crc32(f"{self.name}/{prompt}/{seed}".encode())

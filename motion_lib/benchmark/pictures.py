@@ -49,7 +49,7 @@ def answer(case: Case, prompts: Sequence[str], seeds: Sequence[int], frames: int
 def _scene(case: Case, prompt: str, frames: int, seed: int) -> Scenes:
     if not case.starts:
         return scene_of(case.name, parse_caption(prompt), frames, seed)
-    start = case.starts[case.prompts.index(prompt)]
+    start = case.start_of(prompt)
     own = scene_of(case.name, parse_caption(prompt), frames, zlib.crc32(prompt.encode()))
     return replace(own, position=own.position + torch.tensor(start.offset), radius=own.radius * start.scale)
 

@@ -22,6 +22,7 @@ from motion_lib.benchmark.pictures import with_pictures
 from motion_lib.cli.benchmark.ablations import STACKED_SWITCHES, ablations
 from motion_lib.diffusion.flow import FlowMatching
 from motion_lib.errors import MotionError
+from motion_lib.method.algebra import place
 from motion_lib.training.presets import STACKED as PRESETS
 from tests.backbones.folders import FEW_LEVELS, build
 from tests.backbones.test_wan_folder import as_diffusers_saves_it, as_single_files
@@ -149,6 +150,14 @@ def test_videos_begin_with_pictures_and_so_does_the_clip_while_it_is_learned(tmp
     )
     assert moved.shape == fresh.shape and moved.isfinite().all()
     assert not torch.equal(moved, still) and not torch.equal(moved, unled)
+    placed = quick("object_placed").sample(model, reference, learned, asked)
+    start = case.start_of(case.prompts[1]).offset
+    by_hand = method.preset.application.patch(place(learned.to(dtype=torch.float32), start[0] / 2, start[1] / 2))
+    second = model.sample(
+        case.prompts[1], fresh[1:], patches=[by_hand], picture=case.pictures[1], steps=4, guidance=2.0, fast=False
+    )
+    torch.testing.assert_close(placed[1:], second)
+    assert not torch.allclose(placed, moved, atol=1e-4)
     otherwise = method.learn(model, Reference(replace(case, pictures=(), starts=()), latents, reference.inverted))
     assert any(not torch.equal(tensor, otherwise.tensors[key]) for key, tensor in learned.tensors.items())
     with pytest.raises(MotionError, match="clean_guidance is made for videos from text"):

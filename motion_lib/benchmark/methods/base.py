@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -66,6 +66,16 @@ class Request:
     steps: int
     guidance: float
     pictures: tuple[Tensor, ...] = ()
+
+    def apart(self) -> list[Request]:
+        """A request for each of the videos."""
+        each = zip(
+            self.prompts, self.seeds, self.fresh.split(1), self.pictures or [None] * len(self.seeds), strict=True
+        )
+        return [
+            replace(self, prompts=(prompt,), seeds=(seed,), fresh=fresh, pictures=() if own is None else (own,))
+            for prompt, seed, fresh, own in each
+        ]
 
 
 class Method(Protocol):

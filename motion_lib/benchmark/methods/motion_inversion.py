@@ -11,6 +11,7 @@ from torch import Tensor
 from ...backbones import VideoModel
 from ...backbones.accelerate.training_modes import accelerated, plan_training
 from ...diffusion.noise import mix
+from ...method.algebra import place
 from ...method.application import Application
 from ...method.embedding import MotionEmbedding
 from ...method.integration import EXTRA_CHANNELS
@@ -25,19 +26,20 @@ from .base import Reference, Request, generate
 class MotionInversion:
     """preset: what is learned and how it is applied; noise: how its weight of inverted noise is mixed in,
     and whether to unit variance. look: in which the clip is learned from (see video/look.py). rank: of a concatenated
-    embedding."""
+    embedding. to_object: whether the motion is moved to where the object of a video's picture is."""
 
     preset: Preset
     noise: str = "blend"
     renormalise: bool = False
     look: str = "as_it_is"
     rank: int = EXTRA_CHANNELS
+    to_object: bool = False
 
     @property
     def recipe(self) -> Hashable:
         """Training does not see how the embedding is applied."""
         learned = replace(self.preset, about="", application=Application())
-        return replace(self, preset=learned, noise="blend", renormalise=False)
+        return replace(self, preset=learned, noise="blend", renormalise=False, to_object=False)
 
     @property
     def together(self) -> bool:
@@ -84,8 +86,14 @@ class MotionInversion:
         way = self.preset.application
         fresh = reference.carried(request) if way.camera_end else request.fresh
         noise = mix(reference.inverted, fresh, way.noise_weight, self.noise, self.renormalise)
-        patch = way.patch(learned.to(dtype=torch.float32))
-        return generate(model, request, noise, [patch], reference.holding(way.camera_end, way.objects))
+        learned, camera = learned.to(dtype=torch.float32), reference.holding(way.camera_end, way.objects)
+        if not self.to_object or not reference.case.starts:
+            return generate(model, request, noise, [way.patch(learned)], camera)
+        made = []
+        for one, start in zip(request.apart(), noise.split(1), strict=True):
+            x, y = reference.case.start_of(one.prompts[0]).offset
+            made.append(generate(model, one, start, [way.patch(place(learned, x / 2, y / 2))], camera))
+        return torch.cat(made)
 
     def shared(self, reference: Reference, learned: MotionEmbedding) -> dict[str, Tensor]:
         inverted = {"inverted": reference.inverted} if self.preset.application.noise_weight else {}

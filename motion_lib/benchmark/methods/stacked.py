@@ -38,6 +38,7 @@ STACKED_METHODS: dict[str, Method] = {
     "clean_guidance": CleanGuidance(),
     "object": MotionInversion(OBJECT),
     "object_all_along": MotionInversion(replace(OBJECT, application=replace(OBJECT.application, end=1.0))),
+    "object_placed": MotionInversion(OBJECT, to_object=True),
     "object_flat": MotionInversion(OBJECT, look="flat_object"),
     "object_neutral": MotionInversion(OBJECT, look="neutral_background"),
     "qk_only": MotionInversion(replace(OBJECT, components="qk", integration="add")),
