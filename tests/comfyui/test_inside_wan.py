@@ -7,6 +7,7 @@ import pytest
 CHECKS = (
     "wan_equals_library",
     "wan_in_sampling",
+    "wan_by_hooks",
     "wan_beside_others",
     "wan_in_newer_hosts",
     "wan_errors",
@@ -38,6 +39,15 @@ def test_motions_on_wan_in_sampling(found):
     assert 0 < sampling["early"] < sampling["effect"]
     assert sampling["shifted"] > 1e-2
     assert sampling["strength_0"] == sampling["after"] == 0
+
+
+@pytest.mark.parametrize("scope", ["AllConditioning", "HookedOnly"])
+def test_motions_on_wan_by_hooks_of_a_conditioning(found, scope):
+    hooked = of_wan(found, "wan_by_hooks")
+    assert hooked["effect"] > 1e-2
+    assert hooked[scope]["alone"] == 0
+    assert hooked[scope]["beside another"] < 1e-5  # the two are added in another order
+    assert hooked["after"] == 0
 
 
 def test_motions_on_wan_beside_replacements_and_overrides(found):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import comfy.hooks
 import comfy.ldm.modules.attention
 import comfy.ldm.wan.model
 import comfy.model_sampling
@@ -11,8 +12,8 @@ from comfy_process import largest, pack
 from wan_model import FRAMES, SIZE, TEXT, draw, embedding, models, patch, told, velocity, whole
 
 
-def sampled(model, text: torch.Tensor) -> torch.Tensor:
-    noise, conds = draw(1, 16, FRAMES, *SIZE, seed=5), [[[text, {}]], [[0.5 * text, {}]]]
+def sampled(model, text: torch.Tensor, **more) -> torch.Tensor:
+    noise, conds = draw(1, 16, FRAMES, *SIZE, seed=5), [[[text, more]], [[0.5 * text, more]]]
     with torch.inference_mode():
         return comfy.sample.sample(
             model, noise, 4, 3.0, "euler", "simple", *conds, torch.zeros_like(noise), disable_pbar=True, seed=0
@@ -65,6 +66,29 @@ def wan_in_sampling() -> dict:
         "strength_0": largest(sampled(apply(patcher, patch(embedding(), 0.0, 0.0)), text), before),
         "after": largest(sampled(patcher, text), before),
     }
+
+
+@whole
+def wan_by_hooks() -> dict:
+    """What Apply puts into transformer_options acts from a hook of a conditioning, on a MODEL that Apply never saw and
+    on one that has another motion."""
+    patcher, _ = models()
+    text, apply = draw(1, 5, TEXT, seed=4), pack("nodes.apply").patched
+    moved = apply(patcher, patch(embedding()))
+    carried = moved.model_options["transformer_options"]
+    expected, before = sampled(moved, text), sampled(patcher, text)
+    found = {"effect": largest(expected, before)}
+    for scope in ("AllConditioning", "HookedOnly"):
+        hooks = comfy.hooks.HookGroup()
+        hooks.add(comfy.hooks.TransformerOptionsHook(carried, hook_scope=getattr(comfy.hooks.EnumHookScope, scope)))
+        other = patch(embedding(9))
+        found[scope] = {
+            "alone": largest(sampled(patcher.clone(), text, hooks=hooks), expected),
+            "beside another": largest(
+                sampled(apply(patcher, other), text, hooks=hooks), sampled(apply(moved, other), text)
+            ),
+        }
+    return found | {"after": largest(sampled(patcher, text), before)}
 
 
 @whole
