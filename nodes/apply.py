@@ -29,13 +29,10 @@ def patched(model, patch: MotionPatch):
     """A clone of the MODEL with one more motion patch; raises MotionError when the embedding does not fit it."""
     patch.embedding.check_fits(kind_of(model).backbone)
     clone = model.clone()
-    options = clone.model_options
-    clone.model_options = {
-        **options,
-        "transformer_options": with_patch(options.get("transformer_options", {}), AppliedPatch(patch)),
-    }
+    options = with_patch(clone.model_options.get("transformer_options", {}), AppliedPatch(patch))
     if is_wan(clone):
-        let_patches_act(clone)
+        options = let_patches_act(options)
+    clone.model_options = {**clone.model_options, "transformer_options": options}
     return clone
 
 

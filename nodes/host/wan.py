@@ -41,10 +41,13 @@ def backbone_of(model: ModelPatcher) -> Backbone:
     return stack("wan", wan.dim, len(wan.blocks))
 
 
-def let_patches_act(model: ModelPatcher) -> None:
-    """Have the patches in this MODEL's options act on it."""
-    if act not in model.get_wrappers(WrappersMP.APPLY_MODEL, KEY):
-        model.add_wrapper_with_key(WrappersMP.APPLY_MODEL, KEY, act)
+def let_patches_act(options: dict) -> dict:
+    """transformer_options in which their patches act on a Wan. The reader goes with the patches, and not with the
+    MODEL, so that they act from a hook of a conditioning too; the given options are left as they are."""
+    wrappers = dict(options.get("wrappers", {}))
+    around = dict(wrappers.get(WrappersMP.APPLY_MODEL, {}))
+    around[KEY] = [act]
+    return {**options, "wrappers": {**wrappers, WrappersMP.APPLY_MODEL: around}}
 
 
 def act(
@@ -57,7 +60,8 @@ def act(
     transformer_options: dict | None = None,
     **kwargs: Any,
 ) -> Tensor:
-    """Around the call of a Wan: latents `[b, c, f, h, w]`, noise levels `[b]`."""
+    """Around the call of a Wan: latents `[b, c, f, h, w]`, noise levels `[b]`. The call goes on without the patches
+    that have been read here, since a MODEL and a hook may each bring a reader."""
     options, model = transformer_options or {}, executor.class_obj
     shift = getattr(model.model_sampling, "shift", 1.0)  # a node may have changed how the MODEL is sampled
     even = t / (shift - (shift - 1) * t)  # levels as the steps of a run are spaced: 1 − progress
@@ -65,6 +69,8 @@ def act(
     patches = patches_for(call, options)
     if patches:
         options = with_replacements(options, patches, model.diffusion_model.blocks, call.frames)
+    if KEY in options.get("patches", {}):
+        options = {**options, "patches": {name: other for name, other in options["patches"].items() if name != KEY}}
     return executor(x, t, c_concat, c_crossattn, control, options, **kwargs)
 
 

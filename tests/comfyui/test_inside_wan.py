@@ -8,6 +8,7 @@ CHECKS = (
     "wan_equals_library",
     "wan_in_sampling",
     "wan_compiled",
+    "wan_by_hooks",
     "wan_beside_others",
     "wan_in_newer_hosts",
     "wan_errors",
@@ -41,9 +42,19 @@ def test_motions_on_wan_in_sampling(found):
     assert sampling["strength_0"] == sampling["after"] == 0
 
 
-def test_motions_on_a_compiled_wan_compile_once(found):
+def test_motions_on_a_compiled_wan(found):
     compiled = of_wan(found, "wan_compiled")
-    assert compiled["difference"] == 0 and compiled["graphs"] > 0 == compiled["again"]
+    assert not any(compiled["differences"].values())
+    assert compiled["graphs"] > 0 == compiled["again"]
+
+
+@pytest.mark.parametrize("scope", ["AllConditioning", "HookedOnly"])
+def test_motions_on_wan_by_hooks_of_a_conditioning(found, scope):
+    hooked = of_wan(found, "wan_by_hooks")
+    assert hooked["effect"] > 1e-2
+    assert hooked[scope]["alone"] == 0
+    assert hooked[scope]["beside another"] < 1e-5  # the two are added in another order
+    assert hooked["after"] == 0
 
 
 def test_motions_on_wan_beside_replacements_and_overrides(found):

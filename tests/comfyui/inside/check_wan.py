@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import comfy.hooks
 import comfy.ldm.modules.attention
 import comfy.ldm.wan.model
 import comfy.model_sampling
@@ -11,8 +12,8 @@ from comfy_process import largest, pack
 from wan_model import FRAMES, SIZE, TEXT, draw, embedding, models, patch, told, velocity, whole
 
 
-def sampled(model, text: torch.Tensor) -> torch.Tensor:
-    noise, conds = draw(1, 16, FRAMES, *SIZE, seed=5), [[[text, {}]], [[0.5 * text, {}]]]
+def sampled(model, text: torch.Tensor, **more) -> torch.Tensor:
+    noise, conds = draw(1, 16, FRAMES, *SIZE, seed=5), [[[text, more]], [[0.5 * text, more]]]
     with torch.inference_mode():
         return comfy.sample.sample(
             model, noise, 4, 3.0, "euler", "simple", *conds, torch.zeros_like(noise), disable_pbar=True, seed=0
@@ -69,23 +70,56 @@ def wan_in_sampling() -> dict:
 
 @whole
 def wan_compiled() -> dict:
-    """Through core's node, which compiles the model at its first call. again: graphs that a second run compiles."""
+    """Through core's node, with the guards that it leaves out: a motion put on the compiled MODEL, which ends early,
+    one that was there before, and the MODEL without any. again: graphs that a second run compiles."""
     import torch._dynamo
     from comfy_api.torch_helpers import set_torch_compile_wrapper
 
     patcher, _ = models()
     text, apply = draw(1, 5, TEXT, seed=4), pack("nodes.apply").patched
-    expected, model = sampled(apply(patcher, patch(embedding())), text), patcher.clone()
-    set_torch_compile_wrapper(model, backend="eager")
-    model, counts = apply(model, patch(embedding())), torch._dynamo.utils.counters["stats"]
-    before, found = counts["unique_graphs"], sampled(model, text)
-    graphs = counts["unique_graphs"]
-    again = sampled(model, text)
-    return {
-        "difference": max(largest(found, expected), largest(again, expected)),
-        "graphs": graphs - before,
-        "again": counts["unique_graphs"] - graphs,
+    early, whole_way = patch(embedding(), end=0.4), patch(embedding(9))
+
+    def compiled(model):
+        model = model.clone()
+        guards = {"guard_filter_fn": lambda entries: ["transformer_options" not in entry.name for entry in entries]}
+        set_torch_compile_wrapper(model, backend="eager", options=guards)
+        return model
+
+    plain, counts = compiled(patcher), torch._dynamo.utils.counters["stats"]
+    found = {
+        "without": largest(sampled(plain, text), sampled(patcher, text)),
+        "after it": largest(sampled(apply(plain, early), text), sampled(apply(patcher, early), text)),
+        "before it": largest(
+            sampled(compiled(apply(patcher, whole_way)), text), sampled(apply(patcher, whole_way), text)
+        ),
+        "without again": largest(sampled(plain, text), sampled(patcher, text)),
     }
+    graphs = counts["unique_graphs"]
+    sampled(apply(plain, early), text)
+    return {"differences": found, "graphs": graphs, "again": counts["unique_graphs"] - graphs}
+
+
+@whole
+def wan_by_hooks() -> dict:
+    """What Apply puts into transformer_options acts from a hook of a conditioning, on a MODEL that Apply never saw and
+    on one that has another motion."""
+    patcher, _ = models()
+    text, apply = draw(1, 5, TEXT, seed=4), pack("nodes.apply").patched
+    moved = apply(patcher, patch(embedding()))
+    carried = moved.model_options["transformer_options"]
+    expected, before = sampled(moved, text), sampled(patcher, text)
+    found = {"effect": largest(expected, before)}
+    for scope in ("AllConditioning", "HookedOnly"):
+        hooks = comfy.hooks.HookGroup()
+        hooks.add(comfy.hooks.TransformerOptionsHook(carried, hook_scope=getattr(comfy.hooks.EnumHookScope, scope)))
+        other = patch(embedding(9))
+        found[scope] = {
+            "alone": largest(sampled(patcher.clone(), text, hooks=hooks), expected),
+            "beside another": largest(
+                sampled(apply(patcher, other), text, hooks=hooks), sampled(apply(moved, other), text)
+            ),
+        }
+    return found | {"after": largest(sampled(patcher, text), before)}
 
 
 @whole
