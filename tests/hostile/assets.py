@@ -33,6 +33,8 @@ class Assets:
     """A folder with what a run of 3 steps leaves that was stopped after 2: out.safetensors and its checkpoint."""
     images: str
     """An image model in diffusers layout."""
+    editing: str
+    """Another, which edits by instruction."""
     wan: str
     """A model of Wan in diffusers layout, with a text encoder of UMT5's kind; empty where diffusers has no Wan."""
     wan_files: str
@@ -61,9 +63,11 @@ def build_assets(folder: Path) -> Assets:
     write_video(clip, frames, 8)
     clip.with_suffix(".txt").write_text("a bar")
     published.write_bytes(saved(good()))
-    images, wan, files, stacked = (folder / name for name in ("images", "wan", "wan_files", "stacked.safetensors"))
+    names = ("images", "editing", "wan", "wan_files", "stacked.safetensors")
+    images, editing, wan, files, stacked = (folder / name for name in names)
     image_folders.build(images)
-    paths = (folder, model, clip, clips, published, motion, stopped, images, wan, files, stacked)
+    image_folders.build(editing, in_channels=8)
+    paths = (folder, model, clip, clips, published, motion, stopped, images, editing, wan, files, stacked)
     assets = Assets(*map(str, paths))
     assert main([*training(assets, 2), "--out", str(motion)]) == 0
     if not MISSING:

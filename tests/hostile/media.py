@@ -28,7 +28,7 @@ def good_ones(folder: Path, assets: Assets) -> list[Case]:
         (folder / "seen" / f"{index}.png").write_bytes(picture(32, 32, "PNG", index))
     return [
         *(of("evaluate", name, assets) for name in (assets.clip, "seen")),
-        *(of(command, assets.clip, assets) for command in ("train", "train --mask")),
+        *(of(command, assets.clip, assets) for command in ("train", "train --mask", "imagine --edit")),
         of("generate --camera", str(SAMPLES["camera_pan"].path), assets),  # in which there is a camera to follow
         *(of(command, "seen/0.png", assets) for command in ("edit --mask", "train --mask")),
     ]
@@ -46,6 +46,10 @@ def of(command: str, name: str, assets: Assets, what: str = "valid") -> Case:
             *("generate", "--prompt", "a bar", "--model", assets.model, "--steps", "1", "--out", "out.gif"),
             *(*SMALL, f"--camera={name}"),
         ),
+        "imagine --edit": (
+            *("imagine", "--prompt", "make it red", "--model", assets.editing, "--steps", "1", "--out", "out.gif"),
+            *("--width", "16", "--height", "16", f"--edit={name}"),
+        ),
     }
     return Case(f"{what}, {command}", commands[command], writes=("out*",))
 
@@ -55,7 +59,7 @@ def bad_one(title: str, kinds: Sequence[Maker], seed: int, folder: Path, assets:
     chance = random.Random(f"{title} {seed}")
     kind = kinds[seed % len(kinds)]
     name = kind(chance, folder)
-    commands = ["evaluate", "evaluate", "train", "train --mask", "generate --camera", "edit --mask"]
+    commands = ["evaluate", "evaluate", "train", "train --mask", "generate --camera", "edit --mask", "imagine --edit"]
     return of(chance.choice(commands), name, assets, kind.__name__.replace("_", " "))
 
 
