@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import comfy.hooks
+import inspect
+
 import comfy.ldm.modules.attention
 import comfy.ldm.wan.model
+import comfy.model_base
 import comfy.model_sampling
 import comfy.sample
 import torch
@@ -184,10 +187,11 @@ def wan_errors() -> dict:
         "the latents of an image": lambda: kind.latents({"samples": x[:, :, 0]}, x.device),
         "no words": lambda: kind.conditioning(None, x, x.device),
         "another text encoder": lambda: kind.conditioning(told(torch.zeros(1, 5, 9)), x, x.device),
-        "more than a picture": lambda: kind.conditioning(told(text, context_latents=[x]), x, x.device),
         "another noise process": lambda: kinds.kind_of(discrete).process(),
         "a preset for cameras": lambda: choices.chosen_preset("camera", 0, 0, {}, kind.backbone),
     }
+    if "context_latents" in inspect.getsource(comfy.model_base.WAN21.extra_conds):  # older hosts take no notice of them
+        tries["more than a picture"] = lambda: kind.conditioning(told(text, context_latents=[x]), x, x.device)
     for name, attempt in tries.items():
         try:
             attempt()
