@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import comfy.hooks
 import inspect
 
+import comfy.hooks
 import comfy.ldm.modules.attention
 import comfy.ldm.wan.model
 import comfy.model_base
