@@ -76,11 +76,13 @@ class ApplyCameraMotion(io.ComfyNode):
             display_name="Apply Camera Motion",
             description="Videos sampled with the resulting MODEL are seen by a camera that moves as in the clip. "
             "Nothing is learned: at every step, all frames are made to agree on what each place looks like. It works "
-            "with any video model.",
+            "with video models whose latents have a frame for every frame of the video, not with Wan.",
             search_aliases=["camera control", "camera transfer", "pan", "zoom", "motion transfer"],
             inputs=[
                 io.Model.Input(
-                    "model", tooltip="Any video MODEL, with or without LoRAs, motion embeddings and other patches."
+                    "model",
+                    tooltip="A video MODEL with a latent for every frame, with or without LoRAs, motion embeddings and "
+                    "other patches.",
                 ),
                 CameraMotionType.Input("camera_motion", tooltip=CAMERA_TIP),
                 io.Float.Input(
@@ -151,6 +153,7 @@ class ApplyCameraMotion(io.ComfyNode):
         reference_latent: dict | None = None,
         prompt_emphasis: float = EMPHASIS,
     ) -> io.NodeOutput:
+        check_latents(model)
         with torch.inference_mode(False):  # tensors made in it could not be used by training afterwards
             path, apart = camera_motion.scaled(amount), None
             if reference_latent is not None:
@@ -161,6 +164,16 @@ class ApplyCameraMotion(io.ComfyNode):
         alignment = CameraAlignment(path, strength, start_percent, end_percent, apart, prompt_emphasis)
         clone.set_model_sampler_post_cfg_function(holding(alignment))
         return io.NodeOutput(clone)
+
+
+def check_latents(model) -> None:
+    """Raise MotionError for a MODEL like Wan, each of whose latent frames holds several frames of the video: what a
+    moving camera sees in them is not one world (docs/wan.md)."""
+    if model.get_model_object("latent_format").latent_dimensions > 2:
+        raise MotionError(
+            "Camera motion cannot be held in this MODEL, whose latents have one frame for several of the video, as "
+            "Wan's do: leave Apply Camera Motion out."
+        )
 
 
 class CameraNoise(io.ComfyNode):

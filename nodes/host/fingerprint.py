@@ -16,7 +16,7 @@ from .kinds import kind_of
 from .patch import KEY
 
 # Fields that later versions have added, and the value that means what it meant without them: names stay as they were.
-ADDED = ((MotionPatch, "expert", None),)
+ADDED = ((MotionPatch, "expert", None), (Origin, "starts_at", ()), (Origin, "ends_at", ()))
 
 
 def fingerprint(*values: Any) -> str:

@@ -83,6 +83,7 @@ def test_motions_on_wan_whose_attention_is_called_as_in_newer_hosts(found):
         ("another text encoder", "the text encoder of this Wan model"),
         ("more than a picture", "holds context_latents"),
         ("another noise process", "flow matching"),
+        ("a camera's path", "Camera motion cannot be held in this MODEL"),
         ("a preset for cameras", "camera is not made for wan"),
     ],
 )

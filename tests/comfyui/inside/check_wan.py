@@ -180,6 +180,7 @@ def wan_errors() -> dict:
     kind, discrete = kinds.kind_of(patcher), patcher.clone()
     sampling = type("Discrete", (comfy.model_sampling.ModelSamplingDiscrete, comfy.model_sampling.EPS), {})()
     discrete.add_object_patch("model_sampling", sampling)
+    still = pack("motion_lib.camera.path").CameraPath(torch.zeros(5, 2), torch.zeros(5), torch.zeros(5))
     tries = {
         "another family": lambda: apply(patcher, patch(other)),
         "multiplied": lambda: velocity(apply(patcher, patch(embedding(integration="multiply"))), x, 0.5, text),
@@ -188,6 +189,7 @@ def wan_errors() -> dict:
         "no words": lambda: kind.conditioning(None, x, x.device),
         "another text encoder": lambda: kind.conditioning(told(torch.zeros(1, 5, 9)), x, x.device),
         "another noise process": lambda: kinds.kind_of(discrete).process(),
+        "a camera's path": lambda: pack("nodes.camera").ApplyCameraMotion.execute(patcher, still, 1.0, 1.0),
         "a preset for cameras": lambda: choices.chosen_preset("camera", 0, 0, {}, kind.backbone),
     }
     if "context_latents" in inspect.getsource(comfy.model_base.WAN21.extra_conds):  # older hosts take no notice of them
