@@ -143,7 +143,8 @@ def test_signals_at_any_moment_change_nothing(folder: str, clip: str, tmp_path: 
             time.sleep(0.002)
         while (said := runner.stdout.readline().split())[0] == "step":
             steps.append(int(said[1]))
-        assert said == ["code", str(128 + numbers[0])]
+        assert said[0] == "code"
+        assert int(said[1]) in {128 + number for number in numbers}  # two that wait at once are taken in any order
         assert load_embedding(broken).origin.trained_steps in (steps[-1], steps[-1] + 1)
     rest = runner.communicate(timeout=300)[0].split("\n")
     assert rest[-2] == "code 0" and runner.returncode == 0
