@@ -27,7 +27,7 @@ LAGS = (-1, 0, 1)  # frames
 REACHES = (0.7, 1.5, 3.0)  # sizes of the object
 SEEN = 3 * len(REACHES) * len(LAGS)
 MOVED = 7  # numbers in which `moved_by` says what the object does
-PLACE_WIDTH = 256
+PLACE_WIDTH = 160
 
 
 def described_places(grid: Grid) -> Tensor:
@@ -95,7 +95,7 @@ class Decoder(nn.Module):
         width = design.hidden
         self.into = nn.Linear(len(GROUPS) * design.width, width)
         self.time = nn.Parameter(0.02 * torch.randn(design.frames, width))
-        self.blocks = nn.ModuleList(Block(width, design.heads) for _ in range(2))
+        self.block = Block(width, design.heads)
         self.norm = nn.LayerNorm(width)
         grids = {empty.grid_of(key) for key in self.shapes if key.endswith(".v")}
         self.places = nn.ModuleDict({_named(grid): PlaceNetwork(width, design.rank) for grid in sorted(grids)})
@@ -111,9 +111,7 @@ class Decoder(nn.Module):
         """`[b, positions, f, c]` of every tensor, by its name in an embedding. where: the object's place and ln size,
         `[b, f, 3]`, as the heads read them."""
         x = self.into(codes.flatten(2)) + self.time
-        for block in self.blocks:
-            x = block(x)
-        x = self.norm(x)
+        x = self.norm(self.block(x))
         known, made = {"": moved_by(where).to(x)[:, None]}, {"": self.alike(x)[:, None]}
         for grid, network in self.places.items():
             places = described_places(_grid(grid)).to(where)

@@ -35,17 +35,17 @@ class Design:
     """Frames of the clips, and tokens of every group."""
     width: int = 64
     """Numbers of a token."""
-    hidden: int = 192
+    hidden: int = 128
     """Width of the encoder's and the decoder's own features."""
-    depth: int = 4
+    depth: int = 2
     """Blocks of the encoder."""
-    heads: int = 6
+    heads: int = 4
     """Attention heads of every block."""
     places: int = 8
     """Places along each side of the grid on which the encoder looks at a frame."""
     rank: int = 32
     """The rank of the tensors that the decoder makes."""
-    described: int = 128
+    described: int = 64
     """Length of the vector by which motions are compared with each other and with words."""
 
     def __post_init__(self) -> None:

@@ -62,18 +62,20 @@ def latent_pairs(frames: Tensor, latents: Tensor | None) -> Tensor:
 
 @dataclass(frozen=True)
 class Input:
-    """channels c and side s of what `see` makes. latents: whether it needs the clip's latents."""
+    """channels c and side s of what `see` makes. latents: whether it needs the clip's latents. pairs: whether the first
+    half of the channels is the frame before and the other half the change since."""
 
     see: Callable[[Tensor, Tensor | None], Tensor]
     channels: int
     side: int = SIDE
     latents: bool = False
+    pairs: bool = False
 
 
 INPUTS: dict[str, Input] = {
-    "frame_pairs": Input(frame_pairs, 6),
+    "frame_pairs": Input(frame_pairs, 6, pairs=True),
     "first_and_change": Input(first_and_change, 6),
     "differences": Input(differences, 3),
     "masks": Input(masks, 2),
-    "latents": Input(latent_pairs, 8, side=16, latents=True),
+    "latents": Input(latent_pairs, 8, side=16, latents=True, pairs=True),
 }

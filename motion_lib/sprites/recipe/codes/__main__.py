@@ -12,7 +12,7 @@ from . import __doc__ as about
 from .evaluate import evaluate
 from .export import export
 from .lesson import WEIGHTS
-from .train import SITES, train
+from .train import READ_FIRST, SITES, train
 
 
 def main() -> None:
@@ -33,6 +33,7 @@ def main() -> None:
     sub.add_argument("--first", type=int, default=256, help="groups to begin with")
     sub.add_argument("--most", type=int, default=4096, help="groups held at a time")
     sub.add_argument("--renew", type=int, default=16, help="groups added, then replaced, at every eighth step")
+    sub.add_argument("--read-first", type=int, default=READ_FIRST, help="steps before the frozen model joins in")
     sub.add_argument("--device", default=device)
     sub.add_argument("--model", default="sprite_t2v")
     sub.add_argument("--sites", default=SITES)

@@ -26,7 +26,8 @@ STATE = "codes.pt"
 UNSEEN = 900_000_000  # seeds of groups that training never draws
 SITES = "coarse_up"  # where the preset `object` learns
 EMA = 0.995
-ALIKE_FROM = 600  # steps
+READ_FIRST = 600  # steps without the frozen model: a decoder can learn nothing from codes that say nothing yet
+ALIKE_FROM = 600
 DICTIONARY, AROUND = 5.0, 50.0  # times the others' learning rate
 MEAN_SCALE = -1.1  # ln of half image sides
 
@@ -60,13 +61,14 @@ def train(
     without: tuple[str, ...] = (),
     by_movement: bool = False,
     plain: bool = False,
+    read_first: int = READ_FIRST,
     **design: Any,
 ) -> None:
     """Train on one device, or on every GPU of the machine when started by `torchrun` or `accelerate launch`; `batch`
     counts the groups of a step and GPU, of eight clips each.
 
     With `steps` 0 the number of steps is what fits into `minutes`, judged by the first ones. without: losses to leave
-    out. plain: run the frozen model as its library does.
+    out. plain: run the frozen model as its library does. read_first: steps before the frozen model joins in.
     """
     run = Run(work / STATE, steps, minutes, device)
     on_gpu = device == "cuda"
@@ -94,6 +96,8 @@ def train(
         while run.going and not (run.steps and run.workers == 1 and run.clock.over()):
             gradient.zero()
             lesson.weights = weights | {"one_code": weights["one_code"] * ramp(run.step)}
+            if run.step < read_first:
+                lesson.weights["denoising"] = 0.0
             groups = store.draw(batch, generator)
             with torch.autocast(device, torch.bfloat16, enabled=on_gpu):
                 found = lesson(codes, groups, generator)
@@ -107,7 +111,8 @@ def train(
             told = {name: told.get(name, 0) + loss.detach() for name, loss in found.items()}
             if run.step % 10 == 0:
                 checkpoint.average(run.ema, codes, min(EMA**10, run.step / (run.step + 50)))
-            run.fit(50, 150)
+            alone = max(0, read_first - run.first)
+            run.fit(alone + 50, alone + 150)
             if run.step % 100 == 0 or run.done == 20 or (not on_gpu and run.step % 10 == 0):
                 count = len(run.values)
                 run.mean()
