@@ -7,6 +7,7 @@ from comfy_api.latest import ComfyExtension, io
 from .apply import ApplyMotionEmbedding, ApplyMotionEmbeddingAdvanced
 from .camera import ApplyCameraMotion, CameraMotion, CameraNoise
 from .clip import PrepareReferenceClip, SampleClip
+from .codes import FindMotion, ReadMotion
 from .edit import CombineMotionEmbeddings, EditMotionEmbedding
 from .embedding import LoadMotionEmbedding, SaveMotionEmbedding
 from .frames import FrameNoise, TemporalMomentumAttention
@@ -35,6 +36,8 @@ NODES: list[type[io.ComfyNode]] = [
     TemporalMomentumAttention,
     SaveMotionEmbedding,
     LoadMotionEmbedding,
+    ReadMotion,
+    FindMotion,
     EditMotionEmbedding,
     CombineMotionEmbeddings,
     MotionReport,

@@ -1,5 +1,5 @@
-"""The command line: `motion-inversion demo | train | generate | imagine | edit | inspect | convert | evaluate |
-report | benchmark`."""
+"""The command line: `motion-inversion demo | train | read | find | generate | imagine | edit | inspect | convert |
+evaluate | report | benchmark`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from .. import __version__
 from ..errors import MotionError, shown
 from ..training.interrupts import as_interrupts
-from . import benchmark, convert, demo, edit, evaluate, generate, imagine, inspect, report, train
+from . import benchmark, convert, demo, edit, evaluate, find, generate, imagine, inspect, read, report, train
 from .memory import keep_freed_memory
 from .values import Parser
 
@@ -19,6 +19,8 @@ LONGEST_SENTENCE = 900  # characters of an error, whatever a file has put into i
 COMMANDS = {
     "demo": demo,
     "train": train,
+    "read": read,
+    "find": find,
     "generate": generate,
     "imagine": imagine,
     "edit": edit,

@@ -58,6 +58,7 @@ def learn(
     origin: Origin,
     out: Path,
     *,
+    begun: MotionEmbedding | None = None,
     first: Tensor,
     mask: Tensor | None = None,
     keeper: Keeper | None = None,
@@ -67,12 +68,13 @@ def learn(
     """Train on latents `[b, c, f, h, w]` with one prompt each, and write the embedding to `out`: the last, or the best
     of a keeper's candidates, each of which has a file of its own.
 
-    first: the clips' first frames, uint8 `[b, height, width, 3]`, which a model that takes one may be given. mode: one
-    of backbones.modes.MODES. Whatever ends it early, such as Ctrl-C, SIGTERM or a full disk, what there is is written,
-    and a checkpoint that `resume` carries on from bit for bit.
+    begun: the embedding to begin with, by default an empty one. first: the clips' first frames, uint8
+    `[b, height, width, 3]`, which a model that takes one may be given. mode: one of backbones.modes.MODES. Whatever
+    ends it early, such as Ctrl-C, SIGTERM or a full disk, what there is is written, and a checkpoint that `resume`
+    carries on from bit for bit.
     """
     checkpoint = checkpoint_of(out)
-    state = _begin(model, latents, chosen, origin, checkpoint, resume)
+    state = _begin(model, latents, chosen, origin, begun, checkpoint, resume)
     work = _Work(state, out, checkpoint, resumable=state.step)
     pictures = None
     if chosen.settings.picture == "own":
@@ -198,10 +200,16 @@ def _earlier(out: Path, state: TrainingState, every: int) -> Iterator[Candidate]
 
 
 def _begin(
-    model: VideoModel, latents: Tensor, chosen: Preset, origin: Origin, checkpoint: Path, resume: bool
+    model: VideoModel,
+    latents: Tensor,
+    chosen: Preset,
+    origin: Origin,
+    begun: MotionEmbedding | None,
+    checkpoint: Path,
+    resume: bool,
 ) -> TrainingState:
     size = (latents.shape[3], latents.shape[4])
-    empty = chosen.empty(model.denoiser.backbone, latents.shape[2], size)
+    empty = chosen.empty(model.denoiser.backbone, latents.shape[2], size) if begun is None else begun
     start = replace(empty, origin=origin, advice=chosen.application.advice())
     if resume and checkpoint.is_file():
         state = load_checkpoint(checkpoint, chosen.settings, model.device)

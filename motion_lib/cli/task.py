@@ -12,7 +12,7 @@ from ..files.atomic import check_writable
 from ..method.embedding import Backbone, MotionEmbedding
 from ..training.presets import LEARNED, Preset, preset
 from ..training.settings import TrainingSettings
-from .common import clip_options, read_reference, working
+from .common import clip_options, read_reference, say, working
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..video import Clip
 
 EVERY = 50  # steps between two candidates
+STEPS_FROM_CODES = 30
 
 
 def chosen_preset(options: argparse.Namespace, backbone: Backbone | None = None) -> Preset:
@@ -63,9 +64,12 @@ def task_of(options: argparse.Namespace, model: VideoModel, videos: list[str], p
     import torch
 
     from ..bundled.models import BUNDLED
+    from ..codes.from_clip import reading_of
     from ..training.identity import model_hash
     from ..training.provenance import clip_hash, origin_of, place_in
 
+    if options.start_from_codes is not None and options.steps is None:
+        options.steps = STEPS_FROM_CODES
     chosen = chosen_preset(options, model.denoiser.backbone).suiting(model.denoiser)
     as_they_are = [read_reference(options, video, model) for video in videos]
     clips = [in_chosen_look(options, model, clip) for clip in as_they_are]
@@ -93,10 +97,33 @@ def task_of(options: argparse.Namespace, model: VideoModel, videos: list[str], p
         scored_by=tuple(options.keep_best or ()),
         starts_at=place_in(as_they_are[0].frames, 0),
         ends_at=place_in(as_they_are[0].frames, -1),
+        reading=reading_of(model.name, model.denoiser.backbone, as_they_are[0].frames) if len(clips) == 1 else {},
     )
     _, _, length, *size = model.latent_shape(counts[0], frames.shape[2], frames.shape[1])
     empty = chosen.empty(model.denoiser.backbone, length, (size[0], size[1]))
+    if options.start_from_codes is not None:
+        empty = read_start(options, model, clips, empty, chosen)
+        origin = replace(origin, started_from=empty.origin.started_from)
     return Task(chosen, clips, prompts, mask, replace(empty, origin=origin, advice=chosen.application.advice()))
+
+
+def read_start(
+    options: argparse.Namespace, model: VideoModel, clips: list[Clip], empty: MotionEmbedding, chosen: Preset
+) -> MotionEmbedding:
+    """What one pass reads of the clip, to begin training with. Raises MotionError for what cannot be begun so."""
+    from ..codes.from_clip import reader_of, start_of
+
+    if len(clips) > 1:
+        raise MotionError(f"--start-from-codes reads one video, but {len(clips)} were given: leave it out.")
+    reader = reader_of(options.start_from_codes or None)
+    made = reader.codes.decoder.empty
+    made.check_fits(model.denoiser.backbone, "What this encoder of motion codes makes")
+    latents = model.encode_video(clips[0].frames) if reader.needs_latents else None
+    reading = reader.read(clips[0].frames, latents)
+    if reading.warning:
+        say(reading.warning)
+    begun = start_of(reader.embedding(reading.codes), empty, chosen.settings.train_debias)
+    return replace(begun, origin=replace(begun.origin, started_from=f"codes {reader.name}"))
 
 
 def learn_one(
@@ -118,6 +145,7 @@ def learn_one(
         task.chosen,
         task.start.origin,
         out,
+        begun=task.start,
         first=torch.stack([clip.frames[0] for clip in task.clips]),
         mask=None if task.mask is None else region_of(task.mask, latents.shape),
         keeper=keeper_of(options, model, task.chosen, task.clips[0].frames, latents[:1]),

@@ -36,7 +36,7 @@ from ..training.settings import LR_SCHEDULES, PICTURES, TrainingSettings
 from ..video.look import LOOK_HELP, LOOKS
 from .common import add_clip_arguments, add_json, add_model_arguments, add_seed, load, show
 from .library import clips_in, learn_all
-from .task import EVERY, check_places, learn_one, task_of
+from .task import EVERY, STEPS_FROM_CODES, check_places, learn_one, task_of
 
 HELP = help_of(Preset) | help_of(TrainingSettings)
 
@@ -74,6 +74,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--look-preview", type=Path, metavar="PNG", help="Write a sheet of the clip as it is and as it is learned from."
+    )
+    parser.add_argument(
+        "--start-from-codes",
+        nargs="?",
+        const="",
+        metavar="CODES",
+        help="Begin with what one pass reads of the clip (see the command read) instead of nothing, and take "
+        f"{STEPS_FROM_CODES} steps; by the encoder in this file, or the one that comes with sprite_t2v.",
     )
     parser.add_argument("--resume", action="store_true", help="Continue a run that was stopped.")
     add_model_arguments(parser)

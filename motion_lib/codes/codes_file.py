@@ -8,6 +8,7 @@ values.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -74,7 +75,10 @@ def load_codes(path: str | Path, device: torch.device | str = "cpu") -> Reader:
     seen = {part: tensors.get(f"{SEEN}{part}", torch.empty(0)).float() for part in ("mean", "whitening")}
     if seen["mean"].shape != (size,) or seen["whitening"].shape != (size, size) or not most >= 0:
         raise MotionError(f"{shown(name)}: what it has seen in training is missing or malformed.")
-    reader = Reader(codes.requires_grad_(False).eval(), Seen(**seen, most=most))
+    digest = hashlib.sha256()
+    for key in sorted(tensors):
+        digest.update(tensors[key].contiguous().view(torch.uint8).numpy().tobytes())
+    reader = Reader(codes.requires_grad_(False).eval(), Seen(**seen, most=most), digest.hexdigest()[:16])
     return reader.to(device)
 
 

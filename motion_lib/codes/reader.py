@@ -12,11 +12,10 @@ from ..errors import MotionError
 from ..method.application import APPLICATIONS, STACKED_OBJECT
 from ..method.embedding import Backbone, MotionEmbedding
 from ..method.records import Origin
-from .design import GROUPS
 from .inputs import INPUTS
 from .model import MotionCodes
 from .seen import Seen
-from .words import WORDS, sentence
+from .words import sentence, words_of_cameras, words_of_objects
 
 
 @dataclass(frozen=True)
@@ -24,9 +23,9 @@ class Reading:
     """What is read of one clip.
 
     codes `[f, k, width]`. vectors: `[described]` of each group, to compare motions by. path `[f, 2]` in half image
-    sides, scale `[f]` as ln of the size, angle `[f]` in radians since the first frame, camera: as far as the codes say
-    it. distance: of the codes from those of training, about 1 for what it has seen; most: within which 99 % of unseen
-    clips of the same kind lie.
+    sides, scale `[f]` as ln of the size, angle `[f]` in radians since the first frame, looks `[f, 4]`: where the camera
+    looks, ln zoom and roll; all as far as the codes say it. distance: of the codes from those of training, about 1 for
+    what it has seen; most: within which 99 % of unseen clips of the same kind lie.
     """
 
     codes: Tensor
@@ -34,7 +33,7 @@ class Reading:
     path: Tensor
     scale: Tensor
     angle: Tensor
-    camera: CameraPath
+    looks: Tensor
     distance: float
     most: float
 
@@ -48,6 +47,10 @@ class Reading:
             f"theirs, and those of 99 in 100 such clips at most {self.most:.1f}. What was read of its motion may be "
             f"wrong; train an embedding instead."
         )
+
+    @property
+    def camera(self) -> CameraPath:
+        return camera_path(self.looks)
 
     @property
     def object_moves(self) -> bool:
@@ -75,10 +78,11 @@ class Reading:
 
 @dataclass(frozen=True)
 class Reader:
-    """An encoder with its decoder, ready to use."""
+    """An encoder with its decoder, ready to use. name: tells it from others, by its file."""
 
     codes: MotionCodes
     seen: Seen
+    name: str = ""
 
     def to(self, device: torch.device | str) -> Reader:
         return replace(self, codes=self.codes.to(device), seen=self.seen.to(device))
@@ -120,7 +124,7 @@ class Reader:
             path=read["path"][0].cpu(),
             scale=read["scale"][0, :, 0].cpu(),
             angle=read["angle"][0, :, 0].cpu(),
-            camera=camera_path(read["camera"][0].cpu()),
+            looks=read["camera"][0].cpu(),
             distance=float(self.seen.distance(codes)[0]),
             most=self.seen.most,
         )
@@ -133,15 +137,15 @@ class Reader:
         origin = Origin(preset=preset, model=made.origin.model)
         return replace(made, origin=origin, advice=usual.advice())
 
-    def words(self, reading: Reading, least: float = 0.5) -> str:
-        """The words that say the motion: those whose vectors are nearest, of every group."""
-        parts = []
-        for group in GROUPS:
-            each = self.codes.said(group, torch.eye(len(WORDS[group]), device=reading.codes.device))
-            near = each @ reading.vectors[group]
-            if said := sentence(near >= max(least, float(near.max()) - 0.15), group):
-                parts.append(said if group == "object" else f"camera {said}")
-        return ", ".join(parts)
+    def words(self, reading: Reading) -> dict[str, str]:
+        """The words that say the motion of each group, by what the heads read of it."""
+        # Errors of a camera that stands still add up to a way, which would be said to shake.
+        camera = reading.looks if reading.camera_moves else torch.zeros_like(reading.looks)
+        said = {
+            "object": words_of_objects(reading.path[None], reading.scale.exp()[None], reading.angle[None])[0],
+            "camera": words_of_cameras(camera[None, :, :2], camera[None, :, 2].exp(), camera[None, :, 3])[0],
+        }
+        return {group: sentence(chosen, group) for group, chosen in said.items()}
 
 
 def camera_path(values: Tensor) -> CameraPath:

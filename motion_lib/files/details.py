@@ -17,6 +17,7 @@ from ..method.records import FARTHEST, LOOPS, MIRRORS, ZOOM, Advice, Edit, Origi
 DEPTH = 200  # levels of lists and objects; every joining of two motions adds three
 EDITS = 1000
 FASTEST = 1_000_000  # frames per second
+LONGEST_VECTOR = 4096
 STRONGEST = 1000  # of a strength, in either direction
 # How an embedding was learned, by the fields of TrainingSettings of every version: files have them beside the others.
 SETTINGS = (
@@ -77,6 +78,16 @@ POSITIVE = Field(lambda v: _is_number(v) and 0 < v <= FASTEST, f"a number above 
 SPOT = number(-FARTHEST, FARTHEST)
 PLACE = Field(lambda v: isinstance(v, list) and len(v) in (0, 3) and all(map(SPOT.fits, v)), "three numbers, or none")
 TEXTS = Field(lambda v: isinstance(v, dict) and all(map(TEXT.fits, v.values())), "an object of texts")
+VECTOR = Field(
+    lambda v: isinstance(v, list) and len(v) <= LONGEST_VECTOR and all(map(number(-1.01, 1.01).fits, v)),
+    f"a list of at most {LONGEST_VECTOR} numbers from -1 to 1",
+)
+READING: dict[str, Field] = {  # what an encoder of motion codes read of the clip
+    "by": TEXT,
+    "distance": number(0, 1e6),
+    "words": TEXTS,
+    **dict.fromkeys(("object", "camera"), VECTOR),
+}
 
 FIELDS: dict[str, Field] = {
     **dict.fromkeys(("title", "author", "description", "license", "date", "thumbnail"), TEXT),
@@ -88,9 +99,10 @@ FIELDS: dict[str, Field] = {
     "scored_by": list_of(TEXT, "texts"),
     **dict.fromkeys(("final_loss", "score"), ANY_NUMBER),
     "losses": list_of(ANY_NUMBER, "numbers"),
-    **dict.fromkeys(("source_file", "source_sha256", "source_format"), TEXT),
+    **dict.fromkeys(("source_file", "source_sha256", "source_format", "started_from"), TEXT),
     "grid_guessed": YES_OR_NO,
     **dict.fromkeys(("starts_at", "ends_at"), PLACE),
+    "reading": Field(lambda v: isinstance(v, dict), "an object of what was read"),
 }
 APPLY: dict[str, Field] = {
     **dict.fromkeys(("strength_qk", "strength_v"), number(-STRONGEST, STRONGEST)),
@@ -118,6 +130,7 @@ def read_details(details: Mapping[str, Any]) -> tuple[Origin, Advice]:
         raise _wrong("apply", apply, "an object of settings")
     _check("apply.", apply, APPLY)
     _check("", found, FIELDS)
+    _check("reading.", found.get("reading", {}), READING)
     edits = _edits(found.pop("made_from", []))
     settings = {name: found.pop(name) for name in order if name in SETTINGS}
     known = {name: found.pop(name) for name in FIELDS.keys() & found.keys()}
@@ -141,6 +154,7 @@ def written_details(origin: Origin, advice: Advice) -> dict[str, Any]:
         "starts_at": list(origin.starts_at),
         "ends_at": list(origin.ends_at),
         "input_hashes": dict(origin.input_hashes),
+        "reading": dict(origin.reading),
         "apply": _in_order(advice.order, {**advice.said(), **advice.others}),
         "made_from": edits,
     }

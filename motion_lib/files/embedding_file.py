@@ -17,7 +17,8 @@ from __future__ import annotations
 import json
 import math
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -241,24 +242,42 @@ def read(path: str | Path, format: str | None = None) -> tuple[dict[str, Tensor]
     """Tensors and header strings of any safetensors file, after checking that its sizes are honest; with a format also,
     before any tensor is read, that all of them are what the header of an embedding promises."""
     path = Path(path)
-    size = regular_file(path)
+    with _readable(path) as name:
+        header, stored = _header(path, name)
+        if format is not None:
+            _check_stored(name, described(path.name, header, format), stored, header)
+        return load(path.read_bytes()), header
+
+
+def header_in(path: str | Path) -> dict[str, str]:
+    """The header strings alone, of a file whose sizes are honest."""
+    path = Path(path)
+    with _readable(path) as name:
+        return _header(path, name)[0]
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[str]:
+    """Whatever goes wrong inside while `path` is read is a MotionError; gives the name that sentences have for it."""
     name = shown(path.name)
     try:
-        with path.open("rb") as file:
-            start = file.read(8)
-            length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
-            if not 2 <= length <= min(LARGEST_HEADER, max(size - 8, 0)):
-                raise MotionError(
-                    f"{name} is not a safetensors file, or is cut short: its header should have {length} bytes."
-                )
-            header, stored = _parsed(name, file.read(length), size - 8 - length)
-            if format is not None:
-                _check_stored(name, described(path.name, header, format), stored, header)
-        return load(path.read_bytes()), header
+        yield name
     except OSError as error:
         raise MotionError(f"{path} cannot be read: {error.strerror or error}.") from error
     except (SafetensorError, ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
         raise MotionError(f"{name} is not a sound safetensors file: {shown(str(error))}") from error
+
+
+def _header(path: Path, name: str) -> tuple[dict[str, str], dict[str, Stored]]:
+    size = regular_file(path)
+    with path.open("rb") as file:
+        start = file.read(8)
+        length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
+        if not 2 <= length <= min(LARGEST_HEADER, max(size - 8, 0)):
+            raise MotionError(
+                f"{name} is not a safetensors file, or is cut short: its header should have {length} bytes."
+            )
+        return _parsed(name, file.read(length), size - 8 - length)
 
 
 def _parsed(name: str, header: bytes, there: int) -> tuple[dict[str, str], dict[str, Stored]]:

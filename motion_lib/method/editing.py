@@ -66,8 +66,8 @@ def title_of(embedding: MotionEmbedding) -> str:
 
 def made(embedding: MotionEmbedding, edit: str, **arguments: Any) -> MotionEmbedding:
     made_from = (*embedding.origin.made_from, Edit(edit, arguments))
-    # The thumbnail would show another motion.
-    return replace(embedding, origin=replace(embedding.origin, made_from=made_from, thumbnail=None))
+    # The thumbnail would show another motion, and what was read of the clip would say another.
+    return replace(embedding, origin=replace(embedding.origin, made_from=made_from, thumbnail=None, reading={}))
 
 
 Spot = tuple[float, ...]  # x, y and size, as a Place says them; nothing where it is not known

@@ -71,7 +71,8 @@ class Origin(Record):
     settings: how it was learned, as the TrainingSettings of that version had it, with lists for tuples. scored_by: the
     prompts of the videos by which it was chosen. trained_steps to score: how far the training came. source_file to
     grid_guessed: of an embedding that was converted (see convert.py). made_from: the edits since it was learned, in
-    their order.
+    their order. reading: what an encoder of motion codes read of the clip (see codes/likeness.py). started_from: what
+    training began with, if not with nothing.
     """
 
     title: str | None = None
@@ -106,6 +107,8 @@ class Origin(Record):
     trained_frames: int | None = None
     grid_guessed: bool | None = None
     made_from: tuple[Edit, ...] = ()
+    reading: Mapping[str, Any] = field(default_factory=dict)
+    started_from: str | None = None
 
     @property
     def steps(self) -> int | None:

@@ -19,6 +19,7 @@ NAMES = {
     "mask_sha256": "mask",
     "model_sha256": "model's weights",
     "scored_by": "prompts of --keep-best",
+    "started_from": "start (--start-from-codes)",
 }
 PARTS = ("unet", "transformer", "transformer_2", "vae", "text_encoder")
 FILES = ("diffusion_models/", "")  # where denoisers lie that have a file of their own
@@ -59,7 +60,7 @@ def identity(embedding: MotionEmbedding, by_inputs: bool) -> dict[str, Any]:
     kinds = {key.removesuffix(MAP).rpartition(".")[2] for key in embedding.tensors}
     found: dict[str, Any] = {"sites": sorted(embedding.layers), "components": sorted(kinds)}
     found |= {name: getattr(embedding, name) for name in ("integration", "qk_axes", "v_axes")}
-    found |= {"preset": origin.preset, "scored_by": list(origin.scored_by)}
+    found |= {"preset": origin.preset, "scored_by": list(origin.scored_by), "started_from": origin.started_from}
     if by_inputs:
         found |= origin.input_hashes
     else:

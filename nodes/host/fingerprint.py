@@ -16,7 +16,12 @@ from .kinds import kind_of
 from .patch import KEY
 
 # Fields that later versions have added, and the value that means what it meant without them: names stay as they were.
-ADDED = ((MotionPatch, "expert", None), (Origin, "starts_at", ()), (Origin, "ends_at", ()))
+ADDED = (
+    (MotionPatch, "expert", None),
+    *((Origin, name, ()) for name in ("starts_at", "ends_at")),
+    (Origin, "reading", {}),
+    (Origin, "started_from", None),
+)
 
 
 def fingerprint(*values: Any) -> str:

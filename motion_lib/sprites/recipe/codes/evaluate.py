@@ -26,6 +26,7 @@ from ....camera.alignment import CameraAlignment, apart_from_camera
 from ....camera.noise_warping import warped_noise
 from ....camera.path import CameraPath
 from ....codes.codes_file import load_codes
+from ....codes.from_clip import start_of
 from ....codes.reader import Reader, Reading
 from ....diffusion.inversion import REFINEMENTS, invert
 from ....diffusion.noise import mix
@@ -215,7 +216,9 @@ def _trained(
     runs = []
     for i, each in enumerate(known):
         _, _, frames, height, width = each.latents.shape
-        start = chosen.empty(model.denoiser.backbone, frames, (height, width)) if begun is None else undone(begun[i])
+        start = chosen.empty(model.denoiser.backbone, frames, (height, width))
+        if begun is not None:
+            start = start_of(begun[i], start, settings.train_debias)
         state = TrainingState.start(start, settings, model.device)
         runs.append(TrainingRun(each.latents, model.encode_prompt([each.case.prompt]), state))
     plan = plan_training(model.denoiser, "auto", runs[0].latents.shape, runs[0].state.embedding)
@@ -223,13 +226,6 @@ def _trained(
         for _ in train_together(denoiser, runs):
             pass
     return [run.state.learned for run in runs]
-
-
-def undone(embedding: MotionEmbedding) -> MotionEmbedding:
-    """What has to be learned `difference`-debiased to act as this embedding does: its value tensors summed over the
-    frames."""
-    tensors = {key: m.cumsum(dim=1) if key.endswith(".v") else m for key, m in embedding.tensors.items()}
-    return embedding.with_tensors(tensors)
 
 
 def _scores(case: Case, videos: Sequence[Tensor], seeds: int) -> dict[str, float]:
