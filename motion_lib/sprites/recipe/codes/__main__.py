@@ -9,6 +9,7 @@ from ....codes.design import Design
 from ....codes.encoders import ENCODERS
 from ....codes.inputs import INPUTS
 from . import __doc__ as about
+from .ablate import CHANGES, ablate
 from .evaluate import evaluate
 from .export import export
 from .lesson import WEIGHTS
@@ -64,8 +65,17 @@ def main() -> None:
     sub.add_argument("--usual", action="store_true", help="train the preset's embeddings as well")
     sub.add_argument("--device", default=device)
 
+    sub = stages.add_parser("ablate", help="train with one thing changed at a time, and probe")
+    sub.add_argument("--out", type=Path, required=True, help="folder for rows.jsonl")
+    sub.add_argument("--steps", type=int, default=500)
+    sub.add_argument("--read-first", type=int, default=250)
+    sub.add_argument("--groups", type=int, default=64, help="to learn the probes from")
+    sub.add_argument("--share", type=int, nargs=2, default=(0, 1), metavar=("NUMBER", "OF"), help="of processes")
+    sub.add_argument("--names", nargs="*", choices=list(CHANGES))
+    sub.add_argument("--device", default=device)
+
     options = vars(parser.parse_args())
-    {"train": train, "export": export, "evaluate": evaluate}[options.pop("stage")](**options)
+    {"train": train, "export": export, "evaluate": evaluate, "ablate": ablate}[options.pop("stage")](**options)
 
 
 main()

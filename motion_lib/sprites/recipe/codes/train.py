@@ -27,7 +27,7 @@ UNSEEN = 900_000_000  # seeds of groups that training never draws
 SITES = "coarse_up"  # where the preset `object` learns
 EMA = 0.995
 READ_FIRST = 600  # steps without the frozen model: a decoder can learn nothing from codes that say nothing yet
-ALIKE_FROM = 600
+ALIKE_WITHIN = 600
 DICTIONARY, AROUND = 5.0, 50.0  # times the others' learning rate
 MEAN_SCALE = -1.1  # ln of half image sides
 
@@ -63,12 +63,13 @@ def train(
     plain: bool = False,
     read_first: int = READ_FIRST,
     **design: Any,
-) -> None:
+) -> dict[str, Any]:
     """Train on one device, or on every GPU of the machine when started by `torchrun` or `accelerate launch`; `batch`
     counts the groups of a step and GPU, of eight clips each.
 
     With `steps` 0 the number of steps is what fits into `minutes`, judged by the first ones. without: losses to leave
-    out. plain: run the frozen model as its library does. read_first: steps before the frozen model joins in.
+    out. plain: run the frozen model as its library does. read_first: steps before the frozen model joins in. Returns
+    what was told last of clips that training never draws.
     """
     run = Run(work / STATE, steps, minutes, device)
     on_gpu = device == "cuda"
@@ -93,9 +94,10 @@ def train(
         lesson = Lesson(denoiser, frozen.encode_prompt([""]), weights=weights, labels=labels, by_movement=by_movement)
         lesson.anchors.manual_seed(run.step)
         told: dict[str, Tensor] = {}
+        seen: dict[str, Any] = {}
         while run.going and not (run.steps and run.workers == 1 and run.clock.over()):
             gradient.zero()
-            lesson.weights = weights | {"one_code": weights["one_code"] * ramp(run.step)}
+            lesson.weights = weights | {"one_code": weights["one_code"] * ramp(run.step - read_first)}
             if run.step < read_first:
                 lesson.weights["denoising"] = 0.0
             groups = store.draw(batch, generator)
@@ -117,7 +119,7 @@ def train(
                 count = len(run.values)
                 run.mean()
                 means = {name: round(float(value) / count, 4) for name, value in told.items()}
-                seen: dict[str, Any] = {"r2": shares(codes, unseen, on_gpu)}
+                seen = {"r2": shares(codes, unseen, on_gpu)}
                 if weights["denoising"]:
                     seen["gain"] = round(lesson.gain(codes, unseen), 4)
                 run.tell(of=run.steps, groups=store.count, **means, **seen)
@@ -125,11 +127,13 @@ def train(
             if run.step % 500 == 0:
                 save(run, codes, optimizer, made, sites)
     save(run, codes, optimizer, made, sites)
+    return seen
 
 
 def ramp(step: int) -> float:
-    """From 0 to 1: codes must say something before they can be asked to say it alike in every look."""
-    return min(1.0, max(0, step - ALIKE_FROM) / ALIKE_FROM)
+    """From 0 to 1 over the steps since the frozen model joined in: codes must say something before they can be asked to
+    say it alike in every look."""
+    return min(1.0, max(0, step) / ALIKE_WITHIN)
 
 
 def new_optimizer(codes: MotionCodes, rate: float, fused: bool) -> torch.optim.AdamW:
