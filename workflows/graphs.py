@@ -279,6 +279,25 @@ def from_images() -> Graph:
     return graph
 
 
+def one_pass() -> Graph:
+    graph = Parts("14_read_a_motion_in_one_pass")
+    model = graph.load()
+    clip = graph.reference("figure_eight.mp4")
+    latent = graph.encode(model, clip)
+    read = graph.add(
+        "MotionInversionReadMotion", (760, 200), size=(360, 380), images=clip[0], preset="object", model=model[MODEL]
+    )
+    applied = graph.add(
+        "MotionInversionApply", (1180, 320), model=model[MODEL], motion_embedding=read[0], strength=1.0
+    )
+    noise = graph.mixed(model, graph.inverted(model, latent), OBJECT.noise_weight)
+    frames = graph.sample_from(noise, graph.empty((1580, 480)), model, applied, BLUE_STAR)
+    graph.save_frames(frames, (2340, 0), "one_pass")
+    graph.save_frames(graph.report(clip[0], frames[0]), (2340, 640), "one_pass_tracks")
+    graph.note((0, -420), (720, 380))
+    return graph
+
+
 GRAPHS = [
     quickstart(),
     every_step(),
@@ -291,4 +310,5 @@ GRAPHS = [
     *small_wan.GRAPHS,
     *wan.GRAPHS,
     from_images(),
+    one_pass(),
 ]

@@ -56,6 +56,7 @@ def by_motion(reader: Reader, asked: Mapping[str, Any], files: Iterable[tuple[st
     return _ranked(reader, files, likeness)
 
 
+@torch.no_grad()
 def by_words(reader: Reader, text: str, files: Iterable[tuple[str, Origin]]) -> list[Found]:
     """Files in the order in which a sentence suits their motion: the share of its words that were read of it counts
     first, then the words beyond these, then how near its vectors are to the sentence's.

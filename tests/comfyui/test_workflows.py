@@ -44,7 +44,7 @@ def test_the_shared_embedding_was_made_by_its_preset():
 
 def test_every_workflow_has_a_picture_a_note_and_both_formats():
     names = {path.stem for path in API}
-    assert {name.split("_")[0] for name in names} == {"1b", *map(str, range(1, 14))}
+    assert {name.split("_")[0] for name in names} == {"1b", *map(str, range(1, 15))}
     for folder, suffix in ((WORKFLOWS, ".json"), (WORKFLOWS, ".jpg"), (WORKFLOWS / "notes", ".md")):
         assert {path.stem for path in folder.glob(f"*{suffix}")} == names
 

@@ -12,6 +12,7 @@ from ...training.settings import TrainingSettings
 from .base import Method, Reference, Request
 from .feature_guidance import FeatureGuidance
 from .motion_inversion import MotionInversion
+from .one_pass import OnePass
 from .stacked import QUICK_STACKED, STACKED_METHODS, USUAL_STACKED
 from .temporal_finetuning import TemporalFinetuning
 from .temporal_lora import TemporalLoRA
@@ -38,6 +39,7 @@ METHODS: dict[str, Method] = {
         replace(PUBLISHED, components="qk", settings=replace(PUBLISHED.settings, steps=200, loss="debiased"))
     ),
     **{name: MotionInversion(preset) for name, preset in PRESETS.items()},
+    "one_pass": OnePass(),
     "qk_only": MotionInversion(replace(OBJECT, components="qk")),
     "v_only": MotionInversion(replace(OBJECT, components="v")),
     **{
@@ -61,6 +63,7 @@ USUAL = (
     "published",
     "published_camera",
     *PRESETS,
+    "one_pass",
     "qk_only",
     "v_only",
     *(f"debias_{name}" for name in DEBIAS if name != OBJECT.settings.train_debias),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -12,6 +13,7 @@ from . import __doc__ as about
 from .ablate import CHANGES, ablate
 from .evaluate import evaluate
 from .export import export
+from .judge import judge
 from .lesson import WEIGHTS
 from .train import READ_FIRST, SITES, train
 
@@ -74,8 +76,20 @@ def main() -> None:
     sub.add_argument("--names", nargs="*", choices=list(CHANGES))
     sub.add_argument("--device", default=device)
 
+    sub = stages.add_parser("judge", help="score the videos that evaluate kept; this needs OpenCV")
+    sub.add_argument("--out", type=Path, required=True, help="the folder of evaluate")
+    sub.add_argument("--prompts", type=int, default=3)
+    sub.add_argument("--device", default=device)
+
     options = vars(parser.parse_args())
-    {"train": train, "export": export, "evaluate": evaluate, "ablate": ablate}[options.pop("stage")](**options)
+    stages_by_name: dict[str, Callable[..., object]] = {
+        "train": train,
+        "export": export,
+        "evaluate": evaluate,
+        "judge": judge,
+        "ablate": ablate,
+    }
+    stages_by_name[options.pop("stage")](**options)
 
 
 main()

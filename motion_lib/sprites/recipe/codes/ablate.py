@@ -38,15 +38,23 @@ CHANGES: dict[str, dict[str, Any]] = {
 }
 
 
-def ablate(out: Path, device: str, steps: int, read_first: int, groups: int, share: tuple[int, int], names: list[str]):
+def ablate(
+    out: Path,
+    device: str,
+    steps: int,
+    read_first: int,
+    groups: int,
+    share: tuple[int, int],
+    names: list[str] | None = None,
+) -> None:
     """share: this process's number and how many there are. names: of CHANGES, all by default. Appends a line of JSON
     for each to `rows.jsonl`; `gain` is what denoising with the codes costs as a share of denoising without."""
     out.mkdir(parents=True, exist_ok=True)
     number, count = share
     for name in (names or list(CHANGES))[number::count]:
         work = out / name.replace(" ", "_").replace(":", "").replace("%", "percent")
-        changes = {"inputs": "frame_pairs", "encoder": "transformer"} | CHANGES[name]
-        usual = {"batch": 16, "rate": 1.5e-3, "first": 128, "most": 2048, "renew": 16}
+        changes: dict[str, Any] = {"inputs": "frame_pairs", "encoder": "transformer"} | CHANGES[name]
+        usual: dict[str, Any] = {"batch": 16, "rate": 1.5e-3, "first": 128, "most": 2048, "renew": 16}
         last = train(work, steps, 0, device, read_first=read_first, **usual, **changes)
         model = load_model("sprite_t2v", device)
         state = checkpoint.load(work / STATE, device)

@@ -115,7 +115,8 @@ def train(
                 checkpoint.average(run.ema, codes, min(EMA**10, run.step / (run.step + 50)))
             alone = max(0, read_first - run.first)
             run.fit(alone + 50, alone + 150)
-            if run.step % 100 == 0 or run.done == 20 or (not on_gpu and run.step % 10 == 0):
+            often = 100 if on_gpu else 10
+            if run.step % often == 0 or run.done == 20 or run.step == run.steps:
                 count = len(run.values)
                 run.mean()
                 means = {name: round(float(value) / count, 4) for name, value in told.items()}
