@@ -27,6 +27,8 @@ CHECKS = (
     "curves_equal_library",
     "noises_equal_library",
     "report_of_leak_and_prompt",
+    "motion_is_read",
+    "motion_is_found",
     "errors",
 )
 
@@ -236,3 +238,22 @@ def test_bad_input_is_one_sentence_with_a_remedy(found, attempt, words):
     sentence = found["errors"][attempt]
     assert words in sentence
     assert "\n" not in sentence
+
+
+def test_a_motion_is_read_in_one_pass_and_its_camera_of_another_clip(found):
+    read = found["motion_is_read"]
+    assert read["difference"] == 0 and read["preset"] == ["object", "camera", "hybrid"]
+    assert read["object_kept"] and read["camera_taken"] and read["camera"] == 0
+    assert read["still"] < 0.1 < 0.5 < read["moves"]
+    assert read["patches"] == 1 and read["held"] == "ModelPatcher"
+    assert "preset object" in read["report"][0] and "stands still" in read["report"][1]
+    assert "The clip has 1 frame" in read["one_frame"]
+
+
+def test_a_motion_is_found_by_likeness_and_by_words(found):
+    search = found["motion_is_found"]
+    assert search["like_pan"] and search["looks_again"]
+    assert "pan.safetensors" in search["words"] and "eight.safetensors" in search["object"]
+    for name in ("neither", "both"):
+        assert search[name].startswith("MotionError: Say what to find")
+    assert "rank is 9, but 2 of" in search["beyond"] and "the words known are" in search["unknown"]

@@ -14,6 +14,7 @@ import time
 CHECKS = sys.argv[3:]
 
 import check_camera  # noqa: E402  the first of these starts ComfyUI, which changes sys.argv
+import check_codes  # noqa: E402
 import check_edits  # noqa: E402
 import check_equality  # noqa: E402
 import check_frames  # noqa: E402
@@ -31,6 +32,7 @@ HOMES = (
     check_patches,
     check_edits,
     check_camera,
+    check_codes,
     check_frames,
     check_momentum,
     check_training,

@@ -46,6 +46,7 @@ def ablate(
     groups: int,
     share: tuple[int, int],
     names: list[str] | None = None,
+    files: int = 200,
 ) -> None:
     """share: this process's number and how many there are. names: of CHANGES, all by default. Appends a line of JSON
     for each to `rows.jsonl`; `gain` is what denoising with the codes costs as a share of denoising without."""
@@ -60,7 +61,7 @@ def ablate(
         state = checkpoint.load(work / STATE, device)
         assert state is not None
         codes = averaged(state, model).to(device)
-        row = {"change": name, "steps": steps, **last, **probe(codes, GroupMaker(model), groups)}
+        row = {"change": name, "steps": steps, **last, **probe(codes, GroupMaker(model), groups, files)}
         with (out / "rows.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
         print(json.dumps(row), flush=True)
