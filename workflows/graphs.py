@@ -287,9 +287,7 @@ def one_pass() -> Graph:
     read = graph.add(
         "MotionInversionReadMotion", (760, 200), size=(360, 380), images=clip[0], preset="object", model=model[MODEL]
     )
-    applied = graph.add(
-        "MotionInversionApply", (1180, 320), model=model[MODEL], motion_embedding=read[0], strength=1.0
-    )
+    applied = graph.add("MotionInversionApply", (1180, 320), model=model[MODEL], motion_embedding=read[0], strength=1.0)
     noise = graph.mixed(model, graph.inverted(model, latent), OBJECT.noise_weight)
     frames = graph.sample_from(noise, graph.empty((1580, 480)), model, applied, BLUE_STAR)
     graph.save_frames(frames, (2340, 0), "one_pass")

@@ -64,12 +64,15 @@ def load_codes(path: str | Path, device: torch.device | str = "cpu") -> Reader:
         design = Design.of(header_value(name, header, "design", dict))
         if design.frames != empty.frames:
             raise MotionError(f"frames is {design.frames}, but the file is for {empty.frames}.")
-        codes = MotionCodes(design, empty)
+        with torch.device(
+            "meta"
+        ):  # a header can name sizes that fill all memory; the tensors are compared with them first
+            codes = MotionCodes(design, empty)
     except MotionError as error:
         raise MotionError(f"{shown(name)}: the header field design is malformed ({error})") from error
     own = {key: t for key, t in tensors.items() if not key.startswith(SEEN)}
     _check(name, codes.state_dict(), own)
-    codes.load_state_dict({key: t.float() for key, t in own.items()})
+    codes.load_state_dict({key: t.float() for key, t in own.items()}, assign=True)
     most = header_value(name, header, "most", float)
     size = 4 * design.width
     seen = {part: tensors.get(f"{SEEN}{part}", torch.empty(0)).float() for part in ("mean", "whitening")}

@@ -49,6 +49,9 @@ class Design:
     """Length of the vector by which motions are compared with each other and with words."""
 
     def __post_init__(self) -> None:
+        for name in ("inputs", "encoder"):
+            if not isinstance(getattr(self, name), str):
+                raise MotionError(f"{name} is {shown(getattr(self, name), 60)}, but it must be a text.")
         if self.inputs not in INPUTS:
             raise MotionError(f"inputs is '{shown(self.inputs, 60)}', but it must be one of {', '.join(INPUTS)}.")
         for field in fields(self):

@@ -62,6 +62,7 @@ def test_the_archive_holds_what_is_needed_and_nothing_else(comfy, clone):
         "motion_lib/bundled/models/sprite_t2v/unet/diffusion_pytorch_model.safetensors",
         "motion_lib/bundled/models/sprite_image/unet/diffusion_pytorch_model.safetensors",
         "motion_lib/bundled/models/sprite_wan/diffusion_models/sprite_wan_fp16.safetensors",
+        "motion_lib/bundled/codes/sprite_t2v.safetensors",
         "motion_lib/bundled/samples/figure_eight.mp4",
         "motion_lib/bundled/samples/figure_eight.safetensors",
         "workflows/1_quickstart.json",

@@ -60,6 +60,8 @@ def commands(assets: Assets) -> dict[str, tuple[str, ...]]:
     generate = ("generate", "--prompt", "a bar", *model, "--steps", "1", "--out", "out.gif")
     return {
         "inspect": ("inspect", assets.motion),
+        "read": ("read", assets.clip, "--out", "out.safetensors"),
+        "find": ("find", assets.clip, assets.folder),
         "evaluate": ("evaluate", assets.clip, assets.clip),
         "edit": ("edit", assets.motion, "--mirror", "horizontal", "--out", "out.safetensors"),
         "convert": ("convert", assets.published, "out.safetensors"),
