@@ -41,8 +41,7 @@ class CameraMotion(io.ComfyNode):
         return schema(
             "CameraMotion",
             display_name="Camera Motion from Video",
-            description="Follows the camera of a clip by its background: pan, tilt, zoom and roll. Nothing is learned. "
-            "This needs OpenCV (pip install opencv-python-headless).",
+            description="Follows the camera of a clip by its background: pan, tilt, zoom and roll. Nothing is learned.",
             search_aliases=["camera path", "camera tracking", "camera control", "pan", "zoom", "motion transfer"],
             hidden=[NODE_ID],
             inputs=[

@@ -35,8 +35,7 @@ class MotionReport(io.ComfyNode):
             "Report",
             display_name="Motion Report",
             description="Follows points through the reference and a generated clip, draws them over both, side by "
-            "side, and scores how alike the points, the camera and the object move. Following points needs OpenCV (pip "
-            "install opencv-python-headless).",
+            "side, and scores how alike the points, the camera and the object move.",
             search_aliases=["motion fidelity", "compare videos", "side by side", "tracks", "score"],
             is_output_node=True,
             hidden=[NODE_ID],

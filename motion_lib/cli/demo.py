@@ -250,7 +250,7 @@ def _lines(out: Path, report: dict[str, Any]) -> Iterator[str]:
         if value is not None and before is not None:
             yield f"{key.replace('_', ' '):24}{before:10.2f}{value:14.2f}"
     if report["mean"]["with"]["motion_fidelity"] is None:
-        yield 'motion fidelity needs OpenCV: pip install "motion-inversion[metrics]"'
+        yield "motion fidelity needs OpenCV: pip install opencv-python-headless"
     yield f"{sum(report['seconds'].values()):.0f} s. Look at {out / 'comparison.webp'}"
 
 

@@ -4,7 +4,6 @@ This compares GENERATED with REFERENCE: motion fidelity of point tracks, camera 
 the bundled model it also compares the object's path, speed and growth and, with --prompt, checks whether the video
 shows what was asked for. With --without (the same prompt and seed, generated without the motion) it measures how much
 of the reference's look leaked.
-This needs OpenCV: pip install "motion-inversion[metrics]".
 
 example:
   motion-inversion evaluate reference.mp4 with_motion.mp4 --prompt "a red star on a grey plain background" """

@@ -62,7 +62,7 @@ def parts(frames: Tensor) -> Iterator[Tensor]:
 
 
 def opencv() -> Any:
-    """OpenCV, which only some measures need; raises MotionError where it is not installed."""
+    """OpenCV, which only some measures need: imported late, and MotionError where it is missing or broken."""
     try:
         import cv2
     except ImportError as error:

@@ -33,8 +33,18 @@ def find_host() -> tuple[Path, Path] | str:
     candidates = [Path(given)] if given else [folder / ".venv/bin/python", folder / "venv/bin/python"]
     for python in candidates:
         if python.exists():
-            return folder, python
+            missing = lacking(python)
+            return f"{python} lacks {missing}: install the pack's requirements.txt with it" if missing else (folder, python)
     return f"no Python for ComfyUI at {' or '.join(map(str, candidates))}: set COMFYUI_PYTHON"
+
+
+def lacking(python: Path) -> str:
+    """The pack's requirements that this Python cannot import. OpenCV may have come by any of its four packages."""
+    lines = (PACK / "requirements.txt").read_text().splitlines()
+    names = [line.split(">=")[0] for line in lines if not line.startswith("#")]
+    modules = [{"pillow": "PIL", "opencv-python-headless": "cv2"}.get(name, name) for name in names]
+    code = f"from importlib.util import find_spec; print(*[m for m in {modules} if not find_spec(m)])"
+    return subprocess.run([str(python), "-c", code], capture_output=True, text=True, check=True).stdout.strip()
 
 
 def version_of(folder: Path) -> tuple[int, ...]:

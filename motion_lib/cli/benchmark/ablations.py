@@ -5,7 +5,6 @@ the same way: components, debias while learning and in use, integration, spatial
 noises, and the part of sampling in which the motion acts. Tables (Markdown, CSV), every score (JSON) and a sheet per
 motion are written, and the same command continues a run that was stopped. Models of the kind of Wan have switches of
 their own: rank, blocks, looks.
-This needs OpenCV: pip install "motion-inversion[metrics]".
 
 examples:
   motion-inversion benchmark ablations --workers 8 --out ablations

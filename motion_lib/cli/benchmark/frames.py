@@ -7,8 +7,8 @@ Results are written to the folder --out as they come, and the same command conti
   table.md      means of every score
   frames.json   every score of every video
   frames.png    frames of the first three prompts' videos for each row
-This needs OpenCV: pip install "motion-inversion[metrics]". A machine without it makes the videos with --make-only, and
-another one judges them with --judge-only; both continue what was stopped.
+A machine without OpenCV makes the videos with --make-only, and another one judges them with --judge-only; both continue
+what was stopped.
 
 examples:
   motion-inversion benchmark frames --quick --out quick

@@ -3,7 +3,6 @@
 This learns a motion for each number of steps, and makes the same video at every strength γ of the value embedding and
 every share of inverted noise. It writes grid_<motion>.png (lines: steps and γ; across: noise), table.md, table.csv and
 report.json.
-This needs OpenCV: pip install "motion-inversion[metrics]".
 
 examples:
   motion-inversion benchmark grid --motions figure_eight

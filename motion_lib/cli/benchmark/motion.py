@@ -6,7 +6,6 @@ that was stopped.
   table.md, table.csv   mean ± standard error of every score, seconds and bytes
   report.json           every score of every video, and how it was made
   sheets/               a picture per motion with all methods
-This needs OpenCV: pip install "motion-inversion[metrics]".
 
 examples:
   motion-inversion benchmark motion --quick --out quick
