@@ -18,6 +18,9 @@ from .host.kinds import kind_of
 from .host.shown import NODE_ID, say
 from .schema import MotionEmbeddingType, schema
 
+IN_OTHER_LOOK = (
+    "Read with the background in plain grey, because the encoder does not know clips that look like this one."
+)
 SHOWN = 10  # files that are listed
 
 
@@ -78,6 +81,7 @@ class ReadMotion(io.ComfyNode):
         )
         lines = [
             f"Read: {spoken(reader.words(reading))}; preset {embedding.origin.preset}.",
+            *([IN_OTHER_LOOK] if reading.look != "as_it_is" else []),
             reading.camera.describe() if reading.camera_moves else "The camera stands still.",
             f"Distance from what the encoder has seen: {reading.distance:.2f} of at most {reading.most:.2f}.",
         ]

@@ -30,11 +30,23 @@ SHOW_THE_CAMERA = ("checkered", "dotted", "cloudy")
 SHOWN_IN = {"neutral_background": {}, "flat_object": {"colour": "red"}}
 
 
+# The object of one motion, and under whose camera it is put.
+CROSSED = {
+    "figure_eight": "pan",
+    "spiral": "shake",
+    "zigzag": "tilt",
+    "bounce": "pan",
+    "orbit": "zoom",
+    "stop_and_go": "tilt",
+}
+
+
 @dataclass(frozen=True)
 class Case:
     """frames: the reference, uint8 `[f, h, w, 3]`. prompt: what it shows. truth: its one scene, None for a clip that
     was not rendered; foreign: whether only the motion of that scene is shown, in another look. pictures: with what the
-    prompts' videos begin, uint8 `[h, w, 3]` each, and starts, where their objects are; empty for videos from text."""
+    prompts' videos begin, uint8 `[h, w, 3]` each, and starts, where their objects are; empty for videos from text.
+    parts: the cases whose object and whose camera this one has together, for what makes a motion of two clips."""
 
     name: str
     frames: Tensor
@@ -44,6 +56,7 @@ class Case:
     foreign: bool = False
     pictures: tuple[Tensor, ...] = ()
     starts: tuple[Start, ...] = ()
+    parts: tuple[Case, ...] = ()
 
     def in_look(self, look: str) -> Case:
         """The same with its clip in one of LOOKS and a prompt that says what is then seen; itself where the clip has to
@@ -96,6 +109,21 @@ def rendered_case(motion: str, prompts: int, frames: int = 16, size: int = 128, 
     others = [Words(**{k: words[1 + i % (len(words) - 1)] for k, words in order.items()}) for i in range(prompts)]
     scenes = reference(motion, own, frames, seed)
     return Case(motion, as_frames(render(scenes, size)[0]), caption(own), tuple(map(caption, others)), scenes)
+
+
+def crossed_case(motion: str, camera: str, prompts: int, frames: int = 16, size: int = 128, look: int = 0) -> Case:
+    """The object of one motion under the camera of another, with the two cases that show one of them each. The prompts
+    are those of the camera's, whose textures show how it moves.
+
+    Raises MotionError as `rendered_case` does.
+    """
+    first, second = (rendered_case(name, prompts, frames, size, look) for name in (motion, camera))
+    assert first.truth is not None and second.truth is not None
+    held = {name: getattr(first.truth, name) for name in ("position", "radius", "angle")}
+    truth = replace(second.truth, **held)
+    shown = as_frames(render(truth, size)[0])
+    name = f"{motion} under {camera}"
+    return Case(name, shown, second.prompt, second.prompts, truth, parts=(first, second))
 
 
 def foreign_case(motion: str, prompts: int, frames: int = 16, size: int = 128, look: int = 0) -> Case:

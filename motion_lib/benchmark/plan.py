@@ -45,7 +45,8 @@ class Plan:
 
     def description(self, case: Case, method: str) -> str:
         """The same text means the same result."""
-        clip = hashlib.sha256(case.frames.numpy().tobytes()).hexdigest()[:16]
+        shown = [each.frames.numpy().tobytes() for each in (case, *case.parts)]
+        clip = hashlib.sha256(b"".join(shown)).hexdigest()[:16]
         with_what = (self.model, self.device, str(self.dtype), self.steps, self.guidance, self.tracker, self.text_model)
         return repr((self.methods.get(method), case.prompt, case.prompts, case.starts, clip, self.seeds, *with_what))
 

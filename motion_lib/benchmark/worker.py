@@ -164,7 +164,9 @@ class Worker:
 
 
 def prepare(plan: Plan, model: VideoModel, case: Case) -> None:
-    """Write the clip's latents and inverted noise, and the videos without motion."""
+    """Write the clip's latents and inverted noise, and the videos without motion, unless they are there."""
+    if plan.shared_file(case).is_file():
+        return
     latents = model.encode_video(case.frames)
     inverted = invert(model.denoiser, latents, model.encode_prompt([""]), steps=plan.steps, refinements=REFINEMENTS)
     request = request_of(plan, model, case)

@@ -49,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     from ..codes.from_clip import reader_of
     from ..codes.likeness import by_motion, by_words, recorded
+    from ..codes.looks import read_clip
 
     *given, folder = options.places
     if len(given) > 1:
@@ -68,7 +69,7 @@ def run(options: argparse.Namespace) -> None:
                 raise MotionError(f"{shown(given[0])} does not say how its clip moves: give the clip instead.")
         else:
             clip = clip_for(reader, options, given[0])
-            reading = reader.read(clip.frames, latents_for(reader, clip))
+            reading = read_clip(reader, clip.frames, latents=latents_for(reader, clip))
             if reading.warning:
                 say(f"{clip.source}: {reading.warning}")
             asked = recorded(reader, reading)

@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     from ..video import Clip
 
 PRESETS = ("auto", "object", "camera", "hybrid")
+LOOKS = ("auto", "as_it_is", "neutral_background", "flat_object")
+
+OTHER_LOOKS = {
+    "neutral_background": " (with its background in plain grey)",
+    "flat_object": " (with its background in plain grey and what moves in red)",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,6 +43,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--camera-from",
         metavar="VIDEO",
         help="Take how the camera moves from this video, and how the object moves from the first.",
+    )
+    parser.add_argument(
+        "--look",
+        default="auto",
+        choices=LOOKS,
+        help="The look in which the clip is read. auto reads it as it is and, if it is unlike what the encoder knows, "
+        "with its background in plain grey, or its object in red besides, where the camera stands still (default: "
+        "auto).",
     )
     add_codes_argument(parser)
     parser.add_argument("--device", default="auto", help="The device: auto, cpu, cuda, cuda:1 or mps (default: auto).")
@@ -64,7 +78,7 @@ def run(options: argparse.Namespace) -> None:
     camera, source = None, ""
     if options.camera_from:
         other = clip_for(reader, options, options.camera_from)
-        camera, source = reader.read(other.frames, latents_for(reader, other)), other.source
+        camera, source = reader.read(other.frames, latents_for(reader, other)), other.source  # its background counts
         if camera.warning:
             say(f"{source}: {camera.warning}")
     embedding, reading = embedding_of(
@@ -74,6 +88,7 @@ def run(options: argparse.Namespace) -> None:
         fps=clip.fps,
         latents=latents_for(reader, clip),
         preset=options.preset,
+        look=options.look,
         camera=camera,
         cameras_source=source,
     )
@@ -86,6 +101,7 @@ def run(options: argparse.Namespace) -> None:
         "fits": reader.model,
         "preset": embedding.origin.preset,
         "words": reader.words(reading),
+        "look": reading.look,
         "distance": round(reading.distance, 4),
         "farthest_seen": round(reading.most, 4),
     }
@@ -135,7 +151,7 @@ def lines_of(summary: dict[str, Any], reading: Reading) -> Iterator[str]:
 
     yield f"{summary['file']}: {summary['bytes'] / 1e6:.2f} MB, for {summary['fits']}, preset {summary['preset']}"
     first, last = reading.path[0].tolist(), reading.path[-1].tolist()
-    yield f"read: {spoken(summary['words']) or 'nothing that moves'}"
+    yield f"read: {spoken(summary['words']) or 'nothing that moves'}{OTHER_LOOKS.get(reading.look, '')}"
     yield (
         f"the object goes from {first[0]:.2f}, {first[1]:.2f} to {last[0]:.2f}, {last[1]:.2f} (half pictures from the "
         f"middle, right and down) and becomes {reading.scale.diff().sum().exp():.2f} times as large"

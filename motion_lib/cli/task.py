@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..codes.from_clip import STEPS_FROM_CODES
 from ..errors import MotionError
 from ..files.atomic import check_writable
 from ..method.embedding import Backbone, MotionEmbedding
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from ..video import Clip
 
 EVERY = 50  # steps between two candidates
-STEPS_FROM_CODES = 30
 
 
 def chosen_preset(options: argparse.Namespace, backbone: Backbone | None = None) -> Preset:
@@ -112,6 +112,7 @@ def read_start(
 ) -> MotionEmbedding:
     """What one pass reads of the clip, to begin training with. Raises MotionError for what cannot be begun so."""
     from ..codes.from_clip import reader_of, start_of
+    from ..codes.looks import read_clip
 
     if len(clips) > 1:
         raise MotionError(f"--start-from-codes reads one video, but {len(clips)} were given: leave it out.")
@@ -119,7 +120,7 @@ def read_start(
     made = reader.codes.decoder.empty
     made.check_fits(model.denoiser.backbone, "What this encoder of motion codes makes")
     latents = model.encode_video(clips[0].frames) if reader.needs_latents else None
-    reading = reader.read(clips[0].frames, latents)
+    reading = read_clip(reader, clips[0].frames, latents=latents)
     if reading.warning:
         say(reading.warning)
     begun = start_of(reader.embedding(reading.codes), empty, chosen.settings.train_debias)

@@ -24,6 +24,7 @@ import argparse
 from pathlib import Path
 
 from ..backbones.accelerate.training_modes import MODES
+from ..codes.from_clip import STEPS_FROM_CODES
 from ..errors import MotionError
 from ..files.claims import claimed
 from ..help import help_of
@@ -36,7 +37,7 @@ from ..training.settings import LR_SCHEDULES, PICTURES, TrainingSettings
 from ..video.look import LOOK_HELP, LOOKS
 from .common import add_clip_arguments, add_json, add_model_arguments, add_seed, load, show
 from .library import clips_in, learn_all
-from .task import EVERY, STEPS_FROM_CODES, check_places, learn_one, task_of
+from .task import EVERY, check_places, learn_one, task_of
 
 HELP = help_of(Preset) | help_of(TrainingSettings)
 

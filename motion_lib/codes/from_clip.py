@@ -17,9 +17,10 @@ from ..method.records import Origin
 from ..training.provenance import clip_hash, place_in, thumbnail
 from .codes_file import load_codes
 from .likeness import recorded
+from .looks import AUTO, read_clip
 from .reader import Reader, Reading
 
-AUTO = "auto"
+STEPS_FROM_CODES = 30  # of a training that begins with what was read
 PRESETS = (AUTO, "object", "camera", "hybrid")
 
 
@@ -37,7 +38,7 @@ def reading_of(model: str, backbone: Backbone, frames: Tensor) -> dict[str, Any]
     reader = bundled_reader(model, backbone)
     if reader is None or reader.needs_latents or len(frames) < 2:
         return {}
-    return recorded(reader, reader.read(frames))
+    return recorded(reader, read_clip(reader, frames))
 
 
 def reader_of(path: str | Path | None, device: torch.device | str = "cpu") -> Reader:
@@ -53,17 +54,19 @@ def embedding_of(
     fps: float | None = None,
     latents: Tensor | None = None,
     preset: str = AUTO,
+    look: str = AUTO,
     camera: Reading | None = None,
     cameras_source: str = "",
 ) -> tuple[MotionEmbedding, Reading]:
     """What one pass reads of frames uint8 `[f, h, w, 3]`. latents: of them, for an encoder that needs those. preset:
-    which to apply it as; auto goes by what moves. camera: of another clip, whose camera the embedding is given.
+    which to apply it as; auto goes by what moves. look: one of READ_LOOKS. camera: of another clip, whose camera the
+    embedding is given.
 
     Raises MotionError for fewer than two frames.
     """
     if preset not in PRESETS:
         raise MotionError(f"preset is '{preset}', but it must be one of {', '.join(PRESETS)}.")
-    reading = reader.read(frames, latents)
+    reading = read_clip(reader, frames, look, latents)
     codes, made_of = reading.codes, reading
     if camera is not None:
         codes = reading.crossed(camera)
@@ -86,7 +89,10 @@ def embedding_of(
         ends_at=place_in(frames, -1),
         reading=recorded(reader, made_of),
     )
-    return replace(embedding, origin=embedding.origin.merged(origin)), made_of
+    advice = embedding.advice
+    if camera is not None:  # inverted noise of the object's clip would hold the background still
+        advice = replace(advice, noise_weight=0.0)
+    return replace(embedding, origin=embedding.origin.merged(origin), advice=advice), made_of
 
 
 def start_of(embedding: MotionEmbedding, empty: MotionEmbedding, train_debias: str) -> MotionEmbedding:

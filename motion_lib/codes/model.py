@@ -12,6 +12,7 @@ from .decoder import Decoder
 from .design import GROUPS, TRUTHS, Design
 from .encoders import Codebook, encoder_of
 from .inputs import INPUTS
+from .steps import CameraSteps
 from .words import WORDS
 
 
@@ -28,6 +29,7 @@ class MotionCodes(nn.Module):
         self.heads = nn.ModuleDict(
             {name: _head(design.width, size) for truths in TRUTHS.values() for name, size in truths.items()}
         )
+        self.steps = CameraSteps(design.width, design.hidden)
         self.describe = nn.ModuleDict({g: nn.Linear(design.frames * design.width, design.described) for g in GROUPS})
         self.words = nn.ModuleDict({g: nn.Linear(len(WORDS[g]), design.described, bias=False) for g in GROUPS})
 
@@ -46,6 +48,11 @@ class MotionCodes(nn.Module):
                 for place, group in enumerate(GROUPS)
                 for name in TRUTHS[group]
             }
+
+    def looks(self, codes: Tensor) -> Tensor:
+        """Where the camera looks, `[b, f, 4]` as `truths` has it, from its steps, which are read more exactly."""
+        with torch.autocast(codes.device.type, enabled=False):
+            return self.steps(codes[:, :, GROUPS.index("camera")]).cumsum(dim=1)
 
     def tensors(self, codes: Tensor) -> dict[str, Tensor]:
         """Those of the embeddings that codes mean, `[b, positions, f, c]` by name."""

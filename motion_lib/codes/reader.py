@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ..camera.path import CameraPath
+from ..camera.path import CameraPath, pixel_centres
 from ..errors import MotionError
 from ..method.application import APPLICATIONS, STACKED_OBJECT
 from ..method.embedding import Backbone, MotionEmbedding
@@ -17,6 +17,8 @@ from .model import MotionCodes
 from .seen import Seen
 from .words import sentence, words_of_cameras, words_of_objects
 
+WIDER = 1.5  # than an object's size: what `covers` leaves to it
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -25,7 +27,8 @@ class Reading:
     codes `[f, k, width]`. vectors: `[described]` of each group, to compare motions by. path `[f, 2]` in half image
     sides, scale `[f]` as ln of the size, angle `[f]` in radians since the first frame, looks `[f, 4]`: where the camera
     looks, ln zoom and roll; all as far as the codes say it. distance: of the codes from those of training, about 1 for
-    what it has seen; most: within which 99 % of unseen clips of the same kind lie.
+    what it has seen; most: within which 99 % of unseen clips of the same kind lie. look: the one in which
+    the clip was read (see video/look.py).
     """
 
     codes: Tensor
@@ -36,6 +39,7 @@ class Reading:
     looks: Tensor
     distance: float
     most: float
+    look: str = "as_it_is"
 
     @property
     def warning(self) -> str | None:
@@ -70,6 +74,14 @@ class Reading:
         if not self.camera_moves:
             return "object"
         return "hybrid" if self.object_moves else "camera"
+
+    def covers(self, height: int, width: int) -> Tensor:
+        """Where the object is, as far as the heads can tell, `[f, height, width]` from 0 to 1: a disc somewhat larger
+        than it, whose edge is soft. What holds a video to a camera leaves it alone."""
+        points = pixel_centres((height, width), torch.device("cpu"))
+        away = (points - self.path[:, None]).norm(dim=-1).unflatten(1, (height, width))
+        reach = WIDER * self.scale.exp()[:, None, None]
+        return (1 + (reach - away) * min(height, width) / 2).clamp(0, 1)
 
     def crossed(self, camera: Reading) -> Tensor:
         """Codes `[f, k, width]` with the object of this clip and the camera of the other."""
@@ -124,7 +136,7 @@ class Reader:
             path=read["path"][0].cpu(),
             scale=read["scale"][0, :, 0].cpu(),
             angle=read["angle"][0, :, 0].cpu(),
-            looks=read["camera"][0].cpu(),
+            looks=self.codes.looks(codes)[0].cpu(),
             distance=float(self.seen.distance(codes)[0]),
             most=self.seen.most,
         )

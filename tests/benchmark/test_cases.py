@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from motion_lib.benchmark.cases import SHOW_THE_CAMERA, clip_cases, foreign_case, rendered_case
+from motion_lib.benchmark.cases import SHOW_THE_CAMERA, clip_cases, crossed_case, foreign_case, rendered_case
 from motion_lib.benchmark.pictures import answer, with_pictures
 from motion_lib.errors import MotionError
 from motion_lib.metrics.captions import object_path
@@ -47,6 +47,15 @@ def test_every_video_has_its_own_seed() -> None:
 
 def test_the_motions_to_search_on_are_not_those_of_the_test() -> None:
     assert len(MOTIONS) == 13 and not MOTIONS.keys() & SEARCH_MOTIONS.keys()
+
+
+def test_a_crossed_case_shows_the_object_of_one_and_the_camera_of_the_other() -> None:
+    case = crossed_case("figure_eight", "pan", 2, frames=4, size=32)
+    own, other = case.parts
+    assert case.truth is not None and own.truth is not None and other.truth is not None
+    assert torch.equal(case.truth.position, own.truth.position) and torch.equal(case.truth.camera, other.truth.camera)
+    assert case.prompt == other.prompt and case.prompts == other.prompts
+    assert not torch.equal(case.frames, own.frames) and not torch.equal(case.frames, other.frames)
 
 
 def test_ones_own_clips_have_no_truth() -> None:

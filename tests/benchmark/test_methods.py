@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from motion_lib.backbones import VideoModel
-from motion_lib.benchmark.methods import METHODS, USUAL, Method, Reference, Request, adapters, one_pass
+from motion_lib.benchmark.cases import crossed_case
+from motion_lib.benchmark.methods import METHODS, USUAL, Method, Reference, Request, adapters
 from motion_lib.benchmark.methods.adapters import AdaptedDenoiser, Adapter, AdapterLearner
 from motion_lib.benchmark.methods.base import generate
 from motion_lib.benchmark.methods.feature_guidance import FeatureGuidance, difference_loss, spatial_marginal_mean
@@ -16,19 +17,16 @@ from motion_lib.benchmark.methods.motion_inversion import MotionInversion
 from motion_lib.benchmark.methods.spec import chosen_methods, settings_of
 from motion_lib.benchmark.methods.temporal_finetuning import TemporalFinetuning
 from motion_lib.benchmark.methods.temporal_lora import SPATIAL, TEMPORAL, TemporalLoRA
-from motion_lib.codes.design import Design
-from motion_lib.codes.model import MotionCodes
+from motion_lib.codes.from_clip import STEPS_FROM_CODES
 from motion_lib.codes.reader import Reader
-from motion_lib.codes.seen import Seen
 from motion_lib.errors import MotionError
-from motion_lib.method.embedding import MotionEmbedding
-from motion_lib.method.records import Origin
 from motion_lib.training.learner import LearningState
 from motion_lib.training.linear_changes import changed, new_lora, no_change
 from motion_lib.training.loop import TrainingRun, train_together
 from motion_lib.training.losses import LOSSES
 from motion_lib.training.settings import TrainingSettings
 
+FROM_CODES = ("one_pass", "from_codes")  # which need an encoder of the model
 BASELINES = ("temporal_lora", "temporal_finetuning", "feature_guidance")
 
 
@@ -40,7 +38,7 @@ def quick(name: str) -> Method:
     return next(iter(chosen_methods([f"{name}:{spec}" if spec else name]).values()))
 
 
-@pytest.mark.parametrize("name", [name for name in METHODS if name != "one_pass"])
+@pytest.mark.parametrize("name", [name for name in METHODS if name not in FROM_CODES])
 def test_contract(name: str, model: VideoModel, reference: Reference, request_: Request) -> None:
     unet = model.denoiser.unet  # pyright: ignore[reportAttributeAccessIssue]
     before = {key: value.clone() for key, value in unet.state_dict().items()}
@@ -235,24 +233,42 @@ def test_guidance_brings_the_features_closer(model: VideoModel, reference: Refer
         FeatureGuidance(site="nowhere").sample(model, reference, None, request_)
 
 
-def test_one_pass_reads_and_refuses_models_without_an_encoder(
-    model: VideoModel, reference: Reference, request_: Request, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    method = METHODS["one_pass"]
+@pytest.mark.parametrize("name", FROM_CODES)
+def test_models_without_an_encoder_are_refused(name: str, model: VideoModel, reference: Reference) -> None:
     with pytest.raises(MotionError, match="none comes with tiny"):
-        method.learn(model, reference)
-    torch.manual_seed(0)
-    empty = MotionEmbedding.zeros(model.denoiser.backbone, "all", 4, (8, 8))
-    design = Design(frames=4, hidden=16, heads=2, depth=1, width=8, rank=4, described=8)
-    codes = MotionCodes(design, empty.with_tensors({}, origin=Origin(model="tiny")))
-    for p in codes.parameters():
-        torch.nn.init.normal_(p, std=0.05)
-    known = torch.randn(64, 4, 2, 8, generator=torch.Generator().manual_seed(1))
-    reader = Reader(codes.requires_grad_(False).eval(), Seen.of(known, known))
-    monkeypatch.setattr(one_pass, "bundled_reader", lambda *given: reader)
+        METHODS[name].learn(model, reference)
+
+
+@pytest.mark.usefixtures("encoder")
+def test_one_pass_reads(model: VideoModel, reference: Reference, request_: Request) -> None:
+    method = METHODS["one_pass"]
     learned = method.learn(model, reference)
     latents = method.sample(model, reference, learned, request_)
     assert latents.shape == request_.fresh.shape and torch.isfinite(latents).all()
     plain = METHODS["no_motion"].sample(model, reference, None, request_)
     assert float((latents - plain).abs().max()) > 1e-4
-    assert method.shared(reference, learned) == learned[1].tensors
+    assert method.shared(reference, learned) == learned.embedding.tensors
+
+
+def test_of_two_clips_the_object_of_one_and_the_camera_of_the_other_are_read(
+    model: VideoModel, encoder: Reader, request_: Request
+) -> None:
+    case = crossed_case("figure_eight", "pan", prompts=2, frames=4, size=32)
+    latents = model.encode_video(case.frames)
+    pair = Reference(case, latents, torch.full_like(latents, float("nan")))  # what shows both together is not seen
+    method = METHODS["one_pass"]
+    learned = method.learn(model, pair)
+    own, other = (encoder.read(part.frames) for part in case.parts)
+    expected = encoder.embedding(own.crossed(other), "hybrid")
+    assert all(torch.equal(learned.embedding.tensors[key], m) for key, m in expected.tensors.items())
+    assert torch.equal(learned.camera.shift, other.camera.shift)
+    assert torch.isfinite(method.sample(model, pair, learned, request_)).all()
+
+
+@pytest.mark.usefixtures("encoder")
+def test_training_from_codes_begins_with_what_was_read(model: VideoModel, reference: Reference) -> None:
+    begun, nothing = (next(iter(chosen_methods([name]).values())) for name in ("from_codes", "object"))
+    assert isinstance(begun, MotionInversion) and isinstance(nothing, MotionInversion)
+    assert begun.preset.settings.steps == STEPS_FROM_CODES and begun.recipe != nothing.recipe
+    assert any(bool(m.any()) for key, m in begun.start(model, reference).tensors.items() if key.endswith(".v"))
+    assert not any(bool(m.any()) for key, m in nothing.start(model, reference).tensors.items() if key.endswith(".v"))

@@ -64,8 +64,9 @@ def test_only_what_is_missing_or_was_made_otherwise_is_made(
     calls: list[int] = []
     assert run(plan, 1, lambda done, _: calls.append(done)) == finished[1] and not calls
     plan.result_file(plan.cases[0], "truth").unlink()
+    shared = plan.shared_file(plan.cases[0]).stat().st_mtime_ns
     results = run(plan, 1, lambda done, _: calls.append(done))
-    assert calls == [1, 2]
+    assert calls == [1, 2] and plan.shared_file(plan.cases[0]).stat().st_mtime_ns == shared
     for again, before in zip(results, finished[1], strict=True):
         assert all(map(same, again["videos"], before["videos"]))
     for changes in ({"guidance": 3.0}, {"seeds": 1}, {"steps": 3}):

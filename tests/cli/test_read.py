@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from motion_lib.benchmark.cases import foreign_case
 from motion_lib.bundled.samples import SAMPLES
 from motion_lib.cli import main
 from motion_lib.files.embedding_file import load_embedding
@@ -43,6 +45,21 @@ def test_the_camera_of_another_clip(tmp_path: Path, capsys) -> None:
     assert both.reading["object"] == eight.reading["object"]
     assert both.reading["camera"] == pan.reading["camera"] != eight.reading["camera"]
     assert said["preset"] == "hybrid" and "camera of" in both.source
+    assert load_embedding(paths[2]).advice.noise_weight == 0  # the first clip's noise would hold the camera
+
+
+def test_a_strange_clip_is_read_before_grey_unless_asked_otherwise(tmp_path: Path, capsys) -> None:
+    frames = foreign_case("spiral", 1).frames
+    folder = tmp_path / "clip"
+    folder.mkdir()
+    for i, frame in enumerate(frames):
+        Image.fromarray(frame.numpy()).save(folder / f"{i:02}.png")
+    said = read(str(folder), tmp_path / "auto.safetensors", capsys)
+    assert said["look"] != "as_it_is" and said["distance"] <= said["farthest_seen"]
+    plain = read(str(folder), tmp_path / "plain.safetensors", capsys, "--look", "as_it_is")
+    assert plain["look"] == "as_it_is" and plain["distance"] > plain["farthest_seen"]
+    assert main(["read", str(folder), "--out", str(tmp_path / "again.safetensors")]) == 0
+    assert "plain grey" in capsys.readouterr().out
 
 
 def test_what_is_no_encoder_or_clip_is_refused_and_nothing_written(tmp_path: Path, capsys) -> None:

@@ -145,7 +145,8 @@ def test_every_loss_reaches_what_it_teaches(model: VideoModel, encoder: str) -> 
     assert set(found) == {name for name in WEIGHTS if name != "codebook" or encoder == "vq"} | {"loss"}
     assert all(bool(loss.isfinite()) for loss in found.values())
     found["loss"].backward()
-    assert [name for name, p in codes.named_parameters() if p.grad is None or not p.grad.any()] == []
+    left = {name for name, p in codes.named_parameters() if p.grad is None or not p.grad.any()}
+    assert left == {name for name, _ in codes.named_parameters() if name.startswith("steps.")}  # fitted afterwards
 
 
 def test_labels_and_losses_can_be_left_out(model: VideoModel) -> None:

@@ -33,8 +33,9 @@ def find_host() -> tuple[Path, Path] | str:
     candidates = [Path(given)] if given else [folder / ".venv/bin/python", folder / "venv/bin/python"]
     for python in candidates:
         if python.exists():
-            missing = lacking(python)
-            return f"{python} lacks {missing}: install the pack's requirements.txt with it" if missing else (folder, python)
+            if missing := lacking(python):
+                return f"{python} lacks {missing}: install the pack's requirements.txt with it"
+            return folder, python
     return f"no Python for ComfyUI at {' or '.join(map(str, candidates))}: set COMFYUI_PYTHON"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from ...codes.from_clip import STEPS_FROM_CODES
 from ...diffusion.noise import START_NOISES
 from ...method.patch import DEBIAS
 from ...training.presets import PRESETS, Preset
@@ -12,7 +13,7 @@ from ...training.settings import TrainingSettings
 from .base import Method, Reference, Request
 from .feature_guidance import FeatureGuidance
 from .motion_inversion import MotionInversion
-from .one_pass import OnePass
+from .one_pass import FromCodes, OnePass
 from .stacked import QUICK_STACKED, STACKED_METHODS, USUAL_STACKED
 from .temporal_finetuning import TemporalFinetuning
 from .temporal_lora import TemporalLoRA
@@ -40,6 +41,7 @@ METHODS: dict[str, Method] = {
     ),
     **{name: MotionInversion(preset) for name, preset in PRESETS.items()},
     "one_pass": OnePass(),
+    "from_codes": FromCodes(replace(OBJECT, settings=replace(OBJECT.settings, steps=STEPS_FROM_CODES))),
     "qk_only": MotionInversion(replace(OBJECT, components="qk")),
     "v_only": MotionInversion(replace(OBJECT, components="v")),
     **{
@@ -64,6 +66,7 @@ USUAL = (
     "published_camera",
     *PRESETS,
     "one_pass",
+    "from_codes",
     "qk_only",
     "v_only",
     *(f"debias_{name}" for name in DEBIAS if name != OBJECT.settings.train_debias),

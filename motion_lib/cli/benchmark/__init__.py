@@ -1,6 +1,7 @@
-"""Measure the method and the code: `benchmark motion | ablations | grid | edits | frames | speed | scaling`.
+"""Measure the method and the code: `benchmark motion | codes | ablations | grid | edits | frames | speed | scaling`.
 
 motion      methods of motion transfer side by side, on rendered clips whose true motion is known
+codes       what one pass reads of a motion, and what it is worth
 ablations   one switch of the method at a time
 grid        training steps, strength and noise of one motion, to choose by
 edits       what mirrored, reversed, retimed and joined motions do to videos
@@ -17,7 +18,7 @@ import argparse
 from importlib import import_module
 
 # Modules of this folder with add_arguments and run.
-BENCHMARKS: tuple[str, ...] = ("motion", "ablations", "grid", "edits", "frames", "speed", "scaling")
+BENCHMARKS: tuple[str, ...] = ("motion", "codes", "ablations", "grid", "edits", "frames", "speed", "scaling")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -147,14 +147,18 @@ def methods_of(options: argparse.Namespace, catalogue: Catalogue) -> tuple[str, 
 
 
 def execute(
-    options: argparse.Namespace, methods: dict[str, Method], title: str, groups: dict[str, list[str]] | None = None
+    options: argparse.Namespace,
+    methods: dict[str, Method],
+    title: str,
+    groups: dict[str, list[str]] | None = None,
+    plan: Plan | None = None,
 ) -> tuple[Plan, list[Result]]:
-    """Run methods on the cases that the options ask for, and write and print what was found, by groups of methods or
-    all in one table. Returns plan and results as well."""
+    """Run methods on the cases that the options ask for, or this plan, and write and print what was found, by groups of
+    methods or all in one table. Returns plan and results as well."""
     from ...benchmark.report import write_report
     from ...benchmark.runner import run as run_plan
 
-    plan = plan_of(options, methods)
+    plan = plan or plan_of(options, methods)
     progress = bar(1, "Benchmark")
 
     def on_done(done: int, total: int) -> None:
@@ -166,11 +170,11 @@ def execute(
     finally:
         progress.close()
     if plan.part == "make":
-        print(f"The videos are in {options.out}: the same command with --judge-only judges them.")
+        print(f"The videos are in {plan.out}: the same command with --judge-only judges them.")
         return plan, results
     command = "motion-inversion " + shlex.join(sys.argv[1:])
     print(write_report(plan, results, command, title, groups or {"": list(methods)}))
-    print(f"Look at {options.out / 'sheets'}; every score is in {options.out / 'report.json'}.")
+    print(f"Look at {plan.out / 'sheets'}; every score is in {plan.out / 'report.json'}.")
     return plan, results
 
 

@@ -95,10 +95,11 @@ def scenes_of(objects: Objects, cameras: Cameras, look: Tensor, generator: torch
 
 
 class GroupMaker:
-    """Groups of clips by seed, of a model's own frames and size."""
+    """Groups of clips by seed, of a model's own frames and size. latents: whether they are wanted; without, they have
+    no channels."""
 
-    def __init__(self, model: VideoModel):
-        self.model = model
+    def __init__(self, model: VideoModel, latents: bool = True):
+        self.model, self.latents = model, latents
         self.frames, self.size = model.defaults.frames, model.defaults.width
 
     @torch.no_grad()
@@ -154,6 +155,9 @@ class GroupMaker:
         for i in range(0, len(scenes), CHUNK):
             shown = render(scenes[i : i + CHUNK].to(self.model.device), self.size)
             frames.append((small(shown, SIDE).transpose(1, 2) * 255).round().byte())
+            if not self.latents:
+                latents.append(shown.new_zeros(len(shown), 0, shown.shape[1], 1, 1))
+                continue
             pixels = (shown.flatten(0, 1) * 2 - 1).to(dtype, memory_format=torch.channels_last)
             means = [vae.encode(part).latent_dist.mean for part in pixels.split(512)]
             latents.append((torch.cat(means) * scale).unflatten(0, shown.shape[:2]).transpose(1, 2).to(dtype))

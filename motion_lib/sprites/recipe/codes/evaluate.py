@@ -21,8 +21,8 @@ from torch import Tensor
 from ....backbones import VideoModel, load_model
 from ....backbones.accelerate.recorded_sampling import RecordedDenoiser
 from ....backbones.accelerate.training_modes import accelerated, plan_training
-from ....benchmark.cases import Case, rendered_case
-from ....camera.alignment import CameraAlignment, apart_from_camera
+from ....benchmark.cases import CROSSED, Case, rendered_case
+from ....camera.alignment import CameraAlignment
 from ....camera.noise_warping import warped_noise
 from ....camera.path import CameraPath
 from ....codes.codes_file import load_codes
@@ -44,15 +44,6 @@ from ....video.sheet import contact_sheet
 from ...motions import MOTIONS
 
 GUIDANCE = 4.0
-# The object of one clip, and whose camera it is given.
-CROSSED = {
-    "figure_eight": "pan",
-    "spiral": "shake",
-    "zigzag": "tilt",
-    "bounce": "pan",
-    "orbit": "zoom",
-    "stop_and_go": "tilt",
-}
 SHEET = ("figure_eight", "zigzag", "bounce", "spiral", "orbit", "grow", "pan", "eight_and_pan")
 
 
@@ -177,7 +168,8 @@ def _crossed(reader: Reader, known: Sequence[Known]) -> list[Way]:
         if name in named and camera in named:
             reading, other = named[name].reading, named[camera].reading
             embedding = reader.embedding(reading.crossed(other), "hybrid")
-            ways.append(Way(named[name], embedding, APPLICATIONS["hybrid"], other.camera))
+            # The noise of the object's clip would hold the background still.
+            ways.append(Way(named[name], embedding, replace(APPLICATIONS["hybrid"], noise_weight=0.0), other.camera))
     return ways
 
 
@@ -189,8 +181,8 @@ def _videos(model: VideoModel, way: Way, seeds: int, steps: int) -> Tensor:
     shape = tuple(known.latents.shape)
     held = None
     if way.camera is not None and application.camera_end:
-        camera, own = way.camera.to(model.device), known.reading.camera.to(model.device)
-        apart = apart_from_camera(known.latents, own, application.objects) if application.objects else None
+        camera = way.camera.to(model.device)
+        apart = known.reading.covers(*shape[3:]) if application.objects else None
         held = CameraAlignment(camera, end=application.camera_end, apart=apart)
         fresh = torch.cat([warped_noise(camera, shape, seed, known.latents) for _, seed in pairs])
     else:

@@ -16,7 +16,8 @@ from ....codes.model import MotionCodes
 from ....codes.reader import Reader
 from ....codes.seen import Seen
 from .. import checkpoint
-from .clips import GroupMaker, Groups
+from .clips import GroupMaker, Groups, truth_of
+from .readout import fit_steps
 from .train import STATE, UNSEEN, new_codes
 
 
@@ -29,15 +30,28 @@ def export(work: Path, out: Path, device: str, groups: int, state_out: Path | No
     frozen = load_model(model, device)
     codes = averaged(state, frozen).to(device)
     maker = GroupMaker(frozen)
-    known, unseen = (
-        torch.cat([coded(codes, maker.make(min(32, groups - i), seed + i)) for i in range(0, groups, 32)])
-        for seed in (UNSEEN + 1_000, UNSEEN + 2_000)
-    )
-    save_codes(out, Reader(codes, Seen.of(known, unseen)))
+    known, unseen = (_looked_at(codes, maker, groups, seed) for seed in (UNSEEN + 1_000, UNSEEN + 2_000))
+    every, looks, shown = (torch.cat(parts) for parts in zip(known, unseen, strict=True))
+    loss = fit_steps(codes.steps, every[shown], looks[shown])
+    save_codes(out, Reader(codes, Seen.of(known[0], unseen[0])))
     if state_out is not None:
         ema = {name: value.half() for name, value in state["ema"].items()}
         checkpoint.save(state_out, ema=ema, **{key: state[key] for key in ("step", "design", "sites")})
-    print(json.dumps({"file": out.name, "bytes": out.stat().st_size, "step": state["step"]}))
+    print(
+        json.dumps(
+            {"file": out.name, "bytes": out.stat().st_size, "step": state["step"], "camera_loss": round(loss, 5)}
+        )
+    )
+
+
+def _looked_at(codes: MotionCodes, maker: GroupMaker, groups: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Codes of so many groups' clips, where their cameras look, and whether they show it."""
+    found = []
+    for i in range(0, groups, 32):
+        made = maker.make(min(32, groups - i), seed + i)
+        found.append((coded(codes, made), *truth_of(made, "camera")))
+    codes_, looks, shown = (torch.cat(parts) for parts in zip(*found, strict=True))
+    return codes_, looks, shown
 
 
 def averaged(state: dict[str, Any], frozen: VideoModel) -> MotionCodes:

@@ -12,10 +12,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ....backbones import load_model
-from ....benchmark.cases import rendered_case
+from ....benchmark.cases import CROSSED, rendered_case
 from ....benchmark.scores import Judge
 from ....metrics.diversity import appearance_spread, sprite_look
-from .evaluate import CROSSED
 
 
 def judge(out: Path, prompts: int, device: str) -> None:

@@ -1,0 +1,68 @@
+"""Clips in looks that the encoder does not know, and the looks in which they are read instead."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from motion_lib.benchmark.cases import foreign_case, rendered_case
+from motion_lib.codes.from_clip import embedding_of, reader_of
+from motion_lib.codes.looks import read_clip
+from motion_lib.codes.reader import Reader
+from motion_lib.errors import MotionError
+from motion_lib.metrics.paths import path_correlation
+
+from .conftest import small_reader
+from .test_reader import clip
+
+
+@pytest.fixture(scope="module")
+def bundled() -> Reader:
+    return reader_of(None)
+
+
+def test_a_known_look_is_read_as_it_is(bundled: Reader) -> None:
+    frames = rendered_case("zigzag", 1).frames
+    reading = read_clip(bundled, frames)
+    assert reading.look == "as_it_is" and torch.equal(reading.codes, bundled.read(frames).codes)
+
+
+@pytest.mark.parametrize("motion", ["spiral", "orbit", "bounce"])
+def test_an_unknown_one_is_read_before_grey(bundled: Reader, motion: str) -> None:
+    """Two looks each, of which the encoder reads at least one wrongly as it is."""
+    correlations = []
+    for look in (0, 3):
+        case = foreign_case(motion, 1, look=look)
+        assert case.truth is not None
+        reading = read_clip(bundled, case.frames)
+        assert reading.warning is None and reading.look != "as_it_is"
+        assert path_correlation(reading.path, case.truth.position[0]) > 0.95
+        plain = read_clip(bundled, case.frames, "as_it_is")
+        assert plain.warning is not None
+        correlations.append(path_correlation(plain.path, case.truth.position[0]))
+    assert min(correlations) < 0.95
+
+
+def test_a_moving_camera_is_not_taken_away(bundled: Reader) -> None:
+    for motion in ("pan", "tilt", "zoom", "shake"):
+        for look in range(4):
+            case = foreign_case(motion, 1, look=look)
+            assert read_clip(bundled, case.frames).look == "as_it_is", (motion, look)
+
+
+def test_the_file_says_it_all_the_same(bundled: Reader) -> None:
+    case = foreign_case("spiral", 1)
+    embedding, reading = embedding_of(bundled, case.frames, "clip")
+    assert embedding.origin.reading and reading.look != "as_it_is"
+    same, _ = embedding_of(bundled, case.frames, "clip", look=reading.look)
+    assert all(torch.equal(same.tensors[key], m) for key, m in embedding.tensors.items())
+
+
+def test_looks_that_cannot_be() -> None:
+    reader = small_reader()
+    with pytest.raises(MotionError, match="look is 'dark', but it must be one of auto, as_it_is"):
+        read_clip(reader, clip(), "dark")
+    with pytest.raises(MotionError, match="reads the latents of tiny"):
+        read_clip(small_reader(inputs="latents"), clip(), "flat_object")
+    with pytest.raises(MotionError):  # nothing stands still
+        read_clip(reader, clip(), "neutral_background")
