@@ -123,6 +123,11 @@ def read_start(
     reading = read_clip(reader, clips[0].frames, latents=latents)
     if reading.warning:
         say(reading.warning)
+    elif reading.look != "as_it_is":
+        say(
+            "The encoder does not know clips that look like this one, and read it with its background in plain grey. "
+            f"Training on the clip as it is may lose what was read: add --look {reading.look}, or use `read`."
+        )
     begun = start_of(reader.embedding(reading.codes), empty, chosen.settings.train_debias)
     return replace(begun, origin=replace(begun.origin, started_from=f"codes {reader.name}"))
 

@@ -17,6 +17,7 @@ from .model import MotionCodes
 from .seen import Seen
 from .words import sentence, words_of_cameras, words_of_objects
 
+LEAST_CAMERA = 0.075  # what 5 in 100 clips of a still camera are read above, and of a moving one below
 WIDER = 1.5  # than an object's size: what `covers` leaves to it
 
 
@@ -54,7 +55,9 @@ class Reading:
 
     @property
     def camera(self) -> CameraPath:
-        return camera_path(self.looks)
+        """One that stands still where `camera_moves` says so: errors of its steps would add up."""
+        path = camera_path(self.looks)
+        return path if self.camera_moves else path.scaled(0.0)
 
     @property
     def object_moves(self) -> bool:
@@ -65,8 +68,8 @@ class Reading:
     @property
     def camera_moves(self) -> bool:
         """Does the background move, as far as the heads can tell?"""
-        spread = self.camera.shift.std(dim=0).norm() + self.camera.log_zoom.std() + self.camera.roll.std()
-        return float(spread) > 0.06
+        path = camera_path(self.looks)
+        return float(path.shift.std(dim=0).norm() + path.log_zoom.std() + path.roll.std()) > LEAST_CAMERA
 
     @property
     def preset(self) -> str:

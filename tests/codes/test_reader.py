@@ -73,6 +73,15 @@ def test_distance_is_about_one_for_the_same_kind_and_grows_with_the_difference()
     assert float(far.min()) > seen.most
 
 
+def test_a_camera_that_hardly_moves_stands_still(reader: Reader) -> None:
+    looks = torch.zeros(4, 4)
+    looks[:, 0] = torch.linspace(0, 0.05, 4)
+    reading = replace(reader.read(clip()), looks=looks)
+    assert not reading.camera_moves and not reading.camera.shift.any()
+    reading = replace(reading, looks=10 * looks)
+    assert reading.camera_moves and float(reading.camera.shift[-1, 0]) == pytest.approx(-0.5)
+
+
 @pytest.mark.parametrize("motion", ["pan", "tilt", "zoom", "shake", "roll_over"])
 def test_a_camera_that_is_read_right_is_the_camera(motion: str) -> None:
     scenes = reference(motion, Words())
