@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from ..method.embedding import Grid, MotionEmbedding, layer_of
 from ..method.patch import PreparedPatch
 from .design import GROUPS, Design
-from .encoders import Block
+from .encoders import Block, drawn
 
 OCTAVES = 4  # of the waves that a place is described by
 LAGS = (-1, 0, 1)  # frames
@@ -94,7 +94,7 @@ class Decoder(nn.Module):
         self.empty, self.shapes = empty.with_tensors({}), empty.shapes()
         width = design.hidden
         self.into = nn.Linear(len(GROUPS) * design.width, width)
-        self.time = nn.Parameter(0.02 * torch.randn(design.frames, width))
+        self.time = drawn(0.02, design.frames, width)
         self.block = Block(width, design.heads)
         self.norm = nn.LayerNorm(width)
         grids = {empty.grid_of(key) for key in self.shapes if key.endswith(".v")}

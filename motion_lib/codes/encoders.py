@@ -23,6 +23,12 @@ SHIFTS = (2 * REACH + 1) ** 2
 LEAST = 2e-3  # squared difference that counts as no texture
 
 
+def drawn(deviation: float, *shape: int) -> nn.Parameter:
+    """A parameter of normal draws. On the meta device, whose own draws take a second to be imported, of none."""
+    values = torch.empty(shape)
+    return nn.Parameter(values if values.is_meta else values.normal_(std=deviation))
+
+
 class Block(nn.Module):
     """A transformer block over `[n, l, c]`: attention and a feed-forward layer, each after a norm."""
 
@@ -109,8 +115,8 @@ class Transformer(nn.Module):
         self.kept = nn.Conv2d(widths[-1] + (self.MATCHED if self.pairs else 0), self.KEPT, 1)
         self.out = nn.Linear(self.KEPT * design.places**2, len(GROUPS) * width)
         self.steps = nn.Linear(width, width, bias=False)
-        self.time = nn.Parameter(0.02 * torch.randn(design.frames, 1, width))
-        self.group = nn.Parameter(0.02 * torch.randn(len(GROUPS), width))
+        self.time = drawn(0.02, design.frames, 1, width)
+        self.group = drawn(0.02, len(GROUPS), width)
         self.blocks = nn.ModuleList(Block(width, design.heads) for _ in range(design.depth))
         self.norm = nn.LayerNorm(width)
 
@@ -153,7 +159,7 @@ class Codebook(nn.Module):
     def __init__(self, width: int, entries: int = 512, parts: int = 2):
         super().__init__()
         self.parts = parts
-        self.entries = nn.Parameter(torch.randn(parts, entries, width // parts))
+        self.entries = drawn(1.0, parts, entries, width // parts)
 
     def forward(self, codes: Tensor) -> tuple[Tensor, Tensor]:
         """Codes `[…, width]` to those of the codebook, and the loss."""
