@@ -37,7 +37,8 @@ MODEL_TIP = (
     "A MODEL from Load Motion Video Model, or one of Wan 2.1 or 2.2 from any loader; it is not changed. Where Wan has "
     "one model for high and one for low noise, connect the one for high noise."
 )
-LOOK = "choose another look in Prepare Reference Clip"  # where a clip's own is far from the model's
+# What to do where a clip's own look is far from the model's.
+LOOK = "choose another look in Prepare Reference Clip, or take what Read Motion (one pass) makes of it"
 
 
 class TrainMotionEmbedding(io.ComfyNode):

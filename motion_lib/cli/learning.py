@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from ..training.presets import Preset
 
 SAVE_EVERY = 100  # steps
-LOOK = "train with --look neutral_background or --look flat_object"  # where a clip's own look is far from the model's
+# What to do where a clip's own look is far from the model's.
+LOOK = "train with --look neutral_background or --look flat_object, or take what the command read makes of it"
 
 
 def checkpoint_of(out: Path) -> Path:
