@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from motion_lib.backbones.model import VideoModel
+from motion_lib.benchmark.probes import applied, fitted, probe
+from motion_lib.sprites.groups.clips import GROUP, GroupMaker
 from motion_lib.sprites.recipe.codes import ablate, train
-from motion_lib.sprites.recipe.codes.clips import GROUP, GroupMaker
 from motion_lib.sprites.recipe.codes.lesson import Lesson
-from motion_lib.sprites.recipe.codes.probes import applied, fitted, probe
 
 from .conftest import noise, small_codes
 from .test_recipe import DESIGN, model  # noqa: F401  a fixture

@@ -19,10 +19,11 @@ from motion_lib.codes.codes_file import load_codes
 from motion_lib.codes.design import Design
 from motion_lib.diffusion.schedulers import process_of
 from motion_lib.sprites import render
+from motion_lib.sprites.groups.clips import GROUP, GroupMaker, truth_of
+from motion_lib.sprites.groups.motions import FASTEST, REACH, random_cameras, random_objects
 from motion_lib.sprites.recipe.codes import export, train
-from motion_lib.sprites.recipe.codes.clips import GROUP, GroupMaker, GroupStore, truth_of
 from motion_lib.sprites.recipe.codes.lesson import WEIGHTS, Lesson
-from motion_lib.sprites.recipe.codes.motions import FASTEST, REACH, random_cameras, random_objects
+from motion_lib.sprites.recipe.codes.store import GroupStore
 
 from .conftest import SMALL
 
@@ -82,7 +83,7 @@ def test_objects_stay_in_sight_and_cameras_begin_at_the_origin() -> None:
 
 def test_a_group_is_two_paths_under_two_cameras_in_two_looks(model: VideoModel, monkeypatch) -> None:
     """The scenes that are rendered move as the group's truth says, in looks that are drawn for every clip."""
-    from motion_lib.sprites.recipe.codes import clips
+    from motion_lib.sprites.groups import clips
 
     shown: list[Any] = []
     monkeypatch.setattr(clips, "render", lambda scenes, size: shown.append(scenes) or render(scenes, size))

@@ -124,8 +124,8 @@ def probes(options: argparse.Namespace, groups: int) -> dict[str, Any]:
     """What the codes say, as it was found before if the same was asked. Raises MotionError where no encoder fits."""
     from ...backbones import load_model
     from ...benchmark.methods.one_pass import reader_for
-    from ...sprites.recipe.codes.clips import GroupMaker
-    from ...sprites.recipe.codes.probes import probe
+    from ...benchmark.probes import probe
+    from ...sprites.groups.clips import GroupMaker
     from ..common import pick_device
 
     model = load_model(options.model, pick_device(options.device))

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 
 from ....backbones import load_model
+from ....benchmark.probes import probe
+from ...groups.clips import GroupMaker
 from .. import checkpoint
-from .clips import GroupMaker
 from .export import averaged
-from .probes import probe
 from .train import STATE, train
 
 CHANGES: dict[str, dict[str, Any]] = {

@@ -15,10 +15,10 @@ from ....codes.design import Design
 from ....codes.model import MotionCodes
 from ....codes.reader import Reader
 from ....codes.seen import Seen
+from ...groups.clips import UNSEEN, GroupMaker, Groups, truth_of
 from .. import checkpoint
-from .clips import GroupMaker, Groups, truth_of
 from .readout import fit_steps
-from .train import STATE, UNSEEN, new_codes
+from .train import STATE, new_codes
 
 
 def export(work: Path, out: Path, device: str, groups: int, state_out: Path | None = None, model: str = "sprite_t2v"):

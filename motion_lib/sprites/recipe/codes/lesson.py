@@ -12,7 +12,7 @@ from ....codes.decoder import patch_of
 from ....codes.model import MotionCodes
 from ....diffusion.denoiser import Denoiser
 from ....training.losses import debiased
-from .clips import GROUP, Groups, truth_of
+from ...groups.clips import GROUP, Groups, truth_of
 
 WEIGHTS: dict[str, float] = {
     "denoising": 1.0,

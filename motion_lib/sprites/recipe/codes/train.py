@@ -12,18 +12,19 @@ from torch import Tensor, nn
 
 from ....backbones import VideoModel, load_model
 from ....backbones.accelerate.training_modes import Plan, accelerated, faster
+from ....benchmark.probes import r_squared
 from ....codes.design import TRUTHS, Design
 from ....codes.model import MotionCodes
 from ....method.embedding import MotionEmbedding
 from ....method.records import Origin
+from ...groups.clips import UNSEEN, GroupMaker, Groups, truth_of
 from .. import checkpoint
 from ..run import Run
 from ..workers import FlatGradient
-from .clips import GroupMaker, Groups, GroupStore, truth_of
 from .lesson import WEIGHTS, Lesson
+from .store import GroupStore
 
 STATE = "codes.pt"
-UNSEEN = 900_000_000  # seeds of groups that training never draws
 SITES = "coarse_up"  # where the preset `object` learns
 EMA = 0.995
 READ_FIRST = 600  # steps without the frozen model: a decoder can learn nothing from codes that say nothing yet
@@ -160,9 +161,3 @@ def shares(codes: MotionCodes, groups: Groups, on_gpu: bool = False) -> dict[str
     return {
         name: round(r_squared(read[name], *truth_of(groups, name)), 3) for names in TRUTHS.values() for name in names
     }
-
-
-def r_squared(found: Tensor, truth: Tensor, seen: Tensor) -> float:
-    """1 − Σ(y − ŷ)² / Σ(y − ȳ)², the mean ȳ of each number over all clips and frames."""
-    y, guess = truth[seen].flatten(0, 1), found[seen].flatten(0, 1).float()
-    return float(1 - (y - guess).square().sum() / (y - y.mean(dim=0)).square().sum().clamp(min=1e-9))

@@ -1,7 +1,7 @@
 """Motions to learn codes from: paths of many kinds, wider than those that sprite_t2v was trained on, and cameras.
 
 They are drawn at random, also where a kind has a name such as circles or hops; the motions that benchmarks use
-(`sprites/motions.py`) are never drawn themselves.
+(`../motions.py`) are never drawn themselves.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...scene import random_scenes
+from ..scene import random_scenes
 
 FASTEST = 0.32  # half image sides a frame: faster than any clip that sprite_t2v has seen
 REACH = 0.78  # half image sides: how far an object's centre goes

@@ -11,15 +11,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ....codes.design import GROUPS, TRUTHS
-from ....codes.likeness import by_words, recorded
-from ....codes.model import MotionCodes
-from ....codes.reader import Reader
-from ....codes.seen import Seen
-from ....codes.words import sentence
-from ....method.records import Origin
-from .clips import GroupMaker, Groups, truth_of
-from .train import UNSEEN, r_squared
+from ..codes.design import GROUPS, TRUTHS
+from ..codes.likeness import by_words, recorded
+from ..codes.model import MotionCodes
+from ..codes.reader import Reader
+from ..codes.seen import Seen
+from ..codes.words import sentence
+from ..method.records import Origin
+from ..sprites.groups.clips import UNSEEN, GroupMaker, Groups, truth_of
 
 RIDGE = 1e-3  # of the features' mean variance
 LOOKS = ("shape", "colour", "tone", "texture")
@@ -119,3 +118,9 @@ def _found(codes: MotionCodes, groups: Groups, count: int) -> dict[str, float]:
         first = [int(each.name) for each in by_words(reader, said, files)[:TOP]]
         hits.append(any(bool((objects[j] == objects[i]).all() and (cameras[j] == cameras[i]).all()) for j in first))
     return found | {"found_by_words": round(sum(hits) / len(hits), 4)}
+
+
+def r_squared(found: Tensor, truth: Tensor, seen: Tensor) -> float:
+    """1 − Σ(y − ŷ)² / Σ(y − ȳ)², the mean ȳ of each number over all clips and frames."""
+    y, guess = truth[seen].flatten(0, 1), found[seen].flatten(0, 1).float()
+    return float(1 - (y - guess).square().sum() / (y - y.mean(dim=0)).square().sum().clamp(min=1e-9))

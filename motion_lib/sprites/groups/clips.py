@@ -1,8 +1,5 @@
-"""Clips to learn codes from: two object paths under each of two cameras, everything in two looks, with the truth.
-
-A group is those eight clips. The store renders, encodes and holds groups on the training's own device, since rendering
-is a handful of operations on a batch, and renews a few of them at a time, so that the encoder never runs out of new
-ones and never waits for them.
+"""Groups of clips to learn codes from and to try them on: two object paths under each of two cameras, everything in
+two looks, with the truth. A group is those eight clips.
 """
 
 from __future__ import annotations
@@ -13,18 +10,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ....backbones import VideoModel
-from ....codes.inputs import SIDE, small
-from ....codes.words import words_of_cameras, words_of_objects
-from ...render import render
-from ...scene import Scenes, texture_details
-from ...vocabulary import COLOURS, SHAPES, TEMPLATES, TEXTURES, TONES, caption
+from ...backbones import VideoModel
+from ...codes.inputs import SIDE, small
+from ...codes.words import words_of_cameras, words_of_objects
+from ..render import render
+from ..scene import Scenes, texture_details
+from ..vocabulary import COLOURS, SHAPES, TEMPLATES, TEXTURES, TONES, caption
 from .motions import Cameras, Objects, random_cameras, random_objects
 
 LOOKS, PATHS, CAMERAS = 2, 2, 2
 GROUP = LOOKS * PATHS * CAMERAS
 SHOW_THE_CAMERA = ("checkered", "dotted", "cloudy")  # along stripes a camera moves unseen, and over plain ground always
 TURNS_SEEN = ("triangle", "star", "heart", "cross", "moon", "square")
+UNSEEN = 900_000_000  # seeds of groups that training never draws
 CHUNK = 64  # clips that are rendered at a time
 
 
@@ -162,43 +160,3 @@ class GroupMaker:
             means = [vae.encode(part).latent_dist.mean for part in pixels.split(512)]
             latents.append((torch.cat(means) * scale).unflatten(0, shown.shape[:2]).transpose(1, 2).to(dtype))
         return torch.cat(frames), torch.cat(latents)
-
-
-class GroupStore:
-    """Groups on the device, filled with `first` of them and grown to `most`, then renewed, `renew` at every EVERY-th
-    step: making many at once costs hardly more than a few."""
-
-    EVERY = 8
-
-    def __init__(self, maker: GroupMaker, first: int, most: int, renew: int, start: int):
-        self.maker, self.most, self.renewed, self.next_seed, self.steps, self.at = maker, most, renew, start, 0, 0
-        self.held: Groups | None = None
-        self.count = 0
-        while self.count < first:
-            self._add()
-
-    def _add(self) -> None:
-        new = self.maker.make(self.renewed, self.next_seed)
-        self.next_seed += 1
-        if self.held is None:  # room for all of them, at once
-            self.held = new.map(
-                lambda x: torch.empty(max(self.most, len(x)), *x.shape[1:], dtype=x.dtype, device=x.device)
-            )
-        there = len(self.held)
-        self.at = 0 if self.at + len(new) > there else self.at
-        for field in fields(Groups):
-            getattr(self.held, field.name)[self.at : self.at + len(new)] = getattr(new, field.name)
-        self.at += len(new)
-        self.count = max(self.count, self.at)
-
-    def draw(self, count: int, generator: torch.Generator) -> Groups:
-        """That many groups, of which none occurs twice if there are as many."""
-        assert self.held is not None
-        self.steps += 1
-        if self.steps % self.EVERY == 0:
-            self._add()
-        if count <= self.count:
-            pick = torch.randperm(self.count, generator=generator, device=generator.device)[:count]
-        else:
-            pick = torch.randint(self.count, (count,), generator=generator, device=generator.device)
-        return self.held.map(lambda x: x[pick])
