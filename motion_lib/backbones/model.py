@@ -16,13 +16,15 @@ from ..diffusion.conditioning import PICTURE, Conditioning
 from ..diffusion.denoiser import Denoiser
 from ..diffusion.inversion import REFINEMENTS, invert
 from ..diffusion.process import Step
-from ..diffusion.sampling import random_noise, sample
+from ..diffusion.sampling import random_noise, remaining, sample
 from ..errors import MotionError
 from ..method.patch import MotionPatch
 from ..video.limits import KEPT
 from .accelerate.abilities import AbleDenoiser
 from .codec import Codec
 from .text import TextEncoder
+
+REDRAWING_STEPS, REDRAWN_FROM = 20, 0.2  # see docs/settings.md
 
 if TYPE_CHECKING:
     from ..camera.alignment import CameraAlignment
@@ -195,6 +197,28 @@ class VideoModel:
                 refinements=refinements,
                 on_step=on_step,
             )
+
+    def redraw(self, frames: Tensor, level: float = REDRAWN_FROM, seed: int = 0, fast: bool = True) -> Tensor:
+        """A clip uint8 `[f, height, width, 3]` as the model itself would draw it: with a share of noise added, from 0
+        to 1 of sampling, and taken away again with nothing asked for, it keeps what moves where and loses looks that
+        the model does not know. This is SDEdit (Meng et al. 2021, arXiv 2108.01073, alg. 1) without a prompt.
+
+        Raises MotionError for a level that is not above 0 and at most 1, and as `encode_video` does.
+        """
+        if not 0 < level <= 1:
+            raise MotionError(f"level is {level:g}, but the share of noise must be above 0 and at most 1.")
+        latents, process = self.encode_video(frames), self.denoiser.process
+        first = remaining(process, REDRAWING_STEPS, 1 - level)[0]
+        noise = random_noise(latents.shape, seed, latents)
+        with self._running(fast) as denoiser:
+            drawn = sample(
+                denoiser,
+                process.noisy(latents, noise, first),
+                self.conditioning([""]),
+                steps=REDRAWING_STEPS,
+                begin=1 - level,
+            )
+        return self.decode_video(drawn)
 
     def _running(self, fast: bool) -> AbstractContextManager[Denoiser]:
         from .accelerate.recorded_sampling import for_sampling

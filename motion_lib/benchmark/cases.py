@@ -9,7 +9,7 @@ reference is drawn in a look that no bundled model was trained on.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -20,13 +20,13 @@ from ..errors import MotionError
 from ..sprites import COLOURS, SHAPES, SYMMETRY, TEXTURES, TONES, Scenes, Words, caption, parse_caption, render
 from ..sprites.motions import MOTIONS, SEARCH_MOTIONS, reference
 from ..sprites.world import foreign_worlds, from_scenes, render_world
-from ..video.look import LOOKS, in_look
+from ..video.look import LOOKS_WITH_MODEL, REDRAWN, in_look
 
 if TYPE_CHECKING:
     from .pictures import Start
 
 SHOW_THE_CAMERA = ("checkered", "dotted", "cloudy")
-# What a clip in one of LOOKS shows besides its shape.
+# What a clip in one of these looks shows besides its shape.
 SHOWN_IN = {"neutral_background": {}, "flat_object": {"colour": "red"}}
 
 
@@ -58,19 +58,20 @@ class Case:
     starts: tuple[Start, ...] = ()
     parts: tuple[Case, ...] = ()
 
-    def in_look(self, look: str) -> Case:
-        """The same with its clip in one of LOOKS and a prompt that says what is then seen; itself where the clip has to
-        be taken as it is, as under a moving camera. Raises MotionError for an unknown look."""
-        if look not in LOOKS:
-            raise MotionError(f"look is '{look}', but it must be one of {', '.join(LOOKS)}.")
+    def in_look(self, look: str, redraw: Callable[[Tensor], Tensor] | None = None) -> Case:
+        """The same with its clip in one of LOOKS_WITH_MODEL, drawn again by `redraw`, and a prompt that says what is
+        then seen; itself where the clip has to be taken as it is, as under a moving camera. Raises MotionError for an
+        unknown look."""
+        if look not in LOOKS_WITH_MODEL:
+            raise MotionError(f"look is '{look}', but it must be one of {', '.join(LOOKS_WITH_MODEL)}.")
         try:
-            frames = in_look(self.frames, look)
+            frames = in_look(self.frames, look, redraw=redraw)
         except MotionError:  # nothing that moves can be told from the background
             return self
         if frames is self.frames:
             return self
         words = parse_caption(self.prompt)
-        if words.shape is None:
+        if words.shape is None or look == REDRAWN:
             return replace(self, frames=frames)
         words = replace(words, tone="grey", texture="plain", **SHOWN_IN[look])
         return replace(self, frames=frames, prompt=caption(words))

@@ -13,7 +13,7 @@ from ..errors import MotionError
 from ..method.patch import MotionPatch
 from .conditioning import joined
 from .denoiser import Denoiser
-from .process import Step
+from .process import Process, Step
 from .solvers import solver
 
 Guide = Callable[[Tensor, float], Tensor]
@@ -35,6 +35,7 @@ def sample(
     guidance: Guidance = 1.0,
     between: tuple[Any, float] | None = None,
     steps: int = 50,
+    begin: float = 0.0,
     sampler: str | None = None,
     patches: Sequence[MotionPatch] = (),
     guide: Guide | None = None,
@@ -45,9 +46,10 @@ def sample(
     conditioning, unconditional: what the denoiser takes, such as text embeddings `[b, tokens, width]`; guidance 1 needs
     no unconditional one. between: a conditioning on the way from the unconditional one to the whole, and the strength
     of guidance towards it; `guidance` leads on from there. With the picture alone between nothing and picture and
-    words, this is InstructPix2Pix's (Brooks et al. 2023, arXiv 2211.09800, eq. 3). sampler: one of SOLVERS, without one
-    the process's usual. Patches act on all of them (as in Motion Inversion), each in its own part of the run. on_step
-    is called after every step.
+    words, this is InstructPix2Pix's (Brooks et al. 2023, arXiv 2211.09800, eq. 3). begin: the progress from 0 to 1 at
+    which the run begins, for latents that hold as much noise as its first time says (see `Process.noisy`). sampler: one
+    of SOLVERS, without one the process's usual. Patches act on all of them (as in Motion Inversion), each in its own
+    part of the run. on_step is called after every step.
     Raises MotionError for guidance without an unconditional conditioning, or a motion embedding made for another
     backbone, and an unknown sampler.
     """
@@ -63,7 +65,7 @@ def sample(
     if guided:
         conditioning = joined(way)
     x, move = noise, solver(sampler or process.sampler, process)
-    times = process.timesteps(steps)
+    times = remaining(process, steps, begin)
     for i, (time, below) in enumerate(zip(times, [*times[1:], process.clean_end], strict=True)):
         progress = process.progress(time)
         acting = (patch.at(ready, progress) for patch, ready in prepared)
@@ -78,8 +80,17 @@ def sample(
             clean, ends_in = held, process.noise(x, held, time)
         x = move(x, clean, ends_in, time, below, i == len(times) - 1)
         if on_step is not None:
-            on_step(Step(i, steps, time, 1 - progress, x, clean))
+            on_step(Step(i, len(times), time, 1 - progress, x, clean))
     return x
+
+
+def remaining(process: Process, steps: int, begin: float) -> list[Any]:
+    """The times of a run of so many steps from this progress on, the last one at least. Raises MotionError for a
+    progress that is not from 0 to below 1."""
+    if not 0 <= begin < 1:
+        raise MotionError(f"begin is {begin:g}, but it must be from 0, where there is nothing but noise, to below 1.")
+    times = process.timesteps(steps)
+    return [time for time in times if process.progress(time) >= begin - 1e-6] or times[-1:]
 
 
 def _led(predictions: Sequence[Tensor], strengths: Sequence[float]) -> Tensor:

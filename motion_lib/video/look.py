@@ -2,10 +2,12 @@
 which are no part of a motion, are not there to be learned.
 
 Where the camera stands still, the median over the frames is the background, and what differs from it moves. Where it
-does not, somebody has to say what moves, with a mask.
+does not, somebody has to say what moves, with a mask; or a model draws the clip again, in a look of its own.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -19,11 +21,16 @@ LOOKS = {
     "neutral_background": "puts what moves before plain grey",
     "flat_object": "paints it red besides",
 }
+REDRAWN = "redrawn"
+LOOKS_WITH_MODEL = {**LOOKS, REDRAWN: "lets the model draw it again from a fifth of noise, under any camera"}
+FOR_WHICH = (
+    "For clips with patterns or strong colours, which a model may take over; before plain grey the camera must stand "
+    "still, or a mask must say what moves."
+)
 LOOK_HELP = (
     "The look in which the clip is learned from: "
     + ", ".join(f"{name} {what}" for name, what in LOOKS.items())
-    + ". For clips with patterns or strong colours, which a model may take over; the camera must stand still, or a "
-    "mask must say what moves."
+    + f". {FOR_WHICH}"
 )
 GREY, RED = 128.0, (200.0, 40.0, 40.0)
 STILL, MOVING = 12.0, 32.0  # of 255: differences from the background that count as noise, and in full
@@ -31,16 +38,22 @@ HOLES = 0.04  # of the shorter side: gaps of what moves, where it has the backgr
 MOST, LEAST = 0.45, 0.0005  # of the picture: a camera moves where more changes, and nothing does where less
 
 
-def in_look(frames: Tensor, look: str, mask: Tensor | None = None) -> Tensor:
-    """A clip uint8 `[f, h, w, 3]` in one of LOOKS.
+def in_look(
+    frames: Tensor, look: str, mask: Tensor | None = None, redraw: Callable[[Tensor], Tensor] | None = None
+) -> Tensor:
+    """A clip uint8 `[f, h, w, 3]` in one of LOOKS, or of LOOKS_WITH_MODEL where there is a model.
 
-    mask: where the thing is that moves, `[f or 1, h, w]` in 0..1; if None, it is found by `moving_mask`. Raises
-    MotionError for an unknown look, a mask of another shape, and what `moving_mask` refuses.
+    mask: where the thing is that moves, `[f or 1, h, w]` in 0..1; if None, it is found by `moving_mask`. redraw: the
+    model's own drawing of a clip again (see `VideoModel.redraw`). Raises MotionError for an unknown look, a mask of
+    another shape, and what `moving_mask` refuses.
     """
-    if look not in LOOKS:
-        raise MotionError(f"look is '{look}', but it must be one of {', '.join(LOOKS)}.")
+    known = LOOKS if redraw is None else LOOKS_WITH_MODEL
+    if look not in known:
+        raise MotionError(f"look is '{look}', but it must be one of {', '.join(known)}.")
     if look == "as_it_is":
         return frames
+    if redraw is not None and look == REDRAWN:
+        return redraw(frames)
     check_clip_tensor(frames)
     if mask is None:
         mask = moving_mask(frames)

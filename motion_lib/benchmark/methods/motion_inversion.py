@@ -56,7 +56,7 @@ class MotionInversion:
         """What is learned from each, in one batch, as a file holds it."""
         runs = []
         for reference in references:
-            shown = reference.case.in_look(self.look)
+            shown = reference.case.in_look(self.look, model.redraw)
             latents = reference.latents if shown is reference.case else model.encode_video(shown.frames)
             state = self.state(model, reference)
             own = state.settings.picture == "own"

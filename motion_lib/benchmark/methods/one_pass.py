@@ -81,7 +81,7 @@ class FromCodes(MotionInversion):
 
     def start(self, model: VideoModel, reference: Reference) -> MotionEmbedding:
         reader = reader_for(model, self.codes)
-        reading = _reading(model, reader, reference.case.in_look(self.look).frames, reference.latents)
+        reading = _reading(model, reader, reference.case.in_look(self.look, model.redraw).frames, reference.latents)
         empty = super().start(model, reference)
         return start_of(reader.embedding(reading.codes), empty, self.preset.settings.train_debias)
 

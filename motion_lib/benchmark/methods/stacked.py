@@ -41,6 +41,7 @@ STACKED_METHODS: dict[str, Method] = {
     "object_placed": MotionInversion(OBJECT, to_object=True),
     "object_flat": MotionInversion(OBJECT, look="flat_object"),
     "object_neutral": MotionInversion(OBJECT, look="neutral_background"),
+    "object_redrawn": MotionInversion(OBJECT, look="redrawn"),
     "qk_only": MotionInversion(replace(OBJECT, components="qk", integration="add")),
     "both": MotionInversion(replace(OBJECT, components="both")),
 }
