@@ -15,7 +15,7 @@ from ..motion_lib.errors import MotionError, shown
 from ..motion_lib.help import help_of
 from ..motion_lib.video import ClipOptions, check_clip, select_indices
 from ..motion_lib.video.limits import KEPT, is_rate
-from ..motion_lib.video.look import LOOK_HELP, LOOKS, in_look
+from ..motion_lib.video.look import LOOKS, in_look, look_help
 from ..motion_lib.video.read import resized
 from .checks import checked
 from .host.folders import SAMPLES
@@ -111,7 +111,7 @@ class PrepareReferenceClip(io.ComfyNode):
                     step=1.0,
                     tooltip="The frames per second of an IMAGE input, which does not hold that information.",
                 ),
-                advanced(io.Combo, "look", options=list(LOOKS), default=next(iter(LOOKS)), tooltip=LOOK_HELP),
+                advanced(io.Combo, "look", options=list(LOOKS), default=next(iter(LOOKS)), tooltip=look_help()),
                 io.Mask.Input(
                     "moving",
                     optional=True,

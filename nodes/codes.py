@@ -6,6 +6,7 @@ from comfy_api.latest import io
 
 from ..motion_lib.codes.from_clip import PRESETS, embedding_of, reader_of
 from ..motion_lib.codes.likeness import OF_GROUPS, Found, by_motion, by_words, spoken
+from ..motion_lib.codes.reader import Reading
 from ..motion_lib.errors import MotionError, shown
 from ..motion_lib.files.embedding_file import FORMAT, described, header_in, load_embedding
 from ..motion_lib.method.embedding import MotionEmbedding
@@ -18,9 +19,11 @@ from .host.kinds import kind_of
 from .host.shown import NODE_ID, say
 from .schema import MotionEmbeddingType, schema
 
-IN_OTHER_LOOK = (
-    "Read with the background in plain grey, because the encoder does not know clips that look like this one."
-)
+IN_OTHER_LOOKS = {
+    "neutral_background": "with the background in plain grey",
+    "flat_object": "with the background in plain grey and what moves in red",
+    "redrawn": "as sprite_t2v draws it again",
+}
 SHOWN = 10  # files that are listed
 
 
@@ -81,13 +84,20 @@ class ReadMotion(io.ComfyNode):
         )
         lines = [
             f"Read: {spoken(reader.words(reading))}; preset {embedding.origin.preset}.",
-            *([IN_OTHER_LOOK] if reading.look != "as_it_is" else []),
+            *_look_of(reading),
             reading.camera.describe() if reading.camera_moves else "The camera stands still.",
             f"Distance from what the encoder has seen: {reading.distance:.2f} of at most {reading.most:.2f}.",
         ]
         lines += [f"{what.warning}" for what in (reading, camera) if what is not None and what.warning]
         text = "\n".join(lines)
         return io.NodeOutput(embedding, reading.camera, text, ui=say(cls, text))
+
+
+def _look_of(reading: Reading) -> list[str]:
+    if reading.look not in IN_OTHER_LOOKS:
+        return []
+    how = IN_OTHER_LOOKS[reading.look]
+    return [f"Read {how}, because the encoder does not know clips that look like this one."]
 
 
 class FindMotion(io.ComfyNode):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
+from typing import Any
 
 import pytest
 import torch
 
 from motion_lib.backbones.unet3d.denoiser import UNet3DDenoiser
-from motion_lib.diffusion.sampling import sample
+from motion_lib.diffusion.sampling import remaining, sample
 from motion_lib.errors import MotionError
 from motion_lib.method.patch import MotionPatch
 from tests.tiny import randn, random_embedding, text, tiny_backbone, tiny_denoiser, tiny_unet
@@ -59,6 +61,25 @@ def test_patches_act_in_their_part_of_the_run_and_on_both_prompts() -> None:
     early, late = MotionPatch(embedding, end=0.5), MotionPatch(embedding, start=0.7)
     sample(denoiser, NOISE, text(), unconditional=text(), guidance=2.0, steps=5, patches=[early, late])
     assert denoiser.calls == [(801, 2, 1), (601, 2, 1), (401, 2, 0), (201, 2, 1), (1, 2, 1)]
+
+
+def test_a_run_can_begin_in_the_middle() -> None:
+    """From what a whole run has come to, as if it had not been interrupted; and of a run of few steps at the last."""
+    seen: list[Any] = []
+    whole = sample(tiny_denoiser(), NOISE, text(), steps=5, on_step=seen.append)
+    begin = tiny_denoiser().process.progress(seen[3].time)
+    last: list[Any] = []
+    assert torch.equal(
+        sample(tiny_denoiser(), seen[2].latents, text(), steps=5, begin=begin, on_step=last.append), whole
+    )
+    assert [(step.number, step.steps, step.time) for step in last] == [(0, 2, seen[3].time), (1, 2, seen[4].time)]
+    assert remaining(tiny_denoiser().process, 5, 0.99) == [seen[4].time]
+
+
+@pytest.mark.parametrize("begin", [1.0, -0.1, math.nan])
+def test_a_run_begins_within_itself(begin: float) -> None:
+    with pytest.raises(MotionError, match="it must be from 0"):
+        sample(tiny_denoiser(), NOISE, text(), steps=2, begin=begin)
 
 
 def test_strength_zero_equals_no_embedding_bit_for_bit() -> None:

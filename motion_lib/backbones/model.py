@@ -24,7 +24,7 @@ from .accelerate.abilities import AbleDenoiser
 from .codec import Codec
 from .text import TextEncoder
 
-REDRAWING_STEPS, REDRAWN_FROM = 20, 0.2  # see docs/settings.md
+REDRAWING_STEPS, REDRAWN_FROM = 20, 0.1  # see docs/settings.md
 
 if TYPE_CHECKING:
     from ..camera.alignment import CameraAlignment

@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     from ..codes.from_clip import reader_of
     from ..codes.likeness import by_motion, by_words, recorded
-    from ..codes.looks import read_clip
+    from ..codes.looks import read_clip, redrawn_by_own_model
 
     *given, folder = options.places
     if len(given) > 1:
@@ -69,7 +69,8 @@ def run(options: argparse.Namespace) -> None:
                 raise MotionError(f"{shown(given[0])} does not say how its clip moves: give the clip instead.")
         else:
             clip = clip_for(reader, options, given[0])
-            reading = read_clip(reader, clip.frames, latents=latents_for(reader, clip))
+            latents, redraw = latents_for(reader, clip), redrawn_by_own_model(reader)
+            reading = read_clip(reader, clip.frames, latents=latents, redraw=redraw)
             if reading.warning:
                 say(f"{clip.source}: {reading.warning}")
             asked = recorded(reader, reading)

@@ -22,11 +22,12 @@ if TYPE_CHECKING:
     from ..video import Clip
 
 PRESETS = ("auto", "object", "camera", "hybrid")
-LOOKS = ("auto", "as_it_is", "neutral_background", "flat_object")
+LOOKS = ("auto", "as_it_is", "neutral_background", "flat_object", "redrawn")
 
-OTHER_LOOKS = {
-    "neutral_background": " (with its background in plain grey)",
-    "flat_object": " (with its background in plain grey and what moves in red)",
+IN_LOOKS = {
+    "neutral_background": "with its background in plain grey",
+    "flat_object": "with its background in plain grey and what moves in red",
+    "redrawn": "as its model draws it again",
 }
 
 
@@ -49,8 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="auto",
         choices=LOOKS,
         help="The look in which the clip is read. auto reads it as it is and, if it is unlike what the encoder knows, "
-        "with its background in plain grey, or its object in red besides, where the camera stands still (default: "
-        "auto).",
+        "with its background in plain grey, or its object in red besides, where the camera stands still, or else as "
+        "the encoder's model draws it again from a tenth of noise, which takes some seconds (default: auto).",
     )
     add_codes_argument(parser)
     parser.add_argument("--device", default="auto", help="The device: auto, cpu, cuda, cuda:1 or mps (default: auto).")
@@ -151,7 +152,8 @@ def lines_of(summary: dict[str, Any], reading: Reading) -> Iterator[str]:
 
     yield f"{summary['file']}: {summary['bytes'] / 1e6:.2f} MB, for {summary['fits']}, preset {summary['preset']}"
     first, last = reading.path[0].tolist(), reading.path[-1].tolist()
-    yield f"read: {spoken(summary['words']) or 'nothing that moves'}{OTHER_LOOKS.get(reading.look, '')}"
+    how = f" ({IN_LOOKS[reading.look]})" if reading.look in IN_LOOKS else ""
+    yield f"read: {spoken(summary['words']) or 'nothing that moves'}{how}"
     yield (
         f"the object goes from {first[0]:.2f}, {first[1]:.2f} to {last[0]:.2f}, {last[1]:.2f} (half pictures from the "
         f"middle, right and down) and becomes {reading.scale.diff().sum().exp():.2f} times as large"

@@ -113,6 +113,7 @@ def read_start(
     """What one pass reads of the clip, to begin training with. Raises MotionError for what cannot be begun so."""
     from ..codes.from_clip import reader_of, start_of
     from ..codes.looks import read_clip
+    from .read import IN_LOOKS
 
     if len(clips) > 1:
         raise MotionError(f"--start-from-codes reads one video, but {len(clips)} were given: leave it out.")
@@ -120,12 +121,12 @@ def read_start(
     made = reader.codes.decoder.empty
     made.check_fits(model.denoiser.backbone, "What this encoder of motion codes makes")
     latents = model.encode_video(clips[0].frames) if reader.needs_latents else None
-    reading = read_clip(reader, clips[0].frames, latents=latents)
+    reading = read_clip(reader, clips[0].frames, latents=latents, redraw=model.redraw)
     if reading.warning:
         say(reading.warning)
     elif reading.look != "as_it_is":
         say(
-            "The encoder does not know clips that look like this one, and read it with its background in plain grey. "
+            f"The encoder does not know clips that look like this one, and read it {IN_LOOKS[reading.look]}. "
             f"Training on the clip as it is may lose what was read: add --look {reading.look}, or use `read`."
         )
     begun = start_of(reader.embedding(reading.codes), empty, chosen.settings.train_debias)
@@ -162,11 +163,14 @@ def learn_one(
 
 
 def in_chosen_look(options: argparse.Namespace, model: VideoModel, clip: Clip) -> Clip:
-    from ..video import in_look
+    from ..video.look import LOOKS, REDRAWN, in_look
 
+    if options.look_mask and options.look in ("as_it_is", REDRAWN):
+        raise MotionError("--look-mask says what moves for --look neutral_background or flat_object: choose one.")
+    if options.look not in LOOKS:
+        with working("Drawing the clip again"):
+            return replace(clip, frames=in_look(clip.frames, options.look, redraw=model.redraw))
     if options.look == "as_it_is":
-        if options.look_mask:
-            raise MotionError("--look-mask says what moves for --look neutral_background or flat_object: choose one.")
         return clip
     if options.preset != "object":
         raise MotionError(

@@ -34,7 +34,7 @@ from ..method.patch import DEBIAS, EXPERTS
 from ..training.losses import LOSSES
 from ..training.presets import PRESETS, Preset
 from ..training.settings import LR_SCHEDULES, PICTURES, TrainingSettings
-from ..video.look import LOOK_HELP, LOOKS
+from ..video.look import LOOKS_WITH_MODEL, look_help
 from .common import add_clip_arguments, add_json, add_model_arguments, add_seed, load, show
 from .library import clips_in, learn_all
 from .task import EVERY, check_places, learn_one, task_of
@@ -67,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mask", metavar="IMAGE", help="Learn only where this image or video is bright; it is resized like the video."
     )
-    parser.add_argument("--look", default="as_it_is", choices=list(LOOKS), help=LOOK_HELP)
+    parser.add_argument("--look", default="as_it_is", choices=list(LOOKS_WITH_MODEL), help=look_help(LOOKS_WITH_MODEL))
     parser.add_argument(
         "--look-mask",
         metavar="IMAGE",

@@ -17,7 +17,7 @@ from ..method.records import Origin
 from ..training.provenance import clip_hash, place_in, thumbnail
 from .codes_file import load_codes
 from .likeness import recorded
-from .looks import AUTO, read_clip
+from .looks import AUTO, read_clip, redrawn_by_own_model
 from .reader import Reader, Reading
 
 STEPS_FROM_CODES = 30  # of a training that begins with what was read
@@ -38,7 +38,7 @@ def reading_of(model: str, backbone: Backbone, frames: Tensor) -> dict[str, Any]
     reader = bundled_reader(model, backbone)
     if reader is None or reader.needs_latents or len(frames) < 2:
         return {}
-    return recorded(reader, read_clip(reader, frames))
+    return recorded(reader, read_clip(reader, frames, redraw=redrawn_by_own_model(reader)))
 
 
 def reader_of(path: str | Path | None, device: torch.device | str = "cpu") -> Reader:
@@ -66,7 +66,7 @@ def embedding_of(
     """
     if preset not in PRESETS:
         raise MotionError(f"preset is '{preset}', but it must be one of {', '.join(PRESETS)}.")
-    reading = read_clip(reader, frames, look, latents)
+    reading = read_clip(reader, frames, look, latents, redrawn_by_own_model(reader))
     codes, made_of = reading.codes, reading
     if camera is not None:
         codes = reading.crossed(camera)

@@ -1,29 +1,39 @@
 """Reading a clip in a look that the encoder knows.
 
 What an encoder has never seen it reads wrongly, and its codes show that: they lie far from those of training. Most of
-what is strange about a stranger's clip is its background, which is no part of an object's motion.
+what is strange about a stranger's clip is its background, which is no part of an object's motion; and what a video
+model draws of the clip again, it draws in a look that the encoder has learned on.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from ..bundled.models import BUNDLED
 from ..errors import MotionError
-from ..video.look import LOOKS, in_look
-from .reader import Reader, Reading
+from ..video.look import LOOKS_WITH_MODEL, REDRAWN, in_look
+from .reader import Reader, Reading, evenly
 
 AUTO = "auto"
-READ_LOOKS = (AUTO, *LOOKS)
-AS_IT_IS, *OTHERS = LOOKS
+READ_LOOKS = (AUTO, *LOOKS_WITH_MODEL)
+AS_IT_IS, *OTHERS = LOOKS_WITH_MODEL
+
+Redraw = Callable[[Tensor], Tensor]
+"""What draws a clip uint8 `[f, h, w, 3]` again, by a video model."""
 
 
-def read_clip(reader: Reader, frames: Tensor, look: str = AUTO, latents: Tensor | None = None) -> Reading:
+def read_clip(
+    reader: Reader, frames: Tensor, look: str = AUTO, latents: Tensor | None = None, redraw: Redraw | None = None
+) -> Reading:
     """What is read of frames uint8 `[f, h, w, 3]` in one of READ_LOOKS. auto: as they are and, if their codes are
     farther from training's than usual, in the first of the other looks in which they are not; as they are if there is
-    none, as under a moving camera. latents: of the frames as they are, for an encoder that reads those, in which no
-    look can be changed.
+    none. latents: of the frames as they are, for an encoder that reads those, in which no look can be changed. redraw:
+    for the look redrawn; without one there is no such look.
 
     Raises MotionError for an unknown look, one that this clip or encoder cannot be read in, and what `Reader.read`
     refuses.
@@ -33,15 +43,36 @@ def read_clip(reader: Reader, frames: Tensor, look: str = AUTO, latents: Tensor 
     if reader.needs_latents and look not in (AUTO, AS_IT_IS):
         raise MotionError(f"This encoder reads the latents of {reader.model}: leave look as {AS_IT_IS}.")
     if look not in (AUTO, AS_IT_IS):
-        return replace(reader.read(in_look(frames, look)), look=look)
+        return replace(reader.read(in_look(frames, look, redraw=redraw)), look=look)
     plain = reader.read(frames, latents)
     if look == AS_IT_IS or plain.warning is None or reader.needs_latents:
         return plain
-    for other in OTHERS:
+    for other in OTHERS if redraw is not None else [each for each in OTHERS if each != REDRAWN]:
         try:
-            found = reader.read(in_look(frames, other))
+            found = reader.read(in_look(frames, other, redraw=redraw))
         except MotionError:  # nothing can be told from the background
-            break
+            continue
         if found.warning is None:
             return replace(found, look=other)
     return plain
+
+
+def redrawn_by_own_model(reader: Reader) -> Redraw | None:
+    """Clips drawn again by the model that this encoder is for, if it comes with the library: in the model's own size,
+    and as many frames as are read. The model is loaded when the first clip is."""
+    if reader.model not in BUNDLED:
+        return None
+
+    def redraw(frames: Tensor) -> Tensor:
+        from ..backbones import load_model
+
+        model = load_model(reader.model, next(reader.codes.parameters()).device.type)
+        size = (model.defaults.height, model.defaults.width)
+        kept = evenly(frames, reader.codes.design.frames)
+        if kept.shape[1:3] != size:
+            pixels = kept.movedim(-1, 1).float()
+            resized = F.interpolate(pixels, size, mode="bilinear", antialias=True, align_corners=False)
+            kept = resized.round().clamp(0, 255).to(torch.uint8).movedim(1, -1).contiguous()
+        return model.redraw(kept)
+
+    return redraw

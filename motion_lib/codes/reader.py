@@ -128,9 +128,7 @@ class Reader:
         if self.needs_latents and latents is None:
             raise MotionError(f"This encoder reads the latents of {self.model}: give them as well.")
         device = next(self.codes.parameters()).device
-        count = self.codes.design.frames
-        places = torch.linspace(0, len(frames) - 1, count).round().long()
-        pixels = frames[places].permute(0, 3, 1, 2)[None].to(device).float() / 255
+        pixels = evenly(frames, self.codes.design.frames).permute(0, 3, 1, 2)[None].to(device).float() / 255
         codes, _ = self.codes.encode(pixels, None if latents is None else latents.to(device).float())
         read = self.codes.truths(codes)
         return Reading(
@@ -161,6 +159,11 @@ class Reader:
             "camera": words_of_cameras(camera[None, :, :2], camera[None, :, 2].exp(), camera[None, :, 3])[0],
         }
         return {group: sentence(chosen, group) for group, chosen in said.items()}
+
+
+def evenly(frames: Tensor, count: int) -> Tensor:
+    """So many frames, spread evenly over these."""
+    return frames[torch.linspace(0, len(frames) - 1, count).round().long()]
 
 
 def camera_path(values: Tensor) -> CameraPath:

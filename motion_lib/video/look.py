@@ -7,7 +7,7 @@ does not, somebody has to say what moves, with a mask; or a model draws the clip
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -22,16 +22,18 @@ LOOKS = {
     "flat_object": "paints it red besides",
 }
 REDRAWN = "redrawn"
-LOOKS_WITH_MODEL = {**LOOKS, REDRAWN: "lets the model draw it again from a fifth of noise, under any camera"}
+LOOKS_WITH_MODEL = {**LOOKS, REDRAWN: "lets the model draw it again from a tenth of noise, under any camera"}
 FOR_WHICH = (
     "For clips with patterns or strong colours, which a model may take over; before plain grey the camera must stand "
     "still, or a mask must say what moves."
 )
-LOOK_HELP = (
-    "The look in which the clip is learned from: "
-    + ", ".join(f"{name} {what}" for name, what in LOOKS.items())
-    + f". {FOR_WHICH}"
-)
+
+
+def look_help(looks: Mapping[str, str] = LOOKS) -> str:
+    said = ", ".join(f"{name} {what}" for name, what in looks.items())
+    return f"The look in which the clip is learned from: {said}. {FOR_WHICH}"
+
+
 GREY, RED = 128.0, (200.0, 40.0, 40.0)
 STILL, MOVING = 12.0, 32.0  # of 255: differences from the background that count as noise, and in full
 HOLES = 0.04  # of the shorter side: gaps of what moves, where it has the background's colour, are closed

@@ -247,11 +247,14 @@ def test_a_look_changes_what_is_learned_and_belongs_to_the_run(train, tmp_path: 
     assert train(plain) == 0
     assert train(grey, "--look", "neutral_background", "--look-preview", str(sheet)) == 0
     assert not equal(plain, grey) and sheet.is_file()
+    drawn = tmp_path / "drawn.safetensors"
+    assert train(drawn, "--look", "redrawn") == 0 and not equal(plain, drawn)
     assert load_embedding(plain).origin.clip_sha256 != load_embedding(grey).origin.clip_sha256
     capsys.readouterr()
     for options, words in [
         (("--look", "flat_object", "--preset", "camera"), "how the camera moves"),
         (("--look-mask", "x.png"), "choose one"),
+        (("--look", "redrawn", "--look-mask", "x.png"), "choose one"),
         (("--look", "flat_object", "--look-mask", "x.png"), "x.png"),
         (("--look-preview", str(tmp_path)), tmp_path.name),
     ]:

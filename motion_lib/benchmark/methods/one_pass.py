@@ -101,4 +101,4 @@ def reader_for(model: VideoModel, codes: str) -> Reader:
 def _reading(model: VideoModel, reader: Reader, frames: Tensor, latents: Tensor | None, look: str = AUTO) -> Reading:
     if reader.needs_latents and latents is None:
         latents = model.encode_video(frames)
-    return read_clip(reader, frames, look, latents if reader.needs_latents else None)
+    return read_clip(reader, frames, look, latents if reader.needs_latents else None, model.redraw)
