@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..bundled.models import BUNDLED
 from ..errors import MotionError
-from ..video.look import LOOKS_WITH_MODEL, REDRAWN, in_look
+from ..video.look import LOOKS_WITH_MODEL, REDRAWN, camera_moves, in_look
 from .reader import Reader, Reading, evenly
 
 AUTO = "auto"
@@ -43,18 +43,24 @@ def read_clip(
     if reader.needs_latents and look not in (AUTO, AS_IT_IS):
         raise MotionError(f"This encoder reads the latents of {reader.model}: leave look as {AS_IT_IS}.")
     if look not in (AUTO, AS_IT_IS):
-        return replace(reader.read(in_look(frames, look, redraw=redraw)), look=look)
+        return _read_in(reader, frames, look, redraw)
     plain = reader.read(frames, latents)
-    if look == AS_IT_IS or plain.warning is None or reader.needs_latents:
+    if look == AS_IT_IS or plain.familiar or reader.needs_latents:
         return plain
     for other in OTHERS if redraw is not None else [each for each in OTHERS if each != REDRAWN]:
         try:
-            found = reader.read(in_look(frames, other, redraw=redraw))
+            found = _read_in(reader, frames, other, redraw)
         except MotionError:  # nothing can be told from the background
             continue
-        if found.warning is None:
-            return replace(found, look=other)
+        if found.familiar:
+            return found
     return plain
+
+
+def _read_in(reader: Reader, frames: Tensor, look: str, redraw: Redraw | None) -> Reading:
+    found = replace(reader.read(in_look(frames, look, redraw=redraw)), look=look)
+    lost = look == REDRAWN and not found.camera_moves and camera_moves(frames)
+    return replace(found, camera_lost=lost)
 
 
 def redrawn_by_own_model(reader: Reader) -> Redraw | None:

@@ -28,8 +28,8 @@ class Reading:
     codes `[f, k, width]`. vectors: `[described]` of each group, to compare motions by. path `[f, 2]` in half image
     sides, scale `[f]` as ln of the size, angle `[f]` in radians since the first frame, looks `[f, 4]`: where the camera
     looks, ln zoom and roll; all as far as the codes say it. distance: of the codes from those of training, about 1 for
-    what it has seen; most: within which 99 % of unseen clips of the same kind lie. look: the one in which
-    the clip was read (see video/look.py).
+    what it has seen; most: within which 99 % of unseen clips of the same kind lie. look: the one in which the clip was
+    read (see video/look.py). camera_lost: the clip's camera moves, but not in that look.
     """
 
     codes: Tensor
@@ -41,11 +41,23 @@ class Reading:
     distance: float
     most: float
     look: str = "as_it_is"
+    camera_lost: bool = False
+
+    @property
+    def familiar(self) -> bool:
+        """Is the clip, in the look in which it was read, like those that the encoder has seen?"""
+        return self.distance <= self.most
 
     @property
     def warning(self) -> str | None:
-        """A sentence about a clip outside what the encoder has seen; None for the others."""
-        if self.distance <= self.most:
+        """A sentence about a clip outside what the encoder has seen, or one of which a part was not read; None for the
+        others."""
+        if self.familiar and self.camera_lost:
+            return (
+                "The camera of this clip seems to move, but once the model has drawn the clip again its background no "
+                "longer shows how: only the object's motion was read. Measure the camera's, or read it off another."
+            )
+        if self.familiar:
             return None
         return (
             f"This clip is unlike those that the encoder was trained on: its codes are {self.distance:.1f} away from "

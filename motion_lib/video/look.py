@@ -74,15 +74,8 @@ def moving_mask(frames: Tensor) -> Tensor:
 
     Raises MotionError when most of the picture does, as under a moving camera, or nothing.
     """
-    pictures = frames.movedim(-1, 1).float()
-    away = (pictures - pictures.median(dim=0, keepdim=True).values).abs().amax(dim=1, keepdim=True)
-    # Both: alone, grain would count as moving, or a border of one pixel would.
-    away = torch.minimum(away, F.avg_pool2d(away, 3, stride=1, padding=1, count_include_pad=False))
-    share = ((away - STILL) / (MOVING - STILL)).clamp(0, 1)
-    gap = max(1, round(HOLES * min(frames.shape[1:3]) / 2))
-    specks_gone = _wider(_narrower(share, 1), 1)
-    closed = _narrower(_wider(specks_gone, gap), gap)
-    mean = float(closed.mean())
+    share = _changing(frames)
+    mean = float(share.mean())
     if mean > MOST:
         raise MotionError(
             f"{mean:.0%} of the clip's picture changes, as if the camera moved, so that what moves cannot be told from "
@@ -90,7 +83,23 @@ def moving_mask(frames: Tensor) -> Tensor:
         )
     if mean < LEAST:
         raise MotionError("Nothing in the clip moves before its background: give a mask, or leave the look as it is.")
-    return closed[:, 0]
+    return share
+
+
+def camera_moves(frames: Tensor) -> bool:
+    """Does so much of a clip uint8 `[f, h, w, 3]` change, as under a moving camera?"""
+    return float(_changing(frames).mean()) > MOST
+
+
+def _changing(frames: Tensor) -> Tensor:
+    pictures = frames.movedim(-1, 1).float()
+    away = (pictures - pictures.median(dim=0, keepdim=True).values).abs().amax(dim=1, keepdim=True)
+    # Both: alone, grain would count as moving, or a border of one pixel would.
+    away = torch.minimum(away, F.avg_pool2d(away, 3, stride=1, padding=1, count_include_pad=False))
+    share = ((away - STILL) / (MOVING - STILL)).clamp(0, 1)
+    gap = max(1, round(HOLES * min(frames.shape[1:3]) / 2))
+    specks_gone = _wider(_narrower(share, 1), 1)
+    return _narrower(_wider(specks_gone, gap), gap)[:, 0]
 
 
 def _wider(share: Tensor, by: int) -> Tensor:

@@ -7,8 +7,8 @@ import torch
 
 from motion_lib.benchmark.cases import foreign_case, rendered_case
 from motion_lib.codes.from_clip import embedding_of, reader_of
-from motion_lib.codes.looks import read_clip
-from motion_lib.codes.reader import Reader
+from motion_lib.codes.looks import read_clip, redrawn_by_own_model
+from motion_lib.codes.reader import Reader, evenly
 from motion_lib.errors import MotionError
 from motion_lib.metrics.paths import path_correlation
 
@@ -48,6 +48,33 @@ def test_a_moving_camera_is_not_taken_away(bundled: Reader) -> None:
         for look in range(4):
             case = foreign_case(motion, 1, look=look)
             assert read_clip(bundled, case.frames).look == "as_it_is", (motion, look)
+
+
+def test_under_a_moving_camera_the_model_draws_it_again(bundled: Reader) -> None:
+    """Also of a clip of another size and length; where the background's pattern is lost, that is said."""
+    redraw = redrawn_by_own_model(bundled)
+    for look, frames, size in ((4, 16, 128), (5, 20, 144)):
+        case = foreign_case("eight_and_pan", 1, frames, size, look)
+        assert case.truth is not None
+        reading = read_clip(bundled, case.frames, redraw=redraw)
+        truth = evenly(case.truth.position[0], 16)
+        assert (reading.look, reading.warning, reading.camera_moves) == ("redrawn", None, True)
+        assert path_correlation(reading.path, truth) > 0.95
+    lost = read_clip(bundled, foreign_case("eight_and_pan", 1, look=6).frames, redraw=redraw)
+    assert lost.familiar and lost.camera_lost and "only the object's motion was read" in str(lost.warning)
+
+
+def test_a_still_camera_is_not_lost(bundled: Reader) -> None:
+    frames = foreign_case("bounce", 1, look=6).frames
+    reading = read_clip(bundled, frames, "redrawn", redraw=redrawn_by_own_model(bundled))
+    assert reading.look == "redrawn" and not reading.camera_lost and not reading.camera_moves
+
+
+def test_an_encoder_for_a_model_of_somebody_else_has_none_to_draw_with() -> None:
+    reader = small_reader()
+    assert redrawn_by_own_model(reader) is None
+    with pytest.raises(MotionError, match="look is 'redrawn', but it must be one of as_it_is"):
+        read_clip(reader, clip(), "redrawn")
 
 
 def test_the_file_says_it_all_the_same(bundled: Reader) -> None:
