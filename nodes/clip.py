@@ -15,7 +15,7 @@ from ..motion_lib.errors import MotionError, shown
 from ..motion_lib.help import help_of
 from ..motion_lib.video import ClipOptions, check_clip, select_indices
 from ..motion_lib.video.limits import KEPT, is_rate
-from ..motion_lib.video.look import LOOKS, in_look, look_help
+from ..motion_lib.video.look import IN_PIECES, LOOKS, in_look, in_pieces, look_help
 from ..motion_lib.video.read import resized
 from .checks import checked
 from .host.folders import SAMPLES
@@ -165,14 +165,17 @@ class PrepareReferenceClip(io.ComfyNode):
         taken = [np.asarray(resized(Image.fromarray(source[i].numpy()), (width, height), fit)) for i in chosen]
         result = torch.from_numpy(np.stack(taken))
         report = check_clip(result)
+        warnings = list(report.warnings())
+        if look != "as_it_is" and moving is None and in_pieces(result):
+            warnings.append(f"{IN_PIECES}connect a mask to moving.")
         result = in_look(result, look, None if moving is None else _fitted(moving, height, width))
         out_rate = (force_rate or rate) / select_every_nth
         lines = [
             f"{len(chosen)} of {len(source)} frames ({chosen[0]} to {chosen[-1]}), {width}x{height}, {out_rate:g} per "
             f"second, {len(chosen) / out_rate:.1f} s.",
-            *report.warnings(),
+            *warnings,
         ]
-        text = "\n".join(lines if report.warnings() else [*lines, "Nothing here makes the motion hard to learn."])
+        text = "\n".join(lines if warnings else [*lines, "Nothing here makes the motion hard to learn."])
         return io.NodeOutput(images_of(result), out_rate, text, ui=say(cls, text))
 
 

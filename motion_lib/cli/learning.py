@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 SAVE_EVERY = 100  # steps
 # What to do where a clip's own look is far from the model's.
-LOOK = "train with --look neutral_background or --look flat_object, or take what the command read makes of it"
+LOOK = "train with --look neutral_background, flat_object or redrawn, or take what the command read makes of it"
 
 
 def checkpoint_of(out: Path) -> Path:

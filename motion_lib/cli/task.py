@@ -163,7 +163,7 @@ def learn_one(
 
 
 def in_chosen_look(options: argparse.Namespace, model: VideoModel, clip: Clip) -> Clip:
-    from ..video.look import LOOKS, REDRAWN, in_look
+    from ..video.look import IN_PIECES, LOOKS, REDRAWN, in_look, in_pieces
 
     if options.look_mask and options.look in ("as_it_is", REDRAWN):
         raise MotionError("--look-mask says what moves for --look neutral_background or flat_object: choose one.")
@@ -180,6 +180,8 @@ def in_chosen_look(options: argparse.Namespace, model: VideoModel, clip: Clip) -
     mask = None
     if options.look_mask:
         mask = read_mask(options, model, "look_mask", len(clip.frames)).float().mean(dim=-1) / 255
+    elif in_pieces(clip.frames):
+        say(f"{clip.source}: {IN_PIECES}use --look redrawn, or --look-mask.")
     return replace(clip, frames=in_look(clip.frames, options.look, mask))
 
 

@@ -16,12 +16,12 @@ from torch import Tensor
 
 from ..bundled.models import BUNDLED
 from ..errors import MotionError
-from ..video.look import LOOKS_WITH_MODEL, REDRAWN, camera_moves, in_look
+from ..video.look import LOOKS, LOOKS_WITH_MODEL, REDRAWN, camera_moves, in_look, in_pieces
 from .reader import Reader, Reading, evenly
 
 AUTO = "auto"
 READ_LOOKS = (AUTO, *LOOKS_WITH_MODEL)
-AS_IT_IS, *OTHERS = LOOKS_WITH_MODEL
+AS_IT_IS = "as_it_is"
 
 Redraw = Callable[[Tensor], Tensor]
 """What draws a clip uint8 `[f, h, w, 3]` again, by a video model."""
@@ -31,7 +31,8 @@ def read_clip(
     reader: Reader, frames: Tensor, look: str = AUTO, latents: Tensor | None = None, redraw: Redraw | None = None
 ) -> Reading:
     """What is read of frames uint8 `[f, h, w, 3]` in one of READ_LOOKS. auto: as they are and, if their codes are
-    farther from training's than usual, in the first of the other looks in which they are not; as they are if there is
+    farther from training's than usual, in the first of the other looks in which they are not: before grey, with what
+    moves in red besides, redrawn, which comes first where the median frame is no background; as they are if there is
     none. latents: of the frames as they are, for an encoder that reads those, in which no look can be changed. redraw:
     for the look redrawn; without one there is no such look.
 
@@ -47,7 +48,7 @@ def read_clip(
     plain = reader.read(frames, latents)
     if look == AS_IT_IS or plain.familiar or reader.needs_latents:
         return plain
-    for other in OTHERS if redraw is not None else [each for each in OTHERS if each != REDRAWN]:
+    for other in _others(frames, redraw is not None):
         try:
             found = _read_in(reader, frames, other, redraw)
         except MotionError:  # nothing can be told from the background
@@ -55,6 +56,14 @@ def read_clip(
         if found.familiar:
             return found
     return plain
+
+
+def _others(frames: Tensor, redrawn: bool) -> list[str]:
+    """Looks in which to read a clip that is unlike what an encoder knows, the likeliest to serve first."""
+    before_grey = [look for look in LOOKS if look != AS_IT_IS]
+    if not redrawn:
+        return before_grey
+    return [REDRAWN, *before_grey] if in_pieces(frames) else [*before_grey, REDRAWN]
 
 
 def _read_in(reader: Reader, frames: Tensor, look: str, redraw: Redraw | None) -> Reading:

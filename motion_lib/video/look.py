@@ -37,6 +37,11 @@ def look_help(looks: Mapping[str, str] = LOOKS) -> str:
 GREY, RED = 128.0, (200.0, 40.0, 40.0)
 STILL, MOVING = 12.0, 32.0  # of 255: differences from the background that count as noise, and in full
 HOLES = 0.04  # of the shorter side: gaps of what moves, where it has the background's colour, are closed
+IN_PIECES = (
+    "What differs from the still background lies in pieces, as if something rested for half of the clip or two things "
+    "moved: look at what is learned from, and if it is not what moves, "
+)
+COARSE, PIECE, OFTEN = 64, 0.25, 0.2  # points a side, share of the largest piece, and of the frames
 MOST, LEAST = 0.45, 0.0005  # of the picture: a camera moves where more changes, and nothing does where less
 
 
@@ -89,6 +94,22 @@ def moving_mask(frames: Tensor) -> Tensor:
 def camera_moves(frames: Tensor) -> bool:
     """Does so much of a clip uint8 `[f, h, w, 3]` change, as under a moving camera?"""
     return float(_changing(frames).mean()) > MOST
+
+
+def in_pieces(frames: Tensor) -> bool:
+    """Does what differs from the median frame lie in two pieces or more, in many frames of a clip uint8 `[f, h, w, 3]`?
+    Then something rests for half of the clip, or never leaves its place, and the median shows it. A clip in which two
+    things move is taken for one as well."""
+    share = F.adaptive_avg_pool2d(_changing(frames)[:, None], (COARSE, COARSE))
+    covered = (share > 0.5).float()
+    number = torch.arange(1, COARSE**2 + 1, device=frames.device).view(1, 1, COARSE, COARSE) * covered
+    while not torch.equal(wider := _wider(number, 1) * covered, number):  # every piece takes its largest number
+        number = wider
+    apart = 0
+    for frame in number.flatten(1):
+        areas = frame[frame > 0].unique(return_counts=True)[1].sort(descending=True).values
+        apart += int(len(areas) > 1 and areas[1] > PIECE * areas[0])
+    return apart >= OFTEN * len(frames)
 
 
 def _changing(frames: Tensor) -> Tensor:

@@ -242,11 +242,23 @@ def test_bad_options(options, message: str, train, scores, tmp_path: Path, capsy
     assert message in capsys.readouterr().err
 
 
+def test_what_rests_is_not_told_from_the_background_and_that_is_said(folder: str, tmp_path: Path, capsys) -> None:
+    rests = torch.full((4, 32, 32, 3), 255, dtype=torch.uint8)
+    for i, x in enumerate((0, 0, 0, 20)):
+        rests[i, 8:24, x : x + 8] = 0
+    write_video(tmp_path / "rests.mp4", rests, 8)
+    given = ["train", str(tmp_path / "rests.mp4"), "--prompt", "a bar", "--model", folder, *SMALL, "--steps", "1"]
+    out = str(tmp_path / "a.safetensors")
+    assert main([*given, "--out", out, "--width", "32", "--height", "32", "--look", "neutral_background"]) == 0
+    assert "lies in pieces" in capsys.readouterr().err
+
+
 def test_a_look_changes_what_is_learned_and_belongs_to_the_run(train, tmp_path: Path, capsys) -> None:
     plain, grey, sheet = tmp_path / "plain.safetensors", tmp_path / "grey.safetensors", tmp_path / "sheet.png"
     assert train(plain) == 0
     assert train(grey, "--look", "neutral_background", "--look-preview", str(sheet)) == 0
     assert not equal(plain, grey) and sheet.is_file()
+    assert "lies in pieces" not in capsys.readouterr().err
     drawn = tmp_path / "drawn.safetensors"
     assert train(drawn, "--look", "redrawn") == 0 and not equal(plain, drawn)
     assert load_embedding(plain).origin.clip_sha256 != load_embedding(grey).origin.clip_sha256

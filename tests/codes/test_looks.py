@@ -64,6 +64,19 @@ def test_under_a_moving_camera_the_model_draws_it_again(bundled: Reader) -> None
     assert lost.familiar and lost.camera_lost and "only the object's motion was read" in str(lost.warning)
 
 
+def test_what_rests_for_half_of_the_clip_is_not_read_before_grey(bundled: Reader) -> None:
+    redraw = redrawn_by_own_model(bundled)
+    before_grey = []
+    for look in (4, 5):
+        case = foreign_case("stop_and_go", 1, look=look)
+        assert case.truth is not None
+        grey, reading = read_clip(bundled, case.frames), read_clip(bundled, case.frames, redraw=redraw)
+        found = [path_correlation(each.path, case.truth.position[0]) for each in (grey, reading)]
+        assert found[1] > 0.95 and reading.look == "redrawn"
+        before_grey.append(found[0])
+    assert min(before_grey) < 0.5
+
+
 def test_a_still_camera_is_not_lost(bundled: Reader) -> None:
     frames = foreign_case("bounce", 1, look=6).frames
     reading = read_clip(bundled, frames, "redrawn", redraw=redrawn_by_own_model(bundled))

@@ -28,6 +28,7 @@ CHECKS = (
     "noises_equal_library",
     "report_of_leak_and_prompt",
     "motion_is_read",
+    "clip_is_redrawn",
     "motion_is_found",
     "errors",
 )
@@ -248,6 +249,12 @@ def test_a_motion_is_read_in_one_pass_and_its_camera_of_another_clip(found):
     assert read["patches"] == 1 and read["held"] == "ModelPatcher"
     assert "preset object" in read["report"][0] and "stands still" in read["report"][1]
     assert "The clip has 1 frame" in read["one_frame"]
+
+
+def test_a_clip_in_a_strange_look_is_drawn_again_by_the_model(found):
+    drawn = found["clip_is_redrawn"]
+    assert drawn["familiar"] == [False, True] and drawn["paths"][0] < 0.5 and drawn["paths"][1] > 0.95
+    assert any("as sprite_t2v draws it again" in line for line in drawn["by_the_node"])
 
 
 def test_a_motion_is_found_by_likeness_and_by_words(found):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from motion_lib.errors import MotionError
-from motion_lib.video.look import in_look, moving_mask
+from motion_lib.video.look import camera_moves, in_look, in_pieces, moving_mask
 
 FRAMES, SIDE = 9, 64
 
@@ -63,6 +63,15 @@ def test_as_it_is_changes_nothing() -> None:
     assert in_look(frames, "as_it_is") is frames
 
 
+def test_a_thing_that_rests_leaves_a_hole_where_it_was() -> None:
+    """In the median frame, which shows it, so that it and its hole move apart; one that goes on does not."""
+    assert not in_pieces(clip())
+    resting = clip()[[0] * 7 + list(range(2, FRAMES))]
+    assert in_pieces(resting)
+    still = clip(noise=0.0)[:1].repeat(FRAMES, 1, 1, 1)
+    assert not in_pieces(still) and not in_pieces(pan())
+
+
 def pan() -> torch.Tensor:
     """Noise under a camera that moves."""
     wide = torch.rand(SIDE, SIDE + 4 * FRAMES, 3, generator=torch.Generator().manual_seed(1)) * 255
@@ -82,3 +91,7 @@ def pan() -> torch.Tensor:
 def test_what_cannot_be_done_is_said(frames, look, mask, words) -> None:
     with pytest.raises(MotionError, match=words):
         in_look(frames, look, mask)
+
+
+def test_a_moving_camera_changes_most_of_the_picture() -> None:
+    assert camera_moves(pan()) and not camera_moves(clip())

@@ -51,6 +51,27 @@ def motion_is_read() -> dict:
     }
 
 
+def clip_is_redrawn() -> dict:
+    """By stock nodes, from the tenth of noise that the library uses: a clip in a foreign look under a moving camera."""
+    import nodes
+
+    case = pack("motion_lib.benchmark.cases").foreign_case("eight_and_pan", 1, look=4)
+    patcher, clip, vae = model()
+    nothing = clip.encode_from_tokens_scheduled(clip.tokenize(""))
+    with torch.inference_mode():
+        (latent,) = nodes.VAEEncode().encode(vae, case.frames.float() / 255)
+        (drawn,) = nodes.KSampler().sample(patcher, 0, 2, 1.0, "ddim", "simple", nothing, nothing, latent, denoise=0.1)
+        (images,) = nodes.VAEDecode().decode(vae, drawn)
+    reader, correlation = pack("motion_lib.codes.from_clip").reader_of(None), pack("motion_lib.metrics.paths")
+    readings = [reader.read(each) for each in (case.frames, (images * 255).round().clamp(0, 255).to(torch.uint8))]
+    truth = case.truth.position[0]
+    return {
+        "paths": [correlation.path_correlation(each.path, truth) for each in readings],
+        "familiar": [each.familiar for each in readings],
+        "by_the_node": read(case.frames.float() / 255, "auto")[2].splitlines(),
+    }
+
+
 def applied_to_model(embedding) -> int:
     patched = pack("nodes.apply").ApplyMotionEmbedding.execute(model()[0], embedding, 1.0)[0]
     key = pack("nodes.host.patch").KEY
