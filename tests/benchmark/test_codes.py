@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
 
 from motion_lib.cli import main
+from motion_lib.codes.looks import READ_LOOKS
 
 ONE = ["--motions", "figure_eight", "--prompts", "1", "--seeds", "1"]
 
@@ -18,6 +20,10 @@ def test_the_command_measures_codes_videos_and_crossed_clips(small: list[str], t
     assert main(command) == 0
     text = capsys.readouterr().out
     assert "| R² of the path |" in text and "| found by its words among the first five |" in text
+    assert "| redrawn | 1 |" in text and "| auto | 1 |" in text
+    looks = {row["read"]: row for row in json.loads((tmp_path / "looks.json").read_text())}
+    assert looks.keys() == set(READ_LOOKS) and looks["auto"]["as"] in looks
+    assert all(math.isfinite(row["distance"]) and abs(row["path"]) <= 1 for row in looks.values())
     rows = [line.split(" | ")[0] for line in (tmp_path / "table.csv").read_text().splitlines()]
     names = [row.split(",")[0] for row in rows[1:]]
     assert names == ["no_motion", "one_pass", "1 steps from codes", "1 steps from nothing", "object"]
@@ -35,6 +41,7 @@ def test_the_command_measures_codes_videos_and_crossed_clips(small: list[str], t
     [
         (["--steps", "0"], "--steps is 0, but each number of steps must be at least 1"),
         (["--groups", "1"], "--groups is 1, but it must be 0 or at least 2"),
+        (["--groups", "0", "--looks", "-1"], "--looks is -1, but it must be at least 0"),
         (["--groups", "2"], "none comes with tiny"),
         (["--groups", "0", "--codes", "nowhere.safetensors"], "nowhere.safetensors"),
     ],

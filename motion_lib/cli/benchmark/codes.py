@@ -2,10 +2,12 @@
 
 First, what codes say of clips of the sprite world that training never drew: linear probes of path, size, angle and
 camera, of the look that they should not say, of clips played backwards, and the finding of a motion by a clip in
-another look and by words. Then videos with the motion of the benchmark's clips, judged as `benchmark motion` judges
-them: read in one pass, trained further from there for some steps, trained from nothing for as many, and by the preset.
-Last, the object of one clip with the camera of another.
+another look and by words. Second, what is read of clips in looks that no bundled model knows. Then videos with the
+motion of the benchmark's clips, judged as `benchmark motion` judges them: read in one pass, trained further from there
+for some steps, trained from nothing for as many, and by the preset. Last, the object of one clip with the camera of
+another.
   probes.json   what codes say
+  looks.json    what is read of clips in strange looks
   table.md, report.json, sheets/             videos
   crossed/table.md, report.json, sheets/     videos of two clips' motions
 The same command continues a run that was stopped.
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 STEPS, QUICK_STEPS = (10, 20, 30, 40), (10,)
 GROUPS, QUICK_GROUPS = 128, 8  # of eight clips
 FILES, QUICK_FILES = 200, 16
+LOOKS, QUICK_LOOKS = 4, 1
 NAMES = {
     "path": "R² of the path",
     "scale": "R² of the size",
@@ -72,6 +75,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="Groups of eight clips that the probes learn from; half as many are tried, and 0 leaves the probes out "
         f"(default: {GROUPS}; {QUICK_GROUPS} with --quick).",
     )
+    parser.add_argument(
+        "--looks",
+        type=int,
+        help="In how many strange looks each motion is read; 0 leaves them out "
+        f"(default: {LOOKS}; {QUICK_LOOKS} with --quick).",
+    )
 
 
 def run(options: argparse.Namespace) -> None:
@@ -81,7 +90,12 @@ def run(options: argparse.Namespace) -> None:
     if groups < 0 or groups == 1:
         raise MotionError(f"--groups is {groups}, but it must be 0 or at least 2.")
     if groups and options.part != "judge":
-        print(markdown(probes(options, groups)), flush=True)
+        print(probe_table(probes(options, groups)), flush=True)
+    looks = (QUICK_LOOKS if options.quick else LOOKS) if options.looks is None else options.looks
+    if looks < 0:
+        raise MotionError(f"--looks is {looks}, but it must be at least 0.")
+    if looks and options.part != "judge":
+        print(strange_looks(options, looks), flush=True)
     steps = (QUICK_STEPS if options.quick else STEPS) if options.steps is None else options.steps
     execute(options, methods(options.codes, steps), "Motion codes")
     if crossed := [] if options.clip or options.foreign else pairs(options):
@@ -142,7 +156,24 @@ def probes(options: argparse.Namespace, groups: int) -> dict[str, Any]:
     return found
 
 
-def markdown(found: dict[str, Any]) -> str:
+def strange_looks(options: argparse.Namespace, looks: int) -> str:
+    """A table of what is read of clips in strange looks; raises MotionError where no encoder fits."""
+    from ...backbones import load_model
+    from ...benchmark.methods.one_pass import reader_for
+    from ...benchmark.strange import markdown, readings
+    from ...sprites.motions import MOTIONS
+    from ..common import pick_device
+
+    model = load_model(options.model, pick_device(options.device))
+    motions = options.motions or (QUICK_MOTIONS if options.quick else MOTIONS)
+    with working("Reading clips in strange looks"):
+        rows = readings(reader_for(model, options.codes), model, motions, looks)
+    with replacing(Path(options.out) / "looks.json") as temporary:
+        temporary.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    return markdown(rows)
+
+
+def probe_table(found: dict[str, Any]) -> str:
     values = {**found["r2"], **found["look"], **found}
     rows = [f"| {text} | {values[name]:.3f} |" for name, text in NAMES.items() if name in values]
     return "\n".join(["| codes of clips that training never drew | |", "|---|---|", *rows, ""])
