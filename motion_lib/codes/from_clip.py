@@ -107,7 +107,7 @@ def start_of(embedding: MotionEmbedding, empty: MotionEmbedding, train_debias: s
         raise MotionError(
             f"What is read of a clip holds {embedding.holds()} at {len(embedding.layers)} layers, but these settings "
             f"learn {empty.holds()} at {len(empty.layers)}: leave sites, components and axes as the preset object has "
-            f"them, or do not start from codes."
+            f"them and the size as the model's own, or do not start from codes."
         )
     summed = train_debias == "difference"
     return empty.with_tensors(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from motion_lib.cli import main
+from motion_lib.cli import learning, main
 from motion_lib.video import write_video
 from tests.backbones.folders import build
 
@@ -50,3 +50,21 @@ def motion(folder: str, clip: str, tmp_path_factory) -> str:
     command = ["train", clip, "--prompt", "a bar", "--model", folder, "--out", str(out), *SMALL, "--steps", "4"]
     assert main(command) == 0
     return str(out)
+
+
+@pytest.fixture
+def stop_after(monkeypatch):
+    """Make training raise KeyboardInterrupt after some steps, as Ctrl-C does."""
+    original = learning.train
+
+    def arrange(steps: int) -> None:
+        def interrupted(*arguments):
+            for state in original(*arguments):
+                yield state
+                if state.step == steps:
+                    raise KeyboardInterrupt
+
+        monkeypatch.setattr(learning, "train", interrupted)
+
+    yield arrange
+    monkeypatch.setattr(learning, "train", original)

@@ -25,24 +25,6 @@ from tests.cli.conftest import SMALL
 from tests.test_checkpoints import rewrite
 
 
-@pytest.fixture
-def stop_after(monkeypatch):
-    """Make training raise KeyboardInterrupt after some steps, as Ctrl-C does."""
-    original = learning.train
-
-    def arrange(steps: int) -> None:
-        def interrupted(*arguments):
-            for state in original(*arguments):
-                yield state
-                if state.step == steps:
-                    raise KeyboardInterrupt
-
-        monkeypatch.setattr(learning, "train", interrupted)
-
-    yield arrange
-    monkeypatch.setattr(learning, "train", original)
-
-
 def test_resuming_is_bit_identical_to_not_having_stopped(
     train, stop_after, monkeypatch, tmp_path: Path, capsys
 ) -> None:
