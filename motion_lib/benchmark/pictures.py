@@ -15,6 +15,9 @@ from ..sprites import Scenes, concatenate, parse_caption, render
 from ..sprites.motions import reference as scene_of
 from .cases import Case, as_frames
 
+PLACES = ("near", "far")
+SHRUNK, CORNER = 0.45, (-0.28, -0.25)  # a motion that leaves room for objects elsewhere: its extent, and where it is
+FAR = (((0.56, 0.5), 1.0), ((0.56, 0.0), 1.25), ((0.0, 0.5), 0.75))  # offsets and sizes, prompt by prompt
 AWAY, SIZES = 0.22, (0.75, 1.3)  # as far as objects stay in the picture all along, in half image sides; factors
 
 
@@ -27,11 +30,19 @@ class Start:
     scale: float
 
 
-def with_pictures(case: Case) -> Case:
-    """The same with a picture for every prompt. Raises MotionError for a clip that was not rendered."""
+def with_pictures(case: Case, place: str = "near") -> Case:
+    """The same with a picture for every prompt. place: near, at most .11 of the picture from where the clip's object
+    is, or far, a quarter of it away, for which the motion is made smaller and goes to a corner.
+
+    Raises MotionError for a clip that was not rendered, and far for one in a foreign look.
+    """
     if case.truth is None:
         raise MotionError(f"The motion of {case.name} is not known, so no pictures can be drawn that it should move.")
-    starts = tuple(map(_start, (f"{case.name}/{prompt}" for prompt in case.prompts)))
+    if place == "far":
+        case = _in_a_corner(case)
+        starts = tuple(Start(*FAR[i % len(FAR)]) for i in range(len(case.prompts)))
+    else:
+        starts = tuple(map(_start, (f"{case.name}/{prompt}" for prompt in case.prompts)))
     drawn = replace(case, starts=starts)
     return replace(drawn, pictures=tuple(answer(drawn, [p], [0], frames=1)[0][0] for p in case.prompts))
 
@@ -49,9 +60,20 @@ def answer(case: Case, prompts: Sequence[str], seeds: Sequence[int], frames: int
 def _scene(case: Case, prompt: str, frames: int, seed: int) -> Scenes:
     if not case.starts:
         return scene_of(case.name, parse_caption(prompt), frames, seed)
+    assert case.truth is not None
     start = case.start_of(prompt)
     own = scene_of(case.name, parse_caption(prompt), frames, zlib.crc32(prompt.encode()))
-    return replace(own, position=own.position + torch.tensor(start.offset), radius=own.radius * start.scale)
+    return replace(own, position=case.truth.position + torch.tensor(start.offset), radius=own.radius * start.scale)
+
+
+def _in_a_corner(case: Case) -> Case:
+    if case.foreign:
+        raise MotionError(
+            "Pictures far from the clip's object are not drawn for clips in foreign looks: leave out one."
+        )
+    assert case.truth is not None
+    truth = replace(case.truth, position=SHRUNK * case.truth.position + torch.tensor(CORNER))
+    return replace(case, truth=truth, frames=as_frames(render(truth, case.frames.shape[1])[0]))
 
 
 def _start(name: str) -> Start:

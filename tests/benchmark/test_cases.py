@@ -104,6 +104,23 @@ def test_a_clip_without_a_background_is_taken_as_it_is() -> None:
     assert case.in_look("flat_object") is case
 
 
+@pytest.mark.parametrize("motion", ["sway", "hook", "figure_eight"])
+def test_far_pictures_have_their_object_a_quarter_away_and_it_stays_in_sight(motion: str) -> None:
+    usual = rendered_case(motion, 4, frames=9, size=64)
+    case = with_pictures(usual, "far")
+    assert case.truth is not None and usual.truth is not None and not torch.equal(case.frames, usual.frames)
+    extents = [
+        float((each.position[0] - each.position[0].mean(dim=0)).abs().max()) for each in (case.truth, usual.truth)
+    ]
+    assert extents[0] == pytest.approx(0.45 * extents[1], abs=1e-6)
+    assert float((object_path(case.frames).points - case.truth.position[0]).abs().max()) < 0.1
+    for prompt, start in zip(case.prompts, case.starts, strict=True):
+        (video,) = answer(case, [prompt], [7])
+        expected = case.truth.position[0] + torch.tensor(start.offset)
+        assert float((object_path(video).points - expected).abs().max()) < 0.1
+        assert max(map(abs, start.offset)) >= 0.5 and float(expected.abs().max()) < 0.75
+
+
 def test_pictures_show_their_prompts_elsewhere_and_the_answer_begins_with_them() -> None:
     case = with_pictures(rendered_case("orbit", 3, frames=5, size=64))
     for prompt, picture, start in zip(case.prompts, case.pictures, case.starts, strict=True):
@@ -115,5 +132,7 @@ def test_pictures_show_their_prompts_elsewhere_and_the_answer_begins_with_them()
         assert float((found.points - expected).abs().max()) < 0.1
         assert 0.75 <= start.scale <= 1.3 and float(expected.abs().max()) < 0.8
     assert len(set(case.starts)) == 3
+    with pytest.raises(MotionError, match="foreign looks"):
+        with_pictures(foreign_case("orbit", 1, frames=5, size=64), "far")
     with pytest.raises(MotionError, match="no pictures can be drawn"):
         with_pictures(clip_cases([("own", case.frames, "a dog")], ["a cat"])[0])

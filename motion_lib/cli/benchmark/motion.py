@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...benchmark.methods import STACKED, UNET, Catalogue, Method
+from ...benchmark.pictures import PLACES, with_pictures
 from ...errors import MotionError
 from ...sprites.motions import MOTIONS, SEARCH_MOTIONS
 from ..common import add_model_arguments, bar, pick_device, pick_dtype
@@ -72,9 +73,12 @@ def add_case_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--pictures",
-        action="store_true",
+        nargs="?",
+        const=PLACES[0],
+        choices=PLACES,
         help="Begin every video with a picture of its prompt, in which the object is at another place and of another "
-        "size than the reference's (for image-to-video models).",
+        "size than the reference's (for image-to-video models): near, up to a tenth of the picture away, or far, a "
+        "quarter (default: near).",
     )
     group.add_argument(
         "--clip", nargs="+", default=[], metavar="VIDEO", help="Your own clips instead, whose true motion is not known."
@@ -210,7 +214,6 @@ def plan_of(options: argparse.Namespace, methods: dict[str, Method]) -> Plan:
 
 def _cases(options: argparse.Namespace, defaults: SamplingDefaults) -> list[Case]:
     from ...benchmark.cases import clip_cases, foreign_case, rendered_case
-    from ...benchmark.pictures import with_pictures
 
     if options.clip:
         if len(options.clip) != len(options.clip_prompt) or not options.prompt:
@@ -228,4 +231,4 @@ def _cases(options: argparse.Namespace, defaults: SamplingDefaults) -> list[Case
     motions = options.motions or (QUICK_MOTIONS if options.quick else list(MOTIONS))
     draw = foreign_case if options.foreign else rendered_case
     cases = [draw(motion, prompts, defaults.frames, side, options.look) for motion in motions]
-    return list(map(with_pictures, cases)) if options.pictures else cases
+    return [with_pictures(case, options.pictures) for case in cases] if options.pictures else cases
