@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .tracks import GRID, tracks
+
 SIDE = 64  # pixels that are looked at along each side of a frame
 
 
@@ -60,6 +62,11 @@ def latent_pairs(frames: Tensor, latents: Tensor | None) -> Tensor:
     return torch.cat([latents - change, change], dim=1)
 
 
+def point_tracks(frames: Tensor, latents: Tensor | None) -> Tensor:
+    """Where points go that lie on a grid in the first frame (see tracks.py): motion without pictures."""
+    return tracks(frames)
+
+
 @dataclass(frozen=True)
 class Input:
     """channels c and side s of what `see` makes. latents: whether it needs the clip's latents. pairs: whether the first
@@ -77,5 +84,6 @@ INPUTS: dict[str, Input] = {
     "first_and_change": Input(first_and_change, 6),
     "differences": Input(differences, 3),
     "masks": Input(masks, 2),
+    "point_tracks": Input(point_tracks, 5, side=GRID),
     "latents": Input(latent_pairs, 8, side=16, latents=True, pairs=True),
 }

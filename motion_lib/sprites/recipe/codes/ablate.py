@@ -21,6 +21,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "inputs: differences": {"inputs": "differences"},
     "inputs: first frame and change": {"inputs": "first_and_change"},
     "inputs: masks": {"inputs": "masks"},
+    "inputs: point tracks": {"inputs": "point_tracks"},
     "inputs: latents": {"inputs": "latents"},
     "encoder: linear": {"encoder": "linear"},
     "encoder: convolutional": {"encoder": "convolutional"},
