@@ -86,6 +86,7 @@ class ReadMotion(io.ComfyNode):
             f"Read: {spoken(reader.words(reading))}; preset {embedding.origin.preset}.",
             *_look_of(reading),
             reading.camera.describe() if reading.camera_moves else "The camera stands still.",
+            *(["The camera was measured by points that were followed."] if reading.camera_measured else []),
             f"Distance from what the encoder has seen: {reading.distance:.2f} of at most {reading.most:.2f}.",
         ]
         lines += [f"{what.warning}" for what in (reading, camera) if what is not None and what.warning]

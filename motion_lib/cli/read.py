@@ -158,5 +158,6 @@ def lines_of(summary: dict[str, Any], reading: Reading) -> Iterator[str]:
         f"the object goes from {first[0]:.2f}, {first[1]:.2f} to {last[0]:.2f}, {last[1]:.2f} (half pictures from the "
         f"middle, right and down) and becomes {reading.scale.diff().sum().exp():.2f} times as large"
     )
-    yield reading.camera.describe() if reading.camera_moves else "the camera stands still"
+    measured = " (measured by points that were followed)" if reading.camera_measured else ""
+    yield (reading.camera.describe() if reading.camera_moves else "the camera stands still") + measured
     yield f"distance from what the encoder has seen: {reading.distance:.2f} of at most {reading.most:.2f}"

@@ -15,9 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..bundled.models import BUNDLED
+from ..camera.measure import follow_camera
 from ..errors import MotionError
 from ..video.look import LOOKS, LOOKS_WITH_MODEL, REDRAWN, camera_moves, in_look, in_pieces
-from .reader import Reader, Reading, evenly
+from .reader import Reader, Reading, evenly, looks_along
 
 AUTO = "auto"
 READ_LOOKS = (AUTO, *LOOKS_WITH_MODEL)
@@ -33,7 +34,8 @@ def read_clip(
     """What is read of frames uint8 `[f, h, w, 3]` in one of READ_LOOKS. auto: as they are and, if their codes are
     farther from training's than usual, in the first of the other looks in which they are not: before grey, with what
     moves in red besides, redrawn, which comes first where the median frame is no background; as they are if there is
-    none. latents: of the frames as they are, for an encoder that reads those, in which no look can be changed. redraw:
+    none. In strange looks a moving camera is measured where it can be followed. latents: of the frames as they are, for
+    an encoder that reads those, in which no look can be changed. redraw:
     for the look redrawn; without one there is no such look.
 
     Raises MotionError for an unknown look, one that this clip or encoder cannot be read in, and what `Reader.read`
@@ -44,7 +46,7 @@ def read_clip(
     if reader.needs_latents and look not in (AUTO, AS_IT_IS):
         raise MotionError(f"This encoder reads the latents of {reader.model}: leave look as {AS_IT_IS}.")
     if look not in (AUTO, AS_IT_IS):
-        return _read_in(reader, frames, look, redraw)
+        return _with_measured_camera(_read_in(reader, frames, look, redraw), reader, frames)
     plain = reader.read(frames, latents)
     if look == AS_IT_IS or plain.familiar or reader.needs_latents:
         return plain
@@ -54,8 +56,20 @@ def read_clip(
         except MotionError:  # nothing can be told from the background
             continue
         if found.familiar:
-            return found
-    return plain
+            return _with_measured_camera(found, reader, frames)
+    return _with_measured_camera(plain, reader, frames)
+
+
+def _with_measured_camera(reading: Reading, reader: Reader, frames: Tensor) -> Reading:
+    """Of a clip in a strange look, under a moving camera: it is measured, since the codes are most often wrong about
+    it. The same reading where nothing can be followed."""
+    if not camera_moves(frames):
+        return reading
+    try:
+        path = follow_camera(evenly(frames, reader.codes.design.frames))
+    except MotionError:
+        return reading
+    return replace(reading, looks=looks_along(path), camera_lost=False, camera_measured=True)
 
 
 def _others(frames: Tensor, redrawn: bool) -> list[str]:

@@ -29,7 +29,8 @@ class Reading:
     sides, scale `[f]` as ln of the size, angle `[f]` in radians since the first frame, looks `[f, 4]`: where the camera
     looks, ln zoom and roll; all as far as the codes say it. distance: of the codes from those of training, about 1 for
     what it has seen; most: within which 99 % of unseen clips of the same kind lie. look: the one in which the clip was
-    read (see video/look.py). camera_lost: the clip's camera moves, but not in that look.
+    read (see video/look.py). camera_lost: the clip's camera moves, but not in that look. camera_measured: whether
+    looks are not read off codes but measured in the clip, by points that are followed.
     """
 
     codes: Tensor
@@ -42,6 +43,7 @@ class Reading:
     most: float
     look: str = "as_it_is"
     camera_lost: bool = False
+    camera_measured: bool = False
 
     @property
     def familiar(self) -> bool:
@@ -176,6 +178,11 @@ class Reader:
 def evenly(frames: Tensor, count: int) -> Tensor:
     """So many frames, spread evenly over these."""
     return frames[torch.linspace(0, len(frames) - 1, count).round().long()]
+
+
+def looks_along(path: CameraPath) -> Tensor:
+    """Where a camera looks along its path, `[f, 4]`, as the head would say it."""
+    return torch.cat([path.to_world(torch.zeros(1, 2))[:, 0], path.log_zoom[:, None], path.roll[:, None]], dim=1)
 
 
 def camera_path(values: Tensor) -> CameraPath:

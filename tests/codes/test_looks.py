@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from motion_lib.benchmark.cases import foreign_case, rendered_case
+from motion_lib.codes import looks
 from motion_lib.codes.from_clip import embedding_of, reader_of
 from motion_lib.codes.looks import read_clip, redrawn_by_own_model
-from motion_lib.codes.reader import Reader, evenly
+from motion_lib.codes.reader import Reader, evenly, looks_along
 from motion_lib.errors import MotionError
 from motion_lib.metrics.paths import path_correlation
 
@@ -60,8 +61,30 @@ def test_under_a_moving_camera_the_model_draws_it_again(bundled: Reader) -> None
         truth = evenly(case.truth.position[0], 16)
         assert (reading.look, reading.warning, reading.camera_moves) == ("redrawn", None, True)
         assert path_correlation(reading.path, truth) > 0.95
-    lost = read_clip(bundled, foreign_case("eight_and_pan", 1, look=6).frames, redraw=redraw)
+
+
+def test_a_camera_is_measured_where_the_pattern_is_lost(bundled: Reader, monkeypatch) -> None:
+    """And where nothing can be followed either, that is said."""
+    case, redraw = foreign_case("eight_and_pan", 1, look=6), redrawn_by_own_model(bundled)
+    assert case.truth is not None
+    reading = read_clip(bundled, case.frames, redraw=redraw)
+    assert (reading.look, reading.camera_measured, reading.warning) == ("redrawn", True, None)
+    true = case.truth.camera[0] - case.truth.camera[0, :1]
+    assert float((reading.looks[:, :2] - true).norm() / true.norm()) < 0.05
+    torch.testing.assert_close(looks_along(reading.camera), reading.looks, atol=1e-4, rtol=0)
+
+    def refuse(frames):
+        raise MotionError("nothing to follow")
+
+    monkeypatch.setattr(looks, "follow_camera", refuse)
+    lost = read_clip(bundled, case.frames, redraw=redraw)
     assert lost.familiar and lost.camera_lost and "only the object's motion was read" in str(lost.warning)
+
+
+def test_a_known_look_needs_no_measuring(bundled: Reader, monkeypatch) -> None:
+    monkeypatch.setattr(looks, "follow_camera", None)
+    reading = read_clip(bundled, rendered_case("eight_and_pan", 1).frames)
+    assert reading.look == "as_it_is" and reading.camera_moves and not reading.camera_measured
 
 
 def test_what_rests_for_half_of_the_clip_is_not_read_before_grey(bundled: Reader) -> None:
