@@ -34,8 +34,8 @@ def read_clip(
     """What is read of frames uint8 `[f, h, w, 3]` in one of READ_LOOKS. auto: as they are and, if their codes are
     farther from training's than usual, in the first of the other looks in which they are not: before grey, with what
     moves in red besides, redrawn, which comes first where the median frame is no background; as they are if there is
-    none. In strange looks a moving camera is measured where it can be followed. latents: of the frames as they are, for
-    an encoder that reads those, in which no look can be changed. redraw:
+    none. Of the model's drawing, and of a clip that stays strange, the camera is measured where it can be followed.
+    latents: of the frames as they are, for an encoder that reads those, in which no look can be changed. redraw:
     for the look redrawn; without one there is no such look.
 
     Raises MotionError for an unknown look, one that this clip or encoder cannot be read in, and what `Reader.read`
@@ -61,9 +61,9 @@ def read_clip(
 
 
 def _with_measured_camera(reading: Reading, reader: Reader, frames: Tensor) -> Reading:
-    """Of a clip in a strange look, under a moving camera: it is measured, since the codes are most often wrong about
-    it. The same reading where nothing can be followed."""
-    if not camera_moves(frames):
+    """Of a clip in a strange look that no still background was told of: codes are most often wrong about its camera.
+    The same reading where nothing can be followed."""
+    if reading.look in LOOKS and reading.familiar:
         return reading
     try:
         path = follow_camera(evenly(frames, reader.codes.design.frames))

@@ -57,7 +57,7 @@ class Reading:
         if self.familiar and self.camera_lost:
             return (
                 "The camera of this clip seems to move, but once the model has drawn the clip again its background no "
-                "longer shows how: only the object's motion was read. Measure the camera's, or read it off another."
+                "longer shows how, and nothing can be followed in it: only the object's motion was read."
             )
         if self.familiar:
             return None
