@@ -88,7 +88,7 @@ def pick_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
         torch.zeros(1, device=device).item()  # the meta device has no numbers
-        if device.type == "cuda":
+        if device.type == "cuda" and device.index is not None:  # plain cuda is the one that is current
             torch.cuda.set_device(device)  # else a part of the first GPU's memory is taken as well
     except Exception as error:  # PyTorch raises another kind for every device that this machine lacks
         reason = shown((str(error).splitlines() or [type(error).__name__])[0])

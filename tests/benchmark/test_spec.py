@@ -27,6 +27,11 @@ def test_settings_reach_where_they_belong() -> None:
     }
 
 
+def test_what_is_left_to_the_model_can_be_a_word_or_nothing() -> None:
+    read = [settings_of(m)["picture"] for m in chosen_methods(["object:picture=own", "object:picture=None"]).values()]
+    assert read == ["own", None]
+
+
 def test_settings_for_all_skip_those_that_have_none() -> None:
     methods = chosen_methods(["no_motion", "object", "temporal_lora", "object:steps=7"], ["steps=5"])
     assert [settings_of(m).get("steps") for m in methods.values()] == [None, 5, 5, 7]

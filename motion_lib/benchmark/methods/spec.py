@@ -82,7 +82,7 @@ def read(own: Any, text: str, key: str) -> Any:
     try:
         value = ast.literal_eval(text)
     except (ValueError, SyntaxError):
-        value = None
+        value = None if own is not None else text
     number = isinstance(own, (int, float)) and not isinstance(own, bool)
     if number and isinstance(value, (int, float)) and not isinstance(value, bool):
         return float(value) if isinstance(own, float) else value

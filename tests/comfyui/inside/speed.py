@@ -34,7 +34,7 @@ ON_GPU = DEVICE.type == "cuda"
 FRAMES, WIDTH, HEIGHT = (16, 512, 320) if ON_GPU else (4, 64, 64)
 SITES = "deep"
 STEPS, WARM_UP = (40, 10) if ON_GPU else (3, 1)
-SAMPLING = {20: 3, 50: 1} if ON_GPU else {2: 1}  # steps, and how often
+SAMPLING = {20: 4} if ON_GPU else {2: 1}  # steps, and how often
 GIB = 2**30
 
 
