@@ -21,8 +21,9 @@ from ..method.patch import MotionPatch
 from ..training.loop import train
 from ..training.settings import TrainingSettings
 from ..training.state import TrainingState
+from .device_use import GIB, free
 from .full_size import FULL, FULL_VAE, TOKENS, random_denoiser
-from .training_speed import GIB, Bench, Shape, free
+from .training_speed import Bench, Shape
 
 CAP = 7.5  # GiB: what 8 GB leave beside a desktop
 STEPS = 10

@@ -19,7 +19,8 @@ from ..method.patch import MotionPatch
 from ..training.loop import train
 from ..training.settings import TrainingSettings
 from ..training.state import TrainingState
-from .training_speed import GIB, Bench, Shape, Way, free, measure
+from .device_use import GIB, free
+from .training_speed import Bench, Shape, Way, measure
 
 GRADIENT_TOLERANCE = 0.02  # ‖g − g₃₂‖ / ‖g₃₂‖ in half precision
 ESTIMATE_TOLERANCE = 0.10

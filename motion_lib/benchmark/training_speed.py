@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import itertools
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -23,9 +21,9 @@ from ..method.patch import PreparedPatch
 from ..training.loop import train
 from ..training.settings import TrainingSettings
 from ..training.state import TrainingState
+from .device_use import GIB, free, held, intervals, mark, peaks, reset_peak
 from .full_size import random_denoiser, random_latents, random_text
 
-GIB = 2**30
 WARM_UP = 5  # steps that are not timed
 
 
@@ -75,13 +73,6 @@ class Bench:
     @property
     def on_gpu(self) -> bool:
         return self.device.type == "cuda"
-
-
-def free() -> None:
-    """Give back what nobody holds, so that the next measurement starts from nothing."""
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 class Reference:
@@ -166,18 +157,18 @@ def measure(bench: Bench, way: Way, shape: Shape, steps: int, plan: Plan | None 
     dtype = bench.half if way.half else torch.float32
     denoiser = bench.denoiser(dtype)
     free()
-    _reset_peak(bench)
-    before = _reserved(bench)
+    reset_peak(bench.device)
+    _, before = held(bench.device)
     latents, text, embedding = bench.latents(shape, dtype), bench.text(dtype), bench.embedding_for(denoiser, shape)
     plan = plan or plan_training(denoiser, way.mode, latents.shape, embedding)
     state = TrainingState.start(embedding, TrainingSettings(steps=steps), bench.device)
     began, marks, first = time.perf_counter(), [], 0.0
     with way.open(denoiser, plan) as ready:
         for _ in train(ready, latents, text, state):
-            marks.append(_mark(bench))
+            marks.append(mark(bench.device))
             first = first or time.perf_counter() - began
-        times = _intervals(bench, marks)
-        allocated, reserved = _peaks(bench)
+        times = intervals(bench.device, marks)
+        allocated, reserved = peaks(bench.device)
     del ready, latents, text
     losses, state = list(state.losses), None
     free()
@@ -186,34 +177,3 @@ def measure(bench: Bench, way: Way, shape: Shape, steps: int, plan: Plan | None 
     return Measured(
         way.name, shape, ms, allocated / GIB, reserved / GIB, losses, first, plan, (reserved - before) / GIB, times
     )
-
-
-def _mark(bench: Bench) -> Any:
-    if not bench.on_gpu:
-        return time.perf_counter()
-    event = torch.cuda.Event(enable_timing=True)
-    event.record()
-    return event
-
-
-def _intervals(bench: Bench, marks: list[Any]) -> list[float]:
-    """Milliseconds between marks."""
-    if not bench.on_gpu:
-        return [1e3 * (b - a) for a, b in itertools.pairwise(marks)]
-    torch.cuda.synchronize()
-    return [a.elapsed_time(b) for a, b in itertools.pairwise(marks)]
-
-
-def _reset_peak(bench: Bench) -> None:
-    if bench.on_gpu:
-        torch.cuda.reset_peak_memory_stats(bench.device)
-
-
-def _reserved(bench: Bench) -> int:
-    return torch.cuda.memory_reserved(bench.device) if bench.on_gpu else 0
-
-
-def _peaks(bench: Bench) -> tuple[float, float]:
-    if not bench.on_gpu:
-        return float("nan"), float("nan")
-    return float(torch.cuda.max_memory_allocated(bench.device)), float(torch.cuda.max_memory_reserved(bench.device))

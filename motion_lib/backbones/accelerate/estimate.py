@@ -61,22 +61,48 @@ class _AttentionWithoutData(torch.autograd.Function):
         return tuple(torch.empty_like(x) for x in ctx.saved_tensors[:3])
 
 
+class _NormWithoutData(torch.autograd.Function):
+    """What a fused RMSNorm with frozen weights keeps: its input and one number per row. For tensors without data
+    PyTorch has single operations, which keep the input in float32 as well."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x, x.new_empty(x.shape[:-1], dtype=torch.float32))
+        return torch.empty_like(x)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        return torch.empty_like(ctx.saved_tensors[0])
+
+
+def norm_is_fused(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether PyTorch computes RMSNorm in one operation there, as it does on GPUs since 2.9."""
+    x, weight = (torch.ones(8, device=device, dtype=dtype) for _ in range(2))
+    with torch.enable_grad():
+        made_by: Any = F.rms_norm(x.requires_grad_(), (8,), weight, 1e-6).grad_fn
+    return "FusedRmsNorm" in made_by.name()
+
+
 @contextmanager
-def _fused_attention() -> Iterator[None]:
-    """Attention of tensors without data as `_AttentionWithoutData`, whichever pass asks for it. It is replaced by name,
-    because a mode of PyTorch's would not be asked about what the backward pass computes again."""
-    own = F.scaled_dot_product_attention
+def _fused(norm: bool) -> Iterator[None]:
+    """Attention of tensors without data as `_AttentionWithoutData`, and RMSNorm as `_NormWithoutData` if it is fused
+    where the pass will run, whichever pass asks for them. They are replaced by name, because a mode of PyTorch's would
+    not be asked about what the backward pass computes again."""
+    own, own_norm = F.scaled_dot_product_attention, F.rms_norm
 
     def attention(query: Tensor, key: Tensor, value: Tensor, *given: Any, **named: Any) -> Tensor:
         if query.is_meta:
             return _AttentionWithoutData.apply(query, key, value)
         return own(query, key, value, *given, **named)
 
-    F.scaled_dot_product_attention = attention
+    def rms_norm(x: Tensor, *given: Any, **named: Any) -> Tensor:
+        return _NormWithoutData.apply(x) if norm and x.is_meta else own_norm(x, *given, **named)
+
+    F.scaled_dot_product_attention, F.rms_norm = attention, rms_norm
     try:
         yield
     finally:
-        F.scaled_dot_product_attention = own
+        F.scaled_dot_product_attention, F.rms_norm = own, own_norm
 
 
 def without_data(thing: T, network: nn.Module) -> T:
@@ -89,11 +115,11 @@ def without_data(thing: T, network: nn.Module) -> T:
     return copy.deepcopy(thing, memo)
 
 
-def activation_bytes(function: Callable[..., Tensor], inputs: list[Tensor]) -> int:
+def activation_bytes(function: Callable[..., Tensor], inputs: list[Tensor], fused_norm: bool = False) -> int:
     """The most that a forward and backward pass of `function(*inputs)` holds at once beside its inputs, which have no
-    data. Gradients are taken for those inputs that need one."""
+    data. Gradients are taken for those inputs that need one. fused_norm: see `norm_is_fused`."""
     learning = [x for x in inputs if x.requires_grad]
-    with torch.enable_grad(), _fused_attention(), LiveBytes() as live:
+    with torch.enable_grad(), _fused(fused_norm), LiveBytes() as live:
         output = function(*inputs)
         if learning:
             torch.autograd.grad(output, learning, torch.empty_like(output))

@@ -121,7 +121,7 @@ def training_bytes(abilities: Abilities, shape: Sequence[int], embedding: Motion
 
     shape: `[b, c, f, h, w]` of the latents as the network takes them, of which only c, f, h and w count.
     """
-    from .estimate import activation_bytes, without_data
+    from .estimate import activation_bytes, norm_is_fused, without_data
 
     dtype = abilities.dtype or abilities.network.dtype
     empty = embedding.with_tensors({k: t.detach().to("meta") for k, t in embedding.tensors.items()})
@@ -135,7 +135,9 @@ def training_bytes(abilities: Abilities, shape: Sequence[int], embedding: Motion
         torch.empty(1, *abilities.text, device="meta", dtype=dtype),
     ]
     activations = activation_bytes(
-        lambda latents, at, text, *tensors: run(latents, at, text, unflat(keys, tensors)), [*inputs, *tensors]
+        lambda latents, at, text, *tensors: run(latents, at, text, unflat(keys, tensors)),
+        [*inputs, *tensors],
+        norm_is_fused(device_of(abilities.network), dtype),
     )
     # Learned tensors in float32 with gradient and two moments; as the model sees them, again where graphs read them.
     learned = 4 * 4 * sum(t.numel() for t in embedding.tensors.values())
