@@ -108,8 +108,12 @@ class _pool:
                 yield len(more)
 
     def __exit__(self, kind: object, *exception: object) -> None:
-        if self.workers > 1:
-            self.processes.shutdown(wait=kind is None, cancel_futures=True)
+        if self.workers == 1:
+            return
+        if kind is not None:  # nobody waits for what is being made: files are written whole or not at all
+            for process in list((self.processes._processes or {}).values()):
+                process.terminate()
+        self.processes.shutdown(wait=kind is None, cancel_futures=True)
 
 
 def _one_by_one(worker: Worker, jobs: Sequence[Job]) -> Iterator[int]:

@@ -112,7 +112,8 @@ def free_memory(device: torch.device) -> int | None:
         return None
     free, total = torch.cuda.mem_get_info(device)
     reserved = torch.cuda.memory_reserved(device)
-    fraction = getattr(torch.cuda, "get_per_process_memory_fraction", lambda device: 1.0)(device)  # since PyTorch 2.8
+    number = torch.cuda.current_device() if device.index is None else device.index
+    fraction = getattr(torch.cuda, "get_per_process_memory_fraction", lambda device: 1.0)(number)  # since PyTorch 2.8
     return min(free, int(total * fraction) - reserved) + reserved - torch.cuda.memory_allocated(device)
 
 
