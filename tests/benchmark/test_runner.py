@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from motion_lib.benchmark import runner
 from motion_lib.benchmark.cases import rendered_case
 from motion_lib.benchmark.methods.spec import chosen_methods
 from motion_lib.benchmark.plan import Job, Plan, Result
@@ -147,3 +150,25 @@ def test_processes_find_what_one_finds(plan: Plan, finished: tuple[Any, list[Res
     together = replace(plan, out=tmp_path / "together", methods=chosen_methods(["no_motion"]))
     (result,) = run(together, 2, lambda *_: None)
     assert result["videos"] == finished[1][1]["videos"]
+
+
+def sleeps(seconds: float) -> list[Job]:
+    time.sleep(seconds)
+    return []
+
+
+def nothing(*given: object) -> None:
+    """What a worker of a test begins with."""
+
+
+def test_an_interrupted_run_does_not_wait_for_what_its_workers_make(plan: Plan, monkeypatch) -> None:
+    monkeypatch.setattr(runner, "_work", sleeps)
+    monkeypatch.setattr(runner, "_start", nothing)
+    workers: list[Any] = []
+    with pytest.raises(KeyboardInterrupt), runner._pool(plan, 2) as each:
+        for _ in each([0.0, 600.0]):  # type: ignore[list-item]
+            workers = multiprocessing.active_children()
+            raise KeyboardInterrupt
+    for worker in workers:
+        worker.join(60)
+    assert workers and not any(worker.is_alive() for worker in workers)
