@@ -200,6 +200,11 @@ def test_embeddings_and_checkpoints_are_not_taken_for_each_other(saved: Path, tm
     ],
 )
 def test_damaged_checkpoints(saved: Path, tmp_path: Path, change, message: str) -> None:
-    path = rewrite(saved, tmp_path / "bad.safetensors", change)
+    try:
+        path = rewrite(saved, tmp_path / "bad.safetensors", change)
+    except KeyError as error:
+        if error.args != (torch.complex64,):
+            raise
+        pytest.skip("this safetensors writes no complex numbers")
     with pytest.raises(MotionError, match=f"^bad.safetensors.*{message}"):
         load_checkpoint(path, SETTINGS, "cpu")

@@ -17,6 +17,7 @@ from ..errors import MotionError, shown
 from .family import FAMILIES
 from .folder import Part, read_config, weight_files
 from .tokens import missing_words
+from .wan_marks import is_autoencoder, is_transformer
 
 STEMS = {
     "unet": ("diffusion_pytorch_model",),
@@ -78,8 +79,6 @@ def single_files(folder: Path) -> tuple[list[Path], Path] | None:
     files = [file for place in places for file in sorted(place.glob("*.safetensors")) if file.is_file()]
     if not files:
         return None
-    from .wan.single_file import is_autoencoder, is_transformer  # which needs a diffusers that has Wan
-
     transformers = [file for file in files if is_transformer(file)]
     if not transformers:
         return None
@@ -146,7 +145,7 @@ def _boundary(folder: Path) -> float | None:
 
 
 def _in_files(folder: Path, transformers: list[Path], autoencoder: Path) -> Parts:
-    from .wan.single_file import autoencoder_part, transformer_part
+    from .wan.single_file import autoencoder_part, transformer_part  # which needs a diffusers that has Wan
 
     missing = [] if (folder / "text_encoder" / "config.json").is_file() else ["text_encoder/config.json"]
     missing += [f"tokenizer/{name}" for name in missing_words(folder / "tokenizer")]

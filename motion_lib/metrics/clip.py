@@ -32,7 +32,9 @@ class ClipModel:
     @torch.no_grad()
     def text_features(self, prompt: str) -> Tensor:
         """`[width]`, of length 1."""
-        return _unit(self.model.get_text_features(**self.tokens(prompt).to(self.model.device)))[0]
+        tokens = self.tokens(prompt).to(self.model.device)  # some tokenizers give more than the model takes
+        found = self.model.get_text_features(input_ids=tokens.input_ids, attention_mask=tokens.attention_mask)
+        return _unit(found)[0]
 
     def tokens(self, prompt: str) -> Any:
         """What transformers' tokenizer gives for one prompt, cut to what the model can read."""

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 from motion_lib.backbones.loading import META, diffusers_model, explained, model_fields
 from motion_lib.backbones.wan.keys import BLOCK, TRANSFORMER, transformer_name
-from motion_lib.backbones.wan.single_file import autoencoder_part, is_autoencoder, is_transformer, transformer_part
+from motion_lib.backbones.wan.single_file import autoencoder_part, transformer_part
+from motion_lib.backbones.wan_marks import is_autoencoder, is_transformer
 from motion_lib.errors import MotionError
 from motion_lib.sprites.recipe.wan.dit import Transformer
 from motion_lib.sprites.recipe.wan.vae import VideoAutoencoder

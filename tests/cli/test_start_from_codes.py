@@ -63,6 +63,8 @@ def test_training_on_a_strange_clip_as_it_is_is_warned_of(look: str, tmp_path: P
     ],
 )
 def test_what_cannot_be_started_from_codes(options: list[str], model: str, said: str, tmp_path: Path, capsys) -> None:
+    if model == "sprite_wan":
+        pytest.importorskip("diffusers", minversion="0.35", reason="older ones have no Wan")
     out = tmp_path / "m.safetensors"
     assert main(command(out, "--start-from-codes", "--steps", "1", *options, model=model)) != 0
     err = capsys.readouterr().err

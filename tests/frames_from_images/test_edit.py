@@ -80,6 +80,7 @@ def one_step(model: VideoModel, noise: Tensor, clip: Tensor, guidance: float, pi
 @pytest.mark.parametrize(("guidance", "picture"), [(7.5, 1.5), (1.0, 1.0), (3.0, 0.0), (0.0, 2.0)])
 def test_one_step_is_the_formula(folder: Path, guidance: float, picture: float) -> None:
     model = load_image_model(folder, dtype=torch.float64)
+    model.text.model.float()  # transformers 4.46 makes no mask of attention in float64
     noise, clip = (randn(*SHAPE, seed=seed, dtype=torch.float64) for seed in (1, 2))
     with torch.no_grad():
         expected = one_step(model, noise, clip, guidance, picture)

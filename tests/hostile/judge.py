@@ -246,6 +246,7 @@ class Judge:
         return worker, self.usual
 
     def _empty(self) -> None:
+        remove(self.scratch / "waiting")  # which a good input that failed leaves there
         for folder in (self.folder, self.outside):
             remove(folder)
             folder.mkdir(parents=True)

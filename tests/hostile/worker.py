@@ -148,6 +148,7 @@ def main() -> None:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)  # what is printed while modules are imported is no answer
     libc, watch = ctypes.CDLL(LIBC), Watch()
+    import cv2  # noqa: F401 - which runs files of its own, some versions by names that look like a case's
     import torch
 
     from motion_lib import backbones

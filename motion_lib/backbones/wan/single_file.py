@@ -14,13 +14,16 @@ from safetensors import SafetensorError, safe_open
 
 from ...errors import MotionError, shown
 from ..folder import LARGEST_CONFIG, Part
+from ..wan_marks import (
+    AUTOENCODER_MARK,
+    AUTOENCODER_PREFIXES,
+    TRANSFORMER_MARK,
+    TRANSFORMER_PREFIXES,
+    is_safetensors,
+    prefix_of,
+)
 from .keys import autoencoder_name, transformer_name
 
-# What stands before the names where other models are in the same file, or were once.
-TRANSFORMER_PREFIXES = ("", "model.diffusion_model.", "diffusion_model.", "model.")
-AUTOENCODER_PREFIXES = ("", "first_stage_model.", "vae.", "model.")
-TRANSFORMER_MARK = "head.modulation"  # no other model of ComfyUI's has one
-AUTOENCODER_MARK = "decoder.middle.0.residual.0.gamma"
 LARGER_AUTOENCODER_MARK = "decoder.upsamples.0.upsamples.0.residual.2.weight"
 SCALED = re.compile(r"(.*\.)?(scaled_fp8|comfy_quant|(scale|weight_scale|input_scale|scale_(weight|input))(_2)?)")
 # Models that take more than noise, text and a first frame, by the beginning of the names that only they have.
@@ -40,16 +43,6 @@ HEAD_DIM = 128  # in every Wan, and what ComfyUI takes it to be
 PATCH = (1, 2, 2)
 LATENT_CHANNELS = 16  # of which the means and standard deviations are known
 FRAMES_PER_LATENT = 4  # of which each has a channel in the mask of given frames
-
-
-def is_transformer(file: Path) -> bool:
-    """Whether a file holds a transformer of Wan, supported or not; only its header is read."""
-    return _prefix(_names(file), TRANSFORMER_MARK, TRANSFORMER_PREFIXES) is not None
-
-
-def is_autoencoder(file: Path) -> bool:
-    """Whether a file holds a video autoencoder of Wan, supported or not; only its header is read."""
-    return _prefix(_names(file), AUTOENCODER_MARK, AUTOENCODER_PREFIXES) is not None
 
 
 def transformer_part(file: Path) -> Part:
@@ -134,31 +127,15 @@ def _renamed(name: str, rename: Callable[[str], str | None], prefixes: Iterable[
     return next((new for new in found if new), name)
 
 
-def _names(file: Path) -> Iterable[str]:
-    try:
-        return Part(file, {}, (file,), str).shapes() if _is_safetensors(file) else ()
-    except (OSError, SafetensorError):
-        return ()
-
-
-def _is_safetensors(file: Path) -> bool:
-    return file.suffix == ".safetensors" and file.is_file()
-
-
-def _prefix(names: Iterable[str], mark: str, prefixes: Iterable[str]) -> str | None:
-    known = set(names)
-    return next((prefix for prefix in prefixes if prefix + mark in known), None)
-
-
 def _shapes(file: Path, kind: str, mark: str, prefixes: Iterable[str]) -> dict[str, torch.Size]:
     """The shapes of what the names with the prefix of the mark are of."""
-    if not _is_safetensors(file):
+    if not is_safetensors(file):
         raise MotionError(f"{file} is not a safetensors file, and no other files of Wan are read.")
     try:
         shapes = Part(file, {}, (file,), str).shapes()
     except (OSError, SafetensorError) as error:
         raise MotionError(f"{file} could not be read: {shown(str(error))}.") from error
-    prefix = _prefix(shapes, mark, prefixes)
+    prefix = prefix_of(shapes, mark, prefixes)
     if prefix is None:
         raise MotionError(f"{file} holds no {kind} of Wan: there is no tensor {mark} in it.")
     return {name.removeprefix(prefix): shape for name, shape in shapes.items() if name.startswith(prefix)}

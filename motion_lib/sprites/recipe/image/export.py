@@ -22,7 +22,8 @@ def export(work: Path, out: Path, whole: bool) -> None:
     assert state is not None, f"{work} holds no UNet: run that stage first"
     model = new_model("cpu")
     model.load_state_dict(state["ema"])
-    model.to(torch.float16).save_pretrained(out / "unet", safe_serialization=True)
+    model.to(torch.float16, memory_format=torch.contiguous_format)  # older diffusers save no other
+    model.save_pretrained(out / "unet", safe_serialization=True)
     if whole:
         complete(out)
 
