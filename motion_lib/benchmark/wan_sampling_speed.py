@@ -19,7 +19,7 @@ def sampling_seconds(
     bench: WanBench, shape: WanShape, steps: int = STEPS, turns: int = TURNS
 ) -> dict[str, list[float]]:
     """The seconds of every run of `steps` steps with guidance, unpatched and patched by turns, so that a change of
-    clocks hits both. The motion acts in all of the run; the preset's acts in the first half."""
+    clocks hits both. The motion acts in all of the run; the preset's acts in the first 40 %."""
     denoiser = bench.denoiser()
     noise, both = random_noise(shape.latents, 0, bench.clip(shape)), bench.text(2)
     patch = MotionPatch(bench.drawn(denoiser, shape), debias="vanilla")

@@ -53,8 +53,8 @@ _OBJECT = Application(
     noise_weight=0.1,  # more of it makes videos of different seeds alike
 )
 
-# In models that are a stack of blocks, where fresh noise does.
-STACKED_OBJECT = Application(debias="vanilla", end=0.5, noise_weight=0.0)
+# In models that are a stack of blocks, where fresh noise does. Longer, and textures and shapes come over as well.
+STACKED_OBJECT = Application(debias="vanilla", end=0.4, noise_weight=0.0)
 
 # By the name of the preset that an embedding was learned with; how it learns stands in training/presets.py.
 APPLICATIONS: dict[str, Application] = {

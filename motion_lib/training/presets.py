@@ -93,8 +93,7 @@ PRESETS: dict[str, Preset] = {
 PRESETS["hybrid"] = replace(PRESETS["object"], about="camera and object together", application=APPLICATIONS["hybrid"])
 
 # The same for models that are a stack of blocks with attention over frames and places at once, where they differ. There
-# the middle blocks and the highest noise carry motion, and a value embedding of low rank is enough. How little was
-# measured so far stands in docs/settings.md.
+# the blocks before the last third and the highest noise carry motion, and a value embedding of low rank is enough.
 STACKED: dict[str, Preset] = {
     "object": replace(
         PRESETS["object"],

@@ -80,7 +80,7 @@ def test_as_diffusers_saves_it_it_learns_and_generates(folders: Path, tmp_path: 
     assert len(list(train(model.denoiser, latents, words, state))) == 2
     save_embedding(tmp_path / "m.safetensors", state.learned)
     patch = usual_patch(load_embedding(tmp_path / "m.safetensors"))
-    assert (patch.end, patch.debias) == (0.5, "vanilla")
+    assert (patch.end, patch.debias) == (0.4, "vanilla")
     noise = model.noise(9, 48, 32, seed=1)
     (video,) = model.generate("a robot", noise, patches=[patch], steps=2, guidance=3.0)
     assert video.shape == (9, 32, 48, 3)
