@@ -47,15 +47,20 @@ def random_denoiser(config: dict[str, Any], device: torch.device, dtype: torch.d
     with torch.device("meta"):
         unet: Any = UNet3DConditionModel(**config)
     unet = torch.nn.Module.to(unet, dtype).to_empty(device=device)
-    generator = torch.Generator(device).manual_seed(seed)
-    with torch.no_grad():
-        for name, parameter in unet.named_parameters():
-            if parameter.ndim > 1:
-                drawn = torch.randn(parameter.shape, generator=generator, device=device, dtype=torch.float32)
-                parameter.copy_(0.6 * parameter[0].numel() ** -0.5 * drawn)
-            else:
-                parameter.fill_(1.0 if "norm" in name and name.endswith("weight") else 0.0)
+    draw_weights(unet, device, seed)
     return UNet3DDenoiser(unet, NoiseSchedule.from_config(SCHEDULE))
+
+
+@torch.no_grad()
+def draw_weights(network: torch.nn.Module, device: torch.device, seed: int) -> None:
+    """Every weight of a network on this device Gaussian with a spread of 0.6/√fan-in; norms keep what they get."""
+    generator = torch.Generator(device).manual_seed(seed)
+    for name, parameter in network.named_parameters():
+        if parameter.ndim > 1:
+            drawn = torch.randn(parameter.shape, generator=generator, device=device, dtype=torch.float32)
+            parameter.copy_(0.6 * parameter[0].numel() ** -0.5 * drawn)
+        else:
+            parameter.fill_(1.0 if "norm" in name and name.endswith("weight") else 0.0)
 
 
 def random_text(config: dict[str, Any], device: torch.device, dtype: torch.dtype, videos: int = 1) -> Tensor:

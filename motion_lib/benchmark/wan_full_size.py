@@ -17,6 +17,7 @@ from ..errors import MotionError
 from ..method.embedding import MotionEmbedding
 from ..training.presets import STACKED
 from .device_use import free
+from .full_size import draw_weights
 
 PRESET = STACKED["object"]
 PROCESS = FlowMatching(shift=3.0)
@@ -74,14 +75,7 @@ def random_wan(config: dict[str, Any], device: torch.device, dtype: torch.dtype,
     network = torch.nn.Module.to(network, dtype).to_empty(device=device)
     network.rope = type(rope)(rope.attention_head_dim, rope.patch_size, rope.max_seq_len).to(device)
     if device.type != "meta":
-        generator = torch.Generator(device).manual_seed(seed)
-        with torch.no_grad():
-            for name, parameter in network.named_parameters():
-                if parameter.ndim > 1:
-                    drawn = torch.randn(parameter.shape, generator=generator, device=device, dtype=torch.float32)
-                    parameter.copy_(0.6 * parameter[0].numel() ** -0.5 * drawn)
-                else:
-                    parameter.fill_(1.0 if "norm" in name and name.endswith("weight") else 0.0)
+        draw_weights(network, device, seed)
     return WanDenoiser(network, PROCESS)
 
 
