@@ -16,6 +16,7 @@ from .load import LoadMotionTextEncoder, LoadMotionVideoModel
 from .noise import InvertVideoToNoise, MixInversionNoise
 from .options import TrainingOptions
 from .report import MotionReport
+from .stand_ins import DrawStandIns
 from .train import TrainMotionEmbedding
 
 NODES: list[type[io.ComfyNode]] = [
@@ -23,6 +24,7 @@ NODES: list[type[io.ComfyNode]] = [
     LoadMotionTextEncoder,
     SampleClip,
     PrepareReferenceClip,
+    DrawStandIns,
     TrainMotionEmbedding,
     TrainingOptions,
     ApplyMotionEmbedding,

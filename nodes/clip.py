@@ -168,7 +168,7 @@ class PrepareReferenceClip(io.ComfyNode):
         warnings = list(report.warnings())
         if look != "as_it_is" and moving is None and in_pieces(result):
             warnings.append(f"{IN_PIECES}connect a mask to moving.")
-        result = in_look(result, look, None if moving is None else _fitted(moving, height, width))
+        result = in_look(result, look, None if moving is None else fitted(moving, height, width))
         out_rate = (force_rate or rate) / select_every_nth
         lines = [
             f"{len(chosen)} of {len(source)} frames ({chosen[0]} to {chosen[-1]}), {width}x{height}, {out_rate:g} per "
@@ -179,7 +179,7 @@ class PrepareReferenceClip(io.ComfyNode):
         return io.NodeOutput(images_of(result), out_rate, text, ui=say(cls, text))
 
 
-def _fitted(masks: Tensor, height: int, width: int) -> Tensor:
+def fitted(masks: Tensor, height: int, width: int) -> Tensor:
     """`[n, height, width]`; a mask of another size is stretched to the frames of the result."""
     masks = masks.detach().reshape(-1, 1, *masks.shape[-2:]).float()
     return F.interpolate(masks, size=(height, width), mode="area")[:, 0]

@@ -59,7 +59,11 @@ class TrainMotionEmbedding(io.ComfyNode):
                     tooltip="A plain description of the reference clip, from CLIP Text Encode. For a Wan model that "
                     "begins with a picture, from WanImageToVideo with the clip's first frame.",
                 ),
-                io.Latent.Input("latent", tooltip="The frames of the reference clip, from VAE Encode."),
+                io.Latent.Input(
+                    "latent",
+                    tooltip="The frames of the reference clip, from VAE Encode; or of all that Draw "
+                    "Stand-ins has drawn.",
+                ),
                 io.Combo.Input(
                     "preset",
                     options=list(PRESETS),
@@ -142,8 +146,9 @@ class TrainMotionEmbedding(io.ComfyNode):
         options = options or Options(choices, save_memory, reuse)
         kind = kind_of(model)
         chosen = chosen_preset(preset, steps, seed, options.choices, kind.backbone)
-        latents = kind.latents(latent, management.intermediate_device())
+        latents = kind.latents(latent, management.intermediate_device(), several=True)
         conditioning = kind.conditioning(positive, latents, management.intermediate_device())
+        chosen = chosen.learned_from(len(latents))
         settings, advice = chosen.settings, chosen.application.advice()
         mask = None if region is None else _region(region, latents.shape, kind.frames_per_latent)
         inputs = Inputs(model, latents, conditioning, mask)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -9,7 +11,7 @@ from motion_lib.diffusion.noise import START_NOISES
 from motion_lib.errors import MotionError
 from motion_lib.method.embedding import MotionEmbedding
 from motion_lib.method.patch import MotionPatch
-from motion_lib.training.presets import PRESETS, preset
+from motion_lib.training.presets import PRESETS, STACKED, preset
 from tests.tiny import randn, tiny_backbone
 
 
@@ -34,3 +36,10 @@ def test_contract(name: str) -> None:
 def test_unknown_presets_name_the_known_ones() -> None:
     with pytest.raises(MotionError, match=f"preset is 'dance', but it must be one of {', '.join(PRESETS)}"):
         preset("dance")
+
+
+def test_what_is_learned_from_several_clips_acts_longer_on_a_stack_of_blocks() -> None:
+    one, several = STACKED["object"].learned_from(1), STACKED["object"].learned_from(8)
+    assert one == STACKED["object"] and several.application.end > one.application.end
+    assert replace(several, application=one.application) == one
+    assert all(entry.learned_from(8) == entry for entry in PRESETS.values())

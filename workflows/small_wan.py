@@ -88,7 +88,7 @@ def videos() -> Graph:
 def with_a_motion() -> Graph:
     graph = SmallWanParts("9_motion_on_a_small_wan")
     model, text, vae = graph.small_model()
-    motion = graph.learned(model, text, vae, 420, PIXELS, "flat_object")
+    motion = graph.learned(model, text, vae, 420, PIXELS, stand_ins=True)
     applied = graph.applied(model, motion, (1180, 540))
     texts = graph.two_texts(text, STAR, 1180, 0)
     samples = graph.sampled(applied, texts[0][0], texts[1][0], graph.small_empty((1180, 320))[0], (1580, 0))

@@ -26,9 +26,16 @@ class WanParts(Parts):
         return self.add("CLIPTextEncode", position, title, TEXT, clip=text, text=said)
 
     def learned(
-        self, model: Node, text: Link, vae: Link, y: int, size: tuple[int, int] = SIZE, look: str = "as_it_is"
+        self,
+        model: Node,
+        text: Link,
+        vae: Link,
+        y: int,
+        size: tuple[int, int] = SIZE,
+        look: str = "as_it_is",
+        stand_ins: bool = False,
     ) -> Node:
-        """The motion of the sample clip."""
+        """The motion of the sample clip, learned from it in a look, or from what stands in for it."""
         source = self.add("MotionInversionSampleClip", (0, y), clip="figure_eight_33.mp4")
         clip = self.add(
             "MotionInversionPrepareClip",
@@ -40,14 +47,28 @@ class WanParts(Parts):
             height=size[1],
             look=look,
         )
-        latent = self.add("VAEEncode", (380, y + 190), pixels=clip[0], vae=vae)
+        if stand_ins:
+            drawn = self.add(
+                "MotionInversionStandIns",
+                (380, y),
+                size=(340, 260),
+                frames=clip[0],
+                clip=text,
+                vae=vae,
+                count=8,
+                seed=0,
+            )
+            latent, told = drawn[0], drawn[1]
+        else:
+            latent = self.add("VAEEncode", (380, y + 190), pixels=clip[0], vae=vae)[0]
+            told = self.words(text, REFERENCE, (380, y), "What the reference shows")[0]
         return self.add(
             "MotionInversionTrain",
             (760, y),
             size=(360, 380),
             model=model[0],
-            positive=self.words(text, REFERENCE, (380, y), "What the reference shows")[0],
-            latent=latent[0],
+            positive=told,
+            latent=latent,
             frames=clip[0],
             frame_rate=clip[1],
             preset="object",

@@ -19,6 +19,7 @@ from torch import Tensor
 from ..errors import MotionError
 from ..sprites import COLOURS, SHAPES, SYMMETRY, TEXTURES, TONES, Scenes, Words, caption, parse_caption, render
 from ..sprites.motions import MOTIONS, SEARCH_MOTIONS, reference
+from ..sprites.stand_ins import stand_ins
 from ..sprites.world import foreign_worlds, from_scenes, render_world
 from ..video.look import LOOKS_WITH_MODEL, REDRAWN, in_look
 
@@ -75,6 +76,13 @@ class Case:
             return replace(self, frames=frames)
         words = replace(words, tone="grey", texture="plain", **SHOWN_IN[look])
         return replace(self, frames=frames, prompt=caption(words))
+
+    def stand_ins(self) -> list[Case]:
+        """What stands in for its clip, with what each shows; itself alone where the camera moves."""
+        try:
+            return [replace(self, frames=each.frames, prompt=each.prompt) for each in stand_ins(self.frames)]
+        except MotionError:
+            return [self]
 
     def start_of(self, prompt: str) -> Start:
         """Where the object of this prompt's picture is."""

@@ -17,6 +17,7 @@ from ..files.claims import Claimed, claimed
 from ..files.embedding_file import load_embedding
 from ..files.reading import regular_file
 from ..training.identity import difference
+from ..video.look import STAND_INS
 from .common import load, say, show
 from .task import check_places, learn_one, task_of
 
@@ -163,11 +164,11 @@ def _learn(options: argparse.Namespace, model: VideoModel, clip: Path, prompt: s
     or in another way."""
     from .learning import checkpoint_of
 
-    if not prompt:
+    if not prompt and options.look != STAND_INS:
         raise MotionError(f"nothing says what it shows: write that to {clip.with_suffix('.txt').name} beside it.")
     check_places(out)
     with claimed(out):  # before looking at what is there, because another process may just have learned it
-        task = task_of(options, model, [str(clip)], [prompt])
+        task = task_of(options, model, [str(clip)], [prompt or ""])
         unfinished = checkpoint_of(out).is_file()
         if out.is_file() and not unfinished:
             if field := difference(load_embedding(out), task.start):

@@ -13,7 +13,8 @@ from ..files.atomic import check_writable
 from ..method.embedding import Backbone, MotionEmbedding
 from ..training.presets import LEARNED, Preset, preset
 from ..training.settings import TrainingSettings
-from .common import clip_options, read_reference, say, working
+from .common import read_reference, say, working
+from .looks import learned_from, preview, read_mask
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,10 +50,12 @@ def check_places(out: Path) -> None:
 
 @dataclass(frozen=True)
 class Task:
-    """What is to be learned, and how. mask: uint8 `[1 or f, h, w, 3]`. start: the embedding that training begins with;
-    its origin says the rest."""
+    """What is to be learned, and how. reference: the first clip as it is. clips: in the look that is learned from, with
+    a prompt each. mask: uint8 `[1 or f, h, w, 3]`. start: the embedding that training begins with; its origin says the
+    rest."""
 
     chosen: Preset
+    reference: Clip
     clips: list[Clip]
     prompts: list[str]
     mask: Tensor | None
@@ -72,9 +75,11 @@ def task_of(options: argparse.Namespace, model: VideoModel, videos: list[str], p
         options.steps = STEPS_FROM_CODES
     chosen = chosen_preset(options, model.denoiser.backbone).suiting(model.denoiser)
     as_they_are = [read_reference(options, video, model) for video in videos]
-    clips = [in_chosen_look(options, model, clip) for clip in as_they_are]
+    shown = [learned_from(options, model, *each) for each in zip(as_they_are, prompts, strict=True)]
     if options.look_preview:
-        preview(options.look_preview, as_they_are, clips)
+        preview(options.look_preview, as_they_are, shown)
+    clips, prompts = (list(each) for each in zip(*(pair for pairs in shown for pair in pairs), strict=True))
+    chosen = chosen.learned_from(len(clips))
     counts = [len(clip.frames) for clip in clips]
     if len(set(counts)) > 1:
         raise MotionError(f"The videos have {', '.join(map(str, counts))} frames: give --frames {min(counts)}.")
@@ -83,7 +88,7 @@ def task_of(options: argparse.Namespace, model: VideoModel, videos: list[str], p
     origin = origin_of(
         frames=frames,
         fps=clips[0].fps,
-        source=", ".join(clip.source for clip in clips),
+        source=", ".join(clip.source for clip in as_they_are),
         prompt=" | ".join(prompts),
         model=model.name,
         preset=options.preset,
@@ -97,31 +102,39 @@ def task_of(options: argparse.Namespace, model: VideoModel, videos: list[str], p
         scored_by=tuple(options.keep_best or ()),
         starts_at=place_in(as_they_are[0].frames, 0),
         ends_at=place_in(as_they_are[0].frames, -1),
-        reading=reading_of(model.name, model.denoiser.backbone, as_they_are[0].frames) if len(clips) == 1 else {},
+        reading=reading_of(model.name, model.denoiser.backbone, as_they_are[0].frames) if len(videos) == 1 else {},
     )
     _, _, length, *size = model.latent_shape(counts[0], frames.shape[2], frames.shape[1])
     empty = chosen.empty(model.denoiser.backbone, length, (size[0], size[1]))
     if options.start_from_codes is not None:
-        empty = read_start(options, model, clips, empty, chosen)
+        if len(videos) > 1:
+            raise MotionError(f"--start-from-codes reads one video, but {len(videos)} were given: leave it out.")
+        empty = read_start(options, model, clips[0].frames, empty, chosen)
         origin = replace(origin, started_from=empty.origin.started_from)
-    return Task(chosen, clips, prompts, mask, replace(empty, origin=origin, advice=chosen.application.advice()))
+    return Task(
+        chosen,
+        as_they_are[0] if len(clips) > len(videos) else clips[0],
+        clips,
+        prompts,
+        mask,
+        replace(empty, origin=origin, advice=chosen.application.advice()),
+    )
 
 
 def read_start(
-    options: argparse.Namespace, model: VideoModel, clips: list[Clip], empty: MotionEmbedding, chosen: Preset
+    options: argparse.Namespace, model: VideoModel, frames: Tensor, empty: MotionEmbedding, chosen: Preset
 ) -> MotionEmbedding:
-    """What one pass reads of the clip, to begin training with. Raises MotionError for what cannot be begun so."""
+    """What one pass reads of a clip uint8 `[f, h, w, 3]`, to begin training with. Raises
+    MotionError for what cannot be begun so."""
     from ..codes.from_clip import reader_of, start_of
     from ..codes.looks import read_clip
     from .read import IN_LOOKS
 
-    if len(clips) > 1:
-        raise MotionError(f"--start-from-codes reads one video, but {len(clips)} were given: leave it out.")
     reader = reader_of(options.start_from_codes or None)
     made = reader.codes.decoder.empty
     made.check_fits(model.denoiser.backbone, "What this encoder of motion codes makes")
-    latents = model.encode_video(clips[0].frames) if reader.needs_latents else None
-    reading = read_clip(reader, clips[0].frames, latents=latents, redraw=model.redraw)
+    latents = model.encode_video(frames) if reader.needs_latents else None
+    reading = read_clip(reader, frames, latents=latents, redraw=model.redraw)
     if reading.warning:
         say(reading.warning)
     elif reading.look != "as_it_is":
@@ -155,58 +168,11 @@ def learn_one(
         begun=task.start,
         first=torch.stack([clip.frames[0] for clip in task.clips]),
         mask=None if task.mask is None else region_of(task.mask, latents.shape),
-        keeper=keeper_of(options, model, task.chosen, task.clips[0].frames, latents[:1]),
+        keeper=keeper_of(options, model, task.chosen, task.reference.frames, latents[:1]),
         mode=options.mode,
         resume=resume,
     )
     return describe(out), state.step
-
-
-def in_chosen_look(options: argparse.Namespace, model: VideoModel, clip: Clip) -> Clip:
-    from ..video.look import IN_PIECES, LOOKS, REDRAWN, in_look, in_pieces
-
-    if options.look_mask and options.look in ("as_it_is", REDRAWN):
-        raise MotionError("--look-mask says what moves for --look neutral_background or flat_object: choose one.")
-    if options.look not in LOOKS:
-        with working("Drawing the clip again"):
-            return replace(clip, frames=in_look(clip.frames, options.look, redraw=model.redraw))
-    if options.look == "as_it_is":
-        return clip
-    if options.preset != "object":
-        raise MotionError(
-            f"The look {options.look} takes the background away, and with it how the camera moves, which the preset "
-            f"{options.preset} is for: use the preset object, or leave the look as it is."
-        )
-    mask = None
-    if options.look_mask:
-        mask = read_mask(options, model, "look_mask", len(clip.frames)).float().mean(dim=-1) / 255
-    elif in_pieces(clip.frames):
-        say(f"{clip.source}: {IN_PIECES}use --look redrawn, or --look-mask.")
-    return replace(clip, frames=in_look(clip.frames, options.look, mask))
-
-
-def preview(out: Path, as_they_are: list[Clip], clips: list[Clip]) -> None:
-    """Raises MotionError for a file that cannot be written."""
-    from ..files.atomic import replacing
-    from ..video import contact_sheet
-
-    rows = [clip.frames for pair in zip(as_they_are, clips, strict=True) for clip in pair]
-    labels = [f"{clip.source}, {how}" for clip in clips for how in ("as it is", "as it is learned from")]
-    with replacing(out) as path:
-        contact_sheet(rows, labels).save(path, "PNG")
-
-
-def read_mask(options: argparse.Namespace, model: VideoModel, option: str, frames: int) -> Tensor:
-    """The picture of an option uint8 `[1, h, w, 3]`, or its video with as many frames as the clip."""
-    from ..video import read_clip
-
-    mask = read_clip(getattr(options, option), clip_options(options, model))
-    if len(mask.frames) not in (1, frames):
-        raise MotionError(
-            f"--{option.replace('_', '-')} {mask.source} has {len(mask.frames)} frames, but the clip has {frames}: "
-            f"give an image, or a video as long as the clip."
-        )
-    return mask.frames
 
 
 def keeper_of(

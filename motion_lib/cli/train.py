@@ -34,7 +34,7 @@ from ..method.patch import DEBIAS, EXPERTS
 from ..training.losses import LOSSES
 from ..training.presets import PRESETS, Preset
 from ..training.settings import LR_SCHEDULES, PICTURES, TrainingSettings
-from ..video.look import LOOKS_WITH_MODEL, look_help
+from ..video.look import LOOKS_TO_LEARN_FROM, STAND_INS, look_help
 from .common import add_clip_arguments, add_json, add_model_arguments, add_seed, load, show
 from .library import clips_in, learn_all
 from .task import EVERY, check_places, learn_one, task_of
@@ -52,7 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--prompt",
         action="append",
-        help="What the video shows, in words that the model knows; given once for each video.",
+        help="What the video shows, in words that the model knows; given once for each video. --look stand_ins needs "
+        "none.",
     )
     parser.add_argument(
         "--prompts",
@@ -67,7 +68,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mask", metavar="IMAGE", help="Learn only where this image or video is bright; it is resized like the video."
     )
-    parser.add_argument("--look", default="as_it_is", choices=list(LOOKS_WITH_MODEL), help=look_help(LOOKS_WITH_MODEL))
+    parser.add_argument(
+        "--look", default="as_it_is", choices=list(LOOKS_TO_LEARN_FROM), help=look_help(LOOKS_TO_LEARN_FROM)
+    )
     parser.add_argument(
         "--look-mask",
         metavar="IMAGE",
@@ -169,6 +172,8 @@ def run(options: argparse.Namespace) -> None:
     if clips:
         learn_all(options, clips)
         return
+    if not options.prompt and options.look == STAND_INS:  # which say themselves what they show
+        options.prompt = [""] * len(options.video)
     if not options.prompt:
         raise MotionError("Say with --prompt what the video shows.")
     if len(options.prompt) != len(options.video):

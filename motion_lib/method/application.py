@@ -56,6 +56,9 @@ _OBJECT = Application(
 # In models that are a stack of blocks, where fresh noise does. Longer, and textures and shapes come over as well.
 STACKED_OBJECT = Application(debias="vanilla", end=0.4, noise_weight=0.0)
 
+# Learned from several clips that share only a motion, it carries none of their looks, and may act longer.
+STACKED_OBJECT_OF_SEVERAL = replace(STACKED_OBJECT, end=0.5)
+
 # By the name of the preset that an embedding was learned with; how it learns stands in training/presets.py.
 APPLICATIONS: dict[str, Application] = {
     "object": _OBJECT,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ..errors import MotionError
-from ..method.application import APPLICATIONS, STACKED_OBJECT, Application
+from ..method.application import APPLICATIONS, STACKED_OBJECT, STACKED_OBJECT_OF_SEVERAL, Application
 from ..method.embedding import Backbone, MotionEmbedding
 from ..method.integration import EXTRA_CHANNELS
 from ..method.patch import MotionPatch
@@ -64,6 +64,12 @@ class Preset:
     def suiting(self, denoiser: AbleDenoiser) -> Preset:
         """The same with `TrainingSettings.suiting`."""
         return replace(self, settings=self.settings.suiting(denoiser.process, denoiser.abilities.pictures))
+
+    def learned_from(self, clips: int) -> Preset:
+        """The same as it is applied when it is learned from so many clips of one motion."""
+        if clips > 1 and self.application == STACKED_OBJECT:
+            return replace(self, application=STACKED_OBJECT_OF_SEVERAL)
+        return self
 
     def patch(self, embedding: MotionEmbedding, **overrides: Any) -> MotionPatch:
         """The embedding as this preset applies it; overrides are fields of MotionPatch, None keeps the preset's."""

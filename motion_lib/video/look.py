@@ -23,9 +23,15 @@ LOOKS = {
 }
 REDRAWN = "redrawn"
 LOOKS_WITH_MODEL = {**LOOKS, REDRAWN: "lets the model draw it again from a tenth of noise, under any camera"}
+STAND_INS = "stand_ins"
+LOOKS_TO_LEARN_FROM = {
+    **LOOKS_WITH_MODEL,
+    STAND_INS: "lets simple shapes in eight looks take its place, so that all that is learned is its path and how it "
+    "grows and turns",
+}
 FOR_WHICH = (
-    "For clips with patterns or strong colours, which a model may take over; before plain grey the camera must stand "
-    "still, or a mask must say what moves."
+    "For clips with patterns or strong colours, which a model may take over. Before plain grey, and where shapes take "
+    "its place, the camera must stand still, or a mask must say what moves."
 )
 
 
@@ -61,17 +67,23 @@ def in_look(
         return frames
     if redraw is not None and look == REDRAWN:
         return redraw(frames)
+    share = what_moves(frames, mask)[..., None]
+    things = torch.tensor(RED) if look == "flat_object" else frames.float()
+    return (share * things + (1 - share) * GREY).round().to(torch.uint8)
+
+
+def what_moves(frames: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Where the thing is that moves in a clip uint8 `[f, h, w, 3]`, `[f or 1, h, w]` in 0..1: as a mask of that shape
+    says, or if it is None, `moving_mask`. Raises MotionError for a mask of another shape, and as `moving_mask` does."""
     check_clip_tensor(frames)
     if mask is None:
-        mask = moving_mask(frames)
-    elif mask.shape[1:] != frames.shape[1:3] or len(mask) not in (1, len(frames)):
+        return moving_mask(frames)
+    if mask.shape[1:] != frames.shape[1:3] or len(mask) not in (1, len(frames)):
         raise MotionError(
             f"The mask of what moves has the shape {list(mask.shape)}, but the clip has {list(frames.shape[:3])}: give "
             f"one picture, or one for every frame, of the clip's size."
         )
-    share = mask.to(torch.float32).clamp(0, 1)[..., None]
-    things = torch.tensor(RED) if look == "flat_object" else frames.float()
-    return (share * things + (1 - share) * GREY).round().to(torch.uint8)
+    return mask.to(torch.float32).clamp(0, 1)
 
 
 def moving_mask(frames: Tensor) -> Tensor:
@@ -79,7 +91,7 @@ def moving_mask(frames: Tensor) -> Tensor:
 
     Raises MotionError when most of the picture does, as under a moving camera, or nothing.
     """
-    share = _changing(frames)
+    share = changing_parts(frames)
     mean = float(share.mean())
     if mean > MOST:
         raise MotionError(
@@ -93,14 +105,14 @@ def moving_mask(frames: Tensor) -> Tensor:
 
 def camera_moves(frames: Tensor) -> bool:
     """Does so much of a clip uint8 `[f, h, w, 3]` change, as under a moving camera?"""
-    return float(_changing(frames).mean()) > MOST
+    return float(changing_parts(frames).mean()) > MOST
 
 
 def in_pieces(frames: Tensor) -> bool:
     """Does what differs from the median frame lie in two pieces or more, in many frames of a clip uint8 `[f, h, w, 3]`?
     Then something rests for half of the clip, or never leaves its place, and the median shows it. A clip in which two
     things move is taken for one as well."""
-    share = F.adaptive_avg_pool2d(_changing(frames)[:, None], (COARSE, COARSE))
+    share = F.adaptive_avg_pool2d(changing_parts(frames)[:, None], (COARSE, COARSE))
     covered = (share > 0.5).float()
     number = torch.arange(1, COARSE**2 + 1, device=frames.device).view(1, 1, COARSE, COARSE) * covered
     while not torch.equal(wider := _wider(number, 1) * covered, number):  # every piece takes its largest number
@@ -112,7 +124,8 @@ def in_pieces(frames: Tensor) -> bool:
     return apart >= OFTEN * len(frames)
 
 
-def _changing(frames: Tensor) -> Tensor:
+def changing_parts(frames: Tensor) -> Tensor:
+    """Where a clip uint8 `[f, h, w, 3]` differs from its median frame, `[f, h, w]` in 0..1, whatever that means."""
     pictures = frames.movedim(-1, 1).float()
     away = (pictures - pictures.median(dim=0, keepdim=True).values).abs().amax(dim=1, keepdim=True)
     # Both: alone, grain would count as moving, or a border of one pixel would.

@@ -40,14 +40,20 @@ class Place(NamedTuple):
         """Of what moves in frame `at` of a clip uint8 `[f, h, w, 3]`. Raises MotionError as `moving_mask` does, and if
         that is not one thing in this frame."""
         mask = moving_mask(frames)[at]
-        place = cls.of(mask)
-        reach = (_spread(mask, 0)[1] + _spread(mask, 1)[1]) ** 0.5
-        if place.size > LARGEST or reach > WIDEST * place.size:
+        if not is_one_thing(mask):
             raise MotionError(
                 "What moves in a frame of the clip does not look like one thing, as when the camera moves or much "
                 "of it stands still: move the motion by hand."
             )
-        return place
+        return cls.of(mask)
+
+
+def is_one_thing(mask: Tensor) -> bool:
+    """Whether what is white in `[h, w]` of values from 0 to 1 is small and compact, as a thing is. Raises MotionError
+    as `Place.of` does."""
+    size = Place.of(mask).size
+    reach = (_spread(mask, 0)[1] + _spread(mask, 1)[1]) ** 0.5
+    return size <= LARGEST and reach <= WIDEST * size
 
 
 def _spread(mask: Tensor, along: int) -> tuple[float, float]:

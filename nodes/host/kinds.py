@@ -28,8 +28,8 @@ Ready = AbstractContextManager[tuple[HostDenoiser, torch.device, Plan]]
 
 
 class Kind(Protocol):
-    """A MODEL seen through the library's eyes: latents `[1, c, f, h, w]` in the model's own scale, conditionings of the
-    library, a Denoiser.
+    """A MODEL seen through the library's eyes: latents `[b, c, f, h, w]`, nearly always of one clip, in the
+    model's own scale, conditionings of the library, a Denoiser.
 
     name: of its file or folder, None where that is not known. source: a hash of its weights, by which results are kept;
     earlier_source: what earlier versions kept them by, None if they kept none. frames_per_latent: how many frames of
@@ -47,8 +47,8 @@ class Kind(Protocol):
         of another kind."""
         ...
 
-    def latents(self, latent: dict[str, Any], device: torch.device) -> Tensor:
-        """Of a LATENT; raises MotionError for another shape."""
+    def latents(self, latent: dict[str, Any], device: torch.device, several: bool = False) -> Tensor:
+        """Of a LATENT, of one clip or, if several may be, of b; raises MotionError for another shape."""
         ...
 
     def samples(self, latents: Tensor) -> Tensor:
@@ -56,8 +56,8 @@ class Kind(Protocol):
         ...
 
     def conditioning(self, given: list | None, latents: Tensor, device: torch.device) -> Any:
-        """Of a CONDITIONING; None stands for the empty prompt. Raises MotionError for what another model's text encoder
-        made."""
+        """Of a CONDITIONING, which has a part for each of several clips, or one for all; None stands for the empty
+        prompt. Raises MotionError for another number of parts, and for what another model's text encoder made."""
         ...
 
     def ready_to_train(
@@ -83,6 +83,24 @@ def kind_of(model: ModelPatcher) -> Kind:
         f"This MODEL ({type(model.model).__name__}) has no layers that motion embeddings can act on: connect one from "
         f"Load Motion Video Model, or a text-to-video or image-to-video model of Wan 2.1 or 2.2."
     )
+
+
+def part_for_each(given: list, clips: int) -> list:
+    """The parts of a CONDITIONING that belong to so many clips. Raises MotionError for another number, or texts that
+    cannot be in one batch."""
+    if clips == 1:
+        return given[:1]
+    if len(given) not in (1, clips):
+        raise MotionError(
+            f"The LATENT holds {clips} clips, but the CONDITIONING has {len(given)} parts: connect both outputs of one "
+            f"Draw Stand-ins."
+        )
+    if len({tuple(part[0].shape[1:]) for part in given}) > 1:
+        raise MotionError(
+            "The texts of the CONDITIONING have different lengths, so that their clips cannot be learned together: "
+            "use a text encoder that gives all texts one length."
+        )
+    return given if len(given) == clips else given * clips
 
 
 def plain(tensor: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor
 from ...motion_lib.diffusion.schedule import NoiseSchedule
 from ...motion_lib.errors import MotionError
 from ...motion_lib.method.embedding import Backbone, MotionEmbedding
-from .kinds import Ready, plain
+from .kinds import Ready, part_for_each, plain
 from .session import loaded
 
 
@@ -59,18 +59,16 @@ class UNet3DKind:
             steps_offset=self.model.model.steps_offset,
         )
 
-    def latents(self, latent: dict[str, Any], device: torch.device) -> Tensor:
+    def latents(self, latent: dict[str, Any], device: torch.device, several: bool = False) -> Tensor:
         samples = plain(latent["samples"])
         channels = self.model.model.latent_format.latent_channels
-        if samples.ndim == 5 and len(samples) == 1:
-            samples = samples[0].movedim(0, 1)
-        if samples.ndim != 4 or samples.shape[1] != channels:
+        clips = rearrange(samples, "f c h w -> 1 c f h w") if samples.ndim == 4 else samples
+        if clips.ndim != 5 or (len(clips) != 1 and not several) or clips.shape[1] != channels:
             raise MotionError(
                 f"The LATENT has the shape {list(samples.shape)}, but [frames, {channels}, height, width] is needed: "
                 f"encode the clip's frames with the VAE of Load Motion Video Model."
             )
-        samples = self.model.model.process_latent_in(samples)
-        return rearrange(samples, "f c h w -> 1 c f h w").to(device, torch.float32)
+        return self.model.model.process_latent_in(clips).to(device, torch.float32)
 
     def samples(self, latents: Tensor) -> Tensor:
         return rearrange(latents, "1 c f h w -> f c h w").contiguous()
@@ -80,13 +78,14 @@ class UNet3DKind:
             return plain(self.model.model.empty_prompt()).to(device)
         if not given:
             raise MotionError("The CONDITIONING is empty: connect CLIP Text Encode.")
-        tokens, width = plain(given[0][0]), self.model.model.diffusion_model.config.cross_attention_dim
+        tokens = torch.cat([plain(part[0])[:1] for part in part_for_each(given, len(latents))])
+        width = self.model.model.diffusion_model.config.cross_attention_dim
         if tokens.ndim != 3 or not tokens.numel() or tokens.shape[-1] != width:
             raise MotionError(
                 f"The CONDITIONING has the shape {list(tokens.shape)}, but [1, tokens, {width}] is needed: encode the "
                 f"text with the CLIP of Load Motion Video Model."
             )
-        return tokens[:1].to(device)
+        return tokens.to(device)
 
     def ready_to_train(
         self, latents: Tensor, conditioning: Any, embedding: MotionEmbedding, save_memory: str, vae: Any

@@ -16,11 +16,11 @@ from comfy.sampler_helpers import convert_cond
 from comfy.samplers import encode_model_conds
 from torch import Tensor
 
-from ...motion_lib.diffusion.conditioning import Conditioning
+from ...motion_lib.diffusion.conditioning import Conditioning, joined
 from ...motion_lib.diffusion.flow import FlowMatching
 from ...motion_lib.errors import MotionError
 from ...motion_lib.method.embedding import Backbone, MotionEmbedding
-from .kinds import Ready, plain
+from .kinds import Ready, part_for_each, plain
 from .session import loaded
 from .wan import backbone_of
 
@@ -65,10 +65,10 @@ class WanKind:
             )
         return FlowMatching(1000, float(getattr(sampling, "shift", 1.0)))
 
-    def latents(self, latent: dict[str, Any], device: torch.device) -> Tensor:
+    def latents(self, latent: dict[str, Any], device: torch.device, several: bool = False) -> Tensor:
         samples = plain(latent["samples"])
         channels = self.model.model.latent_format.latent_channels
-        if samples.ndim != 5 or len(samples) != 1 or samples.shape[1] != channels:
+        if samples.ndim != 5 or (len(samples) != 1 and not several) or samples.shape[1] != channels:
             raise MotionError(
                 f"The LATENT has the shape {list(samples.shape)}, but this MODEL needs [1, {channels}, latent frames, "
                 f"height, width]: encode the clip's frames with the VAE of this Wan model."
@@ -90,18 +90,23 @@ class WanKind:
                 f"The CONDITIONING has the shape {list(given[0][0].shape)}, but [1, tokens, {width}] is needed: encode "
                 f"the text with the text encoder of this Wan model."
             )
+        each = part_for_each(given, len(latents))
+        return joined([self._told(part, clip, device) for part, clip in zip(each, latents.split(1), strict=True)])
+
+    def _told(self, part: list, latents: Tensor, device: torch.device) -> Conditioning:
+        """Of one part of a CONDITIONING, for latents of one clip."""
         (made,) = encode_model_conds(
-            self.model.model.extra_conds, convert_cond(given[:1]), latents.to(device), device, "positive"
+            self.model.model.extra_conds, convert_cond([part]), latents.to(device), device, "positive"
         )
         parts = {}
         for name, cond in made["model_conds"].items():
-            part = cond.process_cond(batch_size=len(latents), device=device, area=None).cond
-            if not isinstance(part, Tensor):
+            value = cond.process_cond(batch_size=1, device=device, area=None).cond
+            if not isinstance(value, Tensor):
                 raise MotionError(
                     f"The CONDITIONING holds {name}, beside which nothing can be learned: leave out the node that adds "
                     f"it."
                 )
-            parts[name] = plain(part)
+            parts[name] = plain(value)
         return Conditioning(parts.pop(TEXT), parts)
 
     def ready_to_train(

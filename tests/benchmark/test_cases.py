@@ -102,6 +102,14 @@ def test_a_clip_without_a_background_is_taken_as_it_is() -> None:
     frames = torch.randint(0, 255, (6, 64, 64, 3), generator=torch.Generator().manual_seed(0)).byte()
     (case,) = clip_cases([("noise", frames, "noise")], ["a robot"])
     assert case.in_look("flat_object") is case
+    assert case.stand_ins() == [case]
+
+
+def test_what_stands_in_for_a_clip_says_what_it_shows() -> None:
+    case = rendered_case("zigzag", prompts=1, frames=5, size=64)
+    made = case.stand_ins()
+    assert len(made) == 8 and all(each.truth is case.truth and each.prompts == case.prompts for each in made)
+    assert all("plain background" in each.prompt and not torch.equal(each.frames, case.frames) for each in made)
 
 
 @pytest.mark.parametrize("motion", ["sway", "hook", "figure_eight"])

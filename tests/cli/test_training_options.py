@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from motion_lib import load_embedding
+from motion_lib.benchmark.cases import rendered_case
 from motion_lib.cli import generate, learning, main
 from motion_lib.cli import train as command
 from motion_lib.cli.task import chosen_preset
@@ -253,6 +254,29 @@ def test_what_rests_is_not_told_from_the_background_and_that_is_said(folder: str
     assert "lies in pieces" in capsys.readouterr().err
 
 
+def test_stand_ins_are_learned_from_without_a_prompt(folder: str, tmp_path: Path, capsys) -> None:
+    write_video(tmp_path / "clip.mp4", rendered_case("zigzag", 1, 5, 64).frames, 8)
+    given = ["--model", folder, *SMALL, "--steps", "2", "--width", "64", "--height", "64", "--look", "stand_ins"]
+    out, sheet = tmp_path / "a.safetensors", tmp_path / "sheet.png"
+    one = ["train", str(tmp_path / "clip.mp4"), *given, "--out", str(out), "--look-preview", str(sheet)]
+    assert main(one) == 0
+    origin = load_embedding(out).origin
+    assert origin.trained_steps == 2 and origin.source == "clip.mp4"
+    assert origin.prompt is not None and origin.prompt.count(" plain background") == 8
+    with Image.open(sheet) as shown:
+        assert shown.height > 9 * 64 / 2
+    # A folder needs no prompts either, and what was learned before is known again.
+    for _ in range(2):
+        (tmp_path / "clips").mkdir(exist_ok=True)
+        write_video(tmp_path / "clips" / "clip.mp4", rendered_case("zigzag", 1, 5, 64).frames, 8)
+        assert main(["train", str(tmp_path / "clips"), *given, "--out", str(tmp_path / "motions")]) == 0
+    assert "was learned before" in capsys.readouterr().out
+    still = torch.full((5, 64, 64, 3), 90, dtype=torch.uint8)
+    write_video(tmp_path / "still.mp4", still, 8)
+    assert main(["train", str(tmp_path / "still.mp4"), *given, "--out", str(out)]) == 2
+    assert "Nothing in the clip moves" in capsys.readouterr().err
+
+
 def test_a_look_changes_what_is_learned_and_belongs_to_the_run(train, tmp_path: Path, capsys) -> None:
     plain, grey, sheet = tmp_path / "plain.safetensors", tmp_path / "grey.safetensors", tmp_path / "sheet.png"
     assert train(plain) == 0
@@ -265,6 +289,7 @@ def test_a_look_changes_what_is_learned_and_belongs_to_the_run(train, tmp_path: 
     capsys.readouterr()
     for options, words in [
         (("--look", "flat_object", "--preset", "camera"), "how the camera moves"),
+        (("--look", "stand_ins", "--preset", "camera"), "how the camera moves"),
         (("--look-mask", "x.png"), "choose one"),
         (("--look", "redrawn", "--look-mask", "x.png"), "choose one"),
         (("--look", "flat_object", "--look-mask", "x.png"), "x.png"),

@@ -13,6 +13,7 @@ CHECKS = (
     "wan_in_newer_hosts",
     "wan_errors",
     "wan_learns_as_the_library",
+    "wan_learns_from_several_clips",
     "wan_inverts_as_the_library",
     "wan_learns_in_other_weights",
     "wan_learns_in_scaled_weights",
@@ -111,6 +112,13 @@ def test_wan_is_inverted_as_in_the_library_and_samples_back(found):
     inverted = of_wan(found, "wan_inverts_as_the_library")
     assert inverted["difference"] < 1e-4
     assert inverted["back"] < 0.15 * inverted["clip"]
+
+
+def test_one_motion_is_learned_from_several_clips_as_in_the_library(found):
+    learned = of_wan(found, "wan_learns_from_several_clips")
+    assert learned["losses"] < 1e-5 and learned["difference"] < 5e-3 * learned["size"]
+    number, lengths, one = learned["said"]
+    assert "3 clips" in number and "2 parts" in number and "lengths" in lengths and "[1, 16," in one
 
 
 @pytest.mark.parametrize("weights", ["other", "scaled"])

@@ -19,13 +19,16 @@ from ...training.loop import TrainingRun, train_together
 from ...training.losses import SPATIAL
 from ...training.presets import Preset
 from ...training.state import TrainingState
+from ...video.look import STAND_INS
+from ..cases import Case
 from .base import Reference, Request, generate
 
 
 @dataclass(frozen=True)
 class MotionInversion:
     """preset: what is learned and how it is applied; noise: how its weight of inverted noise is mixed in,
-    and whether to unit variance. look: in which the clip is learned from (see video/look.py). rank: of a concatenated
+    and whether to unit variance. look: in which the clip is learned from, one of
+    LOOKS_TO_LEARN_FROM (see video/look.py). rank: of a concatenated
     embedding. to_object: whether the motion is moved to where the object of a video's picture is."""
 
     preset: Preset
@@ -44,7 +47,8 @@ class MotionInversion:
     @property
     def together(self) -> bool:
         """Whether many clips can be learned in one batch."""
-        return self.preset.settings.loss not in SPATIAL and self.preset.components != "none"
+        several = self.look == STAND_INS
+        return not several and self.preset.settings.loss not in SPATIAL and self.preset.components != "none"
 
     def learn(self, model: VideoModel, reference: Reference) -> MotionEmbedding:
         if self.preset.components == "none":  # what the start noise does alone
@@ -56,18 +60,25 @@ class MotionInversion:
         """What is learned from each, in one batch, as a file holds it."""
         runs = []
         for reference in references:
-            shown = reference.case.in_look(self.look, model.redraw)
-            latents = reference.latents if shown is reference.case else model.encode_video(shown.frames)
+            shown = self.shown(model, reference.case)
+            latents = reference.latents
+            if shown[0] is not reference.case:
+                latents = torch.cat([model.encode_video(case.frames) for case in shown])
             state = self.state(model, reference)
-            own = state.settings.picture == "own"
-            first = model.first_frame(shown.frames[0], latents.shape) if own else None
-            text = model.conditioning([shown.prompt], first)
+            firsts = None
+            if state.settings.picture == "own":
+                firsts = torch.cat([model.first_frame(case.frames[0], latents.shape) for case in shown])
+            text = model.conditioning([case.prompt for case in shown], firsts)
             runs.append(TrainingRun(latents.to(reference.latents), text, state))
         plan = plan_training(model.denoiser, "auto", runs[0].latents.shape, runs[0].state.embedding)
         with accelerated(model.denoiser, plan) as denoiser:
             for _ in train_together(denoiser, runs):
                 pass
         return [run.state.learned.to(dtype=torch.float16) for run in runs]
+
+    def shown(self, model: VideoModel, case: Case) -> list[Case]:
+        """What is learned from, instead of a case."""
+        return case.stand_ins() if self.look == STAND_INS else [case.in_look(self.look, model.redraw)]
 
     def start(self, model: VideoModel, reference: Reference) -> MotionEmbedding:
         _, _, frames, height, width = reference.latents.shape

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ...sprites.stand_ins import STAND_INS
 from ...training.presets import STACKED, Preset
 from ...training.settings import TrainingSettings
 from .base import Method
@@ -41,6 +42,7 @@ STACKED_METHODS: dict[str, Method] = {
     "object_placed": MotionInversion(OBJECT, to_object=True),
     "object_flat": MotionInversion(OBJECT, look="flat_object"),
     "object_neutral": MotionInversion(OBJECT, look="neutral_background"),
+    "object_stand_ins": MotionInversion(OBJECT.learned_from(STAND_INS), look="stand_ins"),
     "object_redrawn": MotionInversion(OBJECT, look="redrawn"),
     "qk_only": MotionInversion(replace(OBJECT, components="qk", integration="add")),
     "both": MotionInversion(replace(OBJECT, components="both")),

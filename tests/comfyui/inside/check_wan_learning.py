@@ -55,6 +55,43 @@ def wan_learns_as_the_library() -> dict:
 
 
 @whole
+def wan_learns_from_several_clips() -> dict:
+    """One motion of three clips with a text each, as Draw Stand-ins gives them, against the library; and what is said
+    where their numbers differ."""
+    patcher, denoiser = models()
+    training, kinds = pack("motion_lib.training.loop"), pack("nodes.host.kinds")
+    states, presets = pack("motion_lib.training.state"), pack("motion_lib.training.presets")
+    entry = presets.preset("object", denoiser.backbone)
+    settings = dataclasses.replace(entry.settings, steps=4, motion_mask=0.0)
+    clips, texts = draw(3, 16, FRAMES, *SIZE, seed=3), draw(3, 5, TEXT, seed=4)
+    start, kind = entry.empty(denoiser.backbone, FRAMES, SIZE), kinds.kind_of(patcher)
+    given = {"samples": patcher.model.process_latent_out(clips)}
+    parts = [part for text in texts.split(1) for part in told(text)]
+    latents = kind.latents(given, torch.device("cpu"), several=True)
+    conditioning = kind.conditioning(parts, latents, torch.device("cpu"))
+    begun = states.TrainingState.start(start, settings, "cpu")
+    *_, state = training.train(denoiser, clips, texts, begun)
+    with kind.ready_to_train(latents, conditioning, start, "off", None) as (ours, *_):
+        *_, own = training.train(ours, latents, conditioning, states.TrainingState.start(start, settings, "cpu"))
+    said = []
+    for wrong in (
+        lambda: kind.conditioning(parts[:2], latents, torch.device("cpu")),
+        lambda: kind.conditioning([*parts[:2], *told(draw(1, 7, TEXT, seed=4))], latents, torch.device("cpu")),
+        lambda: kind.latents(given, torch.device("cpu")),
+    ):
+        try:
+            wrong()
+        except pack("motion_lib.errors").MotionError as error:
+            said.append(str(error))
+    return {
+        "losses": max(abs(a - b) for a, b in zip(state.losses, own.losses, strict=True)),
+        "difference": max(largest(own.learned.tensors[k], t) for k, t in state.learned.tensors.items()),
+        "size": max(float(t.abs().max()) for t in state.learned.tensors.values()),
+        "said": said,
+    }
+
+
+@whole
 def wan_learns_in_other_weights() -> dict:
     """Weights of 8 bits as loaders keep them, which are read in single precision, and packed ones, which a layer of
     another class unpacks at every call, as of GGUF files: gradients against the same values in single precision."""
