@@ -38,13 +38,13 @@ def test_a_path_is_found(motion: str, make) -> None:
 @pytest.mark.parametrize("make", [rendered_case, foreign_case])
 def test_what_rests_for_half_of_the_clip_is_found_by_its_looks(make) -> None:
     found, truth = of(make("stop_and_go", 1, 33, 128, 1))
-    assert away(found, truth) < 0.03
+    assert away(found, truth) < 0.04
 
 
 @pytest.mark.parametrize("make", [rendered_case, foreign_case])
 def test_what_grows_in_its_place_is_found_by_its_looks(make) -> None:
     found, truth = of(make("grow", 1, 33, 128, 6))
-    assert away(found, truth) < 0.02
+    assert away(found, truth) < 0.04
     assert torch.corrcoef(torch.stack([found.radius, truth.radius[0]]))[0, 1] > 0.98
     assert not found.angle.any()
 
@@ -54,7 +54,7 @@ def test_what_grows_in_its_place_is_found_by_its_looks(make) -> None:
 def test_how_far_a_thing_turns_is_found(look: int, make) -> None:
     found, truth = of(make("spin", 1, 33, 128, look))
     wanted = truth.angle[0] - truth.angle[0, 0]
-    assert away(found, truth) < 0.02
+    assert away(found, truth) < 0.04
     assert abs(float(found.angle[-1] - wanted[-1])) < math.radians(20)
     assert (found.angle - wanted).abs().mean() < math.radians(12)
 
