@@ -49,9 +49,8 @@ def test_what_grows_in_its_place_is_found_by_its_looks(make) -> None:
     assert not found.angle.any()
 
 
-@pytest.mark.parametrize("make", [rendered_case, foreign_case])
-@pytest.mark.parametrize("look", [6, 7])
-def test_how_far_a_thing_turns_is_found(look: int, make) -> None:
+@pytest.mark.parametrize(("make", "look"), [(rendered_case, 6), (rendered_case, 7), (foreign_case, 6)])
+def test_how_far_a_thing_turns_is_found(make, look: int) -> None:
     found, truth = of(make("spin", 1, 33, 128, look))
     wanted = truth.angle[0] - truth.angle[0, 0]
     assert away(found, truth) < 0.04
