@@ -47,8 +47,8 @@ class DrawStandIns(io.ComfyNode):
                 io.Mask.Input(
                     "moving",
                     optional=True,
-                    tooltip="What moves: one mask, or one for every frame. Without it, what differs from the still "
-                    "background is taken.",
+                    tooltip="What moves: a mask for every frame. Without it, what differs from the still background is "
+                    "taken.",
                 ),
             ],
             outputs=[

@@ -124,8 +124,8 @@ def task_of(options: argparse.Namespace, model: VideoModel, videos: list[str], p
 def read_start(
     options: argparse.Namespace, model: VideoModel, frames: Tensor, empty: MotionEmbedding, chosen: Preset
 ) -> MotionEmbedding:
-    """What one pass reads of a clip uint8 `[f, h, w, 3]`, to begin training with. Raises
-    MotionError for what cannot be begun so."""
+    """What one pass reads of a clip uint8 `[f, h, w, 3]`, to begin training with. Raises MotionError for what cannot be
+    begun so."""
     from ..codes.from_clip import reader_of, start_of
     from ..codes.looks import read_clip
     from .read import IN_LOOKS

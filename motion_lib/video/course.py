@@ -19,9 +19,8 @@ SEEN = 0.1  # of the usual area: where less of the thing is seen, its course is 
 # Turning: patches of so many points, so many radii to each side, are compared with those some frames before.
 PATCH, REACH, COMPARISONS = 48, 1.8, 16
 WIDEST_TURN, FINENESS = math.radians(44), math.radians(2)
-CLEARER = (
-    0.4  # of the difference that is left without turning: seen of things that turn .04 to .26, of others .59 and more
-)
+# Of the difference that is left without turning, .04 to .26 was left of things that turn, and .59 and more of others.
+CLEARER = 0.4
 
 
 class Course(NamedTuple):
@@ -37,10 +36,15 @@ class Course(NamedTuple):
 
     @classmethod
     def of(cls, frames: Tensor, mask: Tensor | None = None) -> Course:
-        """Of what moves in a clip uint8 `[f, h, w, 3]`; mask: where that is, `[f or 1, h, w]` in 0..1, by default what
+        """Of what moves in a clip uint8 `[f, h, w, 3]`; mask: where that is, `[f, h, w]` in 0..1, by default what
         `moving_mask` finds. Raises MotionError for a mask that does not suit, for a thing that cannot be told from the
         background, and what `moving_mask` refuses."""
-        share = what_moves(frames, mask).expand(len(frames), -1, -1)
+        share = what_moves(frames, mask)
+        if len(share) < len(frames):
+            raise MotionError(
+                f"The mask of what moves is one picture, but that is elsewhere in each of the clip's {len(frames)} "
+                f"frames: give a mask for every frame."
+            )
         if mask is None and (in_pieces(frames) or _broken(share)):
             share = cut_out(frames, share)
             if _broken(share):

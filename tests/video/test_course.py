@@ -97,7 +97,8 @@ def test_what_cannot_be_followed_is_said() -> None:
     two = torch.minimum(clip(there), clip(torch.stack([80 - ACROSS[:, 0], torch.full((9,), 40.0)], dim=-1)))
     for frames, mask, words in [
         (two, None, "two things move"),
-        (clip(ACROSS), torch.zeros(1, 48, 80), "mask is black"),
+        (clip(ACROSS), torch.zeros(9, 48, 80), "mask is black"),
+        (clip(ACROSS), torch.ones(1, 48, 80), "a mask for every frame"),
         (clip(ACROSS), torch.zeros(1, 5, 5), "mask of what moves has the shape"),
         (clip(ACROSS[:1].repeat(9, 1)), None, "Nothing in the clip moves"),
     ]:
