@@ -11,6 +11,8 @@ from comfy_process import BASE, IMPORTED, latents, model, pack
 
 SECRET = Path(BASE) / "secret.mp4"  # outside every folder that ComfyUI may read
 
+ONE_CLIP = torch.zeros(1, 4, 2, 4, 4)
+
 
 def import_time() -> dict:
     return dict(IMPORTED)
@@ -35,7 +37,7 @@ def errors() -> dict:
         "wrong shape": lambda: host.kind_of(model()[0]).latents(
             {"samples": torch.zeros(2, 16, 4, 4)}, torch.device("cpu")
         ),
-        "no conditioning": lambda: host.kind_of(model()[0]).conditioning([], None, torch.device("cpu")),
+        "no conditioning": lambda: host.kind_of(model()[0]).conditioning([], ONE_CLIP, torch.device("cpu")),
         "clean noise": lambda: pack("nodes.noise").MixedNoise(latents(), 0.5, 0, "blend"),
         "gone": lambda: embed.LoadMotionEmbedding.execute("gone.safetensors"),
         "outside": lambda: folders.new_embedding_path("../../outside"),
@@ -67,7 +69,7 @@ def errors() -> dict:
             None, "none", False, 1.0, "none", 1.0, torch.zeros(1, 0, 0)
         ),
         "other text": lambda: host.kind_of(model()[0]).conditioning(
-            [[torch.zeros(1, 5, 9), {}]], None, torch.device("cpu")
+            [[torch.zeros(1, 5, 9), {}]], ONE_CLIP, torch.device("cpu")
         ),
         "short clip": lambda: pack("nodes.clip").PrepareReferenceClip.execute(
             torch.zeros(4, 32, 32, 3), 16, 32, 32, 0.0, 0, 1, "crop"
