@@ -91,7 +91,7 @@ def moving_mask(frames: Tensor) -> Tensor:
 
     Raises MotionError when most of the picture does, as under a moving camera, or nothing.
     """
-    share = changing_parts(frames)
+    share = _changing(frames)
     mean = float(share.mean())
     if mean > MOST:
         raise MotionError(
@@ -105,14 +105,14 @@ def moving_mask(frames: Tensor) -> Tensor:
 
 def camera_moves(frames: Tensor) -> bool:
     """Does so much of a clip uint8 `[f, h, w, 3]` change, as under a moving camera?"""
-    return float(changing_parts(frames).mean()) > MOST
+    return float(_changing(frames).mean()) > MOST
 
 
 def in_pieces(frames: Tensor) -> bool:
     """Does what differs from the median frame lie in two pieces or more, in many frames of a clip uint8 `[f, h, w, 3]`?
     Then something rests for half of the clip, or never leaves its place, and the median shows it. A clip in which two
     things move is taken for one as well."""
-    share = F.adaptive_avg_pool2d(changing_parts(frames)[:, None], (COARSE, COARSE))
+    share = F.adaptive_avg_pool2d(_changing(frames)[:, None], (COARSE, COARSE))
     covered = (share > 0.5).float()
     number = torch.arange(1, COARSE**2 + 1, device=frames.device).view(1, 1, COARSE, COARSE) * covered
     while not torch.equal(wider := _wider(number, 1) * covered, number):  # every piece takes its largest number
@@ -124,8 +124,7 @@ def in_pieces(frames: Tensor) -> bool:
     return apart >= OFTEN * len(frames)
 
 
-def changing_parts(frames: Tensor) -> Tensor:
-    """Where a clip uint8 `[f, h, w, 3]` differs from its median frame, `[f, h, w]` in 0..1, whatever that means."""
+def _changing(frames: Tensor) -> Tensor:
     pictures = frames.movedim(-1, 1).float()
     away = (pictures - pictures.median(dim=0, keepdim=True).values).abs().amax(dim=1, keepdim=True)
     # Both: alone, grain would count as moving, or a border of one pixel would.

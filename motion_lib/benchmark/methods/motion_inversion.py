@@ -27,9 +27,9 @@ from .base import Reference, Request, generate
 @dataclass(frozen=True)
 class MotionInversion:
     """preset: what is learned and how it is applied; noise: how its weight of inverted noise is mixed in,
-    and whether to unit variance. look: in which the clip is learned from, one of
-    LOOKS_TO_LEARN_FROM (see video/look.py). rank: of a concatenated
-    embedding. to_object: whether the motion is moved to where the object of a video's picture is."""
+    and whether to unit variance. look: in which the clip is learned from, one of LOOKS_TO_LEARN_FROM (see
+    video/look.py). rank: of a concatenated embedding. to_object: whether the motion is moved to where the object of a
+    video's picture is."""
 
     preset: Preset
     noise: str = "blend"
