@@ -31,6 +31,7 @@ HALF = 0.1  # bfloat16 against float32: a value has 8 bits
 TWICE = 0.02  # bfloat16 computed again against bfloat16 kept
 FEW = 6  # blocks, of the real width
 SHORT = WanShape(17, 416, 240)
+BITS = {1: torch.int8, 2: torch.int16, 4: torch.int32}  # of values of so many bytes
 
 
 def checks(bench: WanBench, shape: WanShape) -> Iterator[Check]:
@@ -159,9 +160,9 @@ def digest(network: nn.Module) -> str:
     that no single value can change unseen."""
     sums = []
     for weight in network.parameters():
-        bits = weight.detach().contiguous().view(torch.int16 if weight.element_size() == 2 else torch.int32)
+        bits = weight.detach().contiguous().flatten().view(BITS[weight.element_size()])
         total = torch.zeros((), dtype=torch.int64, device=weight.device)
-        for part, values in enumerate(bits.flatten().split(2**24)):
+        for part, values in enumerate(bits.split(2**24)):
             places = torch.arange(len(values), device=weight.device) + part * 2**24
             total += (values.long() * (places * 0x9E3779B97F4A7C1 + places % 2**31 * 2 + 1 | 1)).sum()
         sums.append(total)

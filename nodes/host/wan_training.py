@@ -88,4 +88,11 @@ def _lying_still(model: ModelPatcher) -> ModelPatcher:
     """The MODEL, or the host's own copy of one whose weights it may move out during a step: what the backward pass
     reads must stay."""
     moving = getattr(model, "is_dynamic", None)
-    return model.clone(disable_dynamic=True) if moving is not None and moving() else model
+    if moving is None or not moving():
+        return model
+    if model.cached_patcher_init is None:
+        raise MotionError(
+            "The node that loaded this MODEL does not tell ComfyUI how to load it again, which learning needs beside "
+            "DynamicVRAM: use Load Diffusion Model, or start ComfyUI with --disable-dynamic-vram."
+        )
+    return model.clone(disable_dynamic=True)

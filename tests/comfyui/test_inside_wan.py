@@ -67,10 +67,8 @@ def test_motions_on_wan_beside_replacements_and_overrides(found):
 def test_motions_on_wan_whose_attention_is_called_as_in_newer_hosts(found):
     newer = of_wan(found, "wan_in_newer_hosts")
     assert newer["moved"] == newer["plain"] == 0
-    assert (newer["overridden"], newer["calls"]) == (
-        4,
-        24,
-    )  # of both attentions, in two of six blocks, in one of two calls
+    # Of both attentions, in two of six blocks, in one of two calls.
+    assert (newer["overridden"], newer["calls"]) == (4, 24)
 
 
 @pytest.mark.parametrize(
@@ -85,6 +83,7 @@ def test_motions_on_wan_whose_attention_is_called_as_in_newer_hosts(found):
         ("more than a picture", "holds context_latents"),
         ("another noise process", "flow matching"),
         ("a camera's path", "Camera motion cannot be held in this MODEL"),
+        ("weights on the move", "use Load Diffusion Model, or start ComfyUI with --disable-dynamic-vram"),
         ("a preset for cameras", "camera is not made for wan"),
     ],
 )

@@ -8,6 +8,7 @@ import comfy.hooks
 import comfy.ldm.modules.attention
 import comfy.ldm.wan.model
 import comfy.model_base
+import comfy.model_management
 import comfy.model_sampling
 import comfy.sample
 import torch
@@ -180,6 +181,11 @@ def wan_errors() -> dict:
     kind, discrete = kinds.kind_of(patcher), patcher.clone()
     sampling = type("Discrete", (comfy.model_sampling.ModelSamplingDiscrete, comfy.model_sampling.EPS), {})()
     discrete.add_object_patch("model_sampling", sampling)
+    with torch.inference_mode():
+        moving = patcher.clone()
+    moving.is_dynamic, moving.cached_patcher_init = (lambda: True), None  # as DynamicVRAM, of an unknown loader
+    start = pack("motion_lib.training.presets").preset("object", kind.backbone).empty(kind.backbone, FRAMES, SIZE)
+    learning = (x, kind.conditioning(told(text), x, x.device), start, "auto", None)
     still = pack("motion_lib.camera.path").CameraPath(torch.zeros(5, 2), torch.zeros(5), torch.zeros(5))
     tries = {
         "another family": lambda: apply(patcher, patch(other)),
@@ -194,6 +200,8 @@ def wan_errors() -> dict:
     }
     if "context_latents" in inspect.getsource(comfy.model_base.WAN21.extra_conds):  # older hosts take no notice of them
         tries["more than a picture"] = lambda: kind.conditioning(told(text, context_latents=[x]), x, x.device)
+    if hasattr(comfy.model_management, "in_training"):  # older hosts learn on no Wan
+        tries["weights on the move"] = lambda: kinds.kind_of(moving).ready_to_train(*learning).__enter__()
     for name, attempt in tries.items():
         try:
             attempt()
