@@ -63,11 +63,20 @@ def _let_gradients_through(model: ModelPatcher) -> None:
     their places, one after the other."""
     for module in model.model.diffusion_model.modules():
         for name, weight in module._parameters.items():
-            if weight is not None and weight.is_inference():
+            if weight is not None and _of_inference(weight):
                 module._parameters[name] = torch.nn.Parameter(weight.detach().clone(), requires_grad=False)
         for name, values in module._buffers.items():
-            if values is not None and values.is_inference():
+            if values is not None and _of_inference(values):
                 module._buffers[name] = values.clone()
+
+
+def _of_inference(tensor: Tensor) -> bool:
+    """Whether it was made in inference mode. A weight that the host has moved to a GPU since then holds new values, and
+    `is_inference` denies it; but no operation outside of that mode takes it, as it still counts no versions."""
+    try:
+        return tensor.is_inference() or tensor._version < 0
+    except RuntimeError:
+        return True
 
 
 def room_beside(model: ModelPatcher, shape: tuple[int, ...], vae: Any) -> int | None:
@@ -111,7 +120,7 @@ class Progress:
 
     def _picture(self, frame: Tensor) -> tuple[str, Image.Image, int] | None:
         """frame: `[1, c, 1, h, w]`."""
-        with torch.no_grad():
+        with torch.inference_mode():  # as its loader made the VAE's weights
             if self.previewer is not None:
                 return self.previewer.decode_latent_to_preview_image("JPEG", frame[:, :, 0])
             if self.vae is None:

@@ -13,6 +13,7 @@ CHECKS = (
     "wan_in_newer_hosts",
     "wan_errors",
     "wan_learns_as_the_library",
+    "wan_learns_in_moved_weights",
     "wan_learns_from_several_clips",
     "wan_inverts_as_the_library",
     "wan_learns_in_other_weights",
@@ -100,6 +101,11 @@ def test_a_motion_is_learned_on_wan_as_in_the_library(found, memory):
     assert learned["losses"] < 1e-5
     assert learned["difference"] < 5e-3 * learned["size"]  # AdamW divides rounding by rounding
     assert ("computing blocks twice" in learned["plan"]) == (memory == "on")
+
+
+def test_weights_that_the_host_has_moved_are_learned_and_inverted_with(found):
+    moved = of_wan(found, "wan_learns_in_moved_weights")
+    assert moved["noise"] == moved["gradient"] == 0 < moved["size"]
 
 
 def test_less_memory_is_needed_when_blocks_are_computed_twice(found):

@@ -23,7 +23,7 @@ from motion_lib.sprites.recipe.wan import autoencoder, clips, distil, evaluate, 
 from motion_lib.sprites.recipe.wan.design import IN_CHANNELS, LATENTS_MEAN, LATENTS_STD, TRANSFORMER
 from motion_lib.sprites.recipe.wan.dit import Transformer, new_transformer
 from motion_lib.sprites.recipe.wan.muon import Muon, orthogonalised
-from motion_lib.sprites.recipe.wan.sampling import noise_levels, sample
+from motion_lib.sprites.recipe.wan.sampling import noise_levels, path, sample
 from motion_lib.sprites.recipe.wan.vae import Speed, VideoAutoencoder
 from motion_lib.sprites.world.captions import known_sentences
 
@@ -159,7 +159,8 @@ def test_sampling_follows_the_flow() -> None:
         torch.testing.assert_close(sample(model, start, clip, clip, steps=steps), clip, rtol=1e-4, atol=1e-4)
 
 
-def test_a_companions_points_lie_on_the_models_path(monkeypatch) -> None:
+def few_paths(monkeypatch) -> distil.Paths:
+    """Of models that do something simple, and opposite things."""
     monkeypatch.setattr(distil, "LATENT_SIDE", 4)
     generator = torch.Generator().manual_seed(0)
 
@@ -172,18 +173,27 @@ def test_a_companions_points_lie_on_the_models_path(monkeypatch) -> None:
             return None, torch.zeros(count, 20, frames, 4, 4), torch.ones(count, 2, dtype=torch.long)
 
     class Teacher:
+        sign = 1
+
         def text_encoder(self, ids):
             return (ids.float(),)
 
         def transformer(self, seen, level, text):
-            return text.mean() * seen[:, :16].tanh() * level[:, None, None, None, None]
+            return self.sign * text.mean() * seen[:, :16].tanh() * level[:, None, None, None, None]
 
-    paths = distil.Paths(Teacher(), Store(), 2, generator)  # type: ignore[arg-type]
+    class Student(Teacher):
+        sign = -1
+
+    return distil.Paths(Teacher(), Student(), Store(), 2, generator)  # type: ignore[arg-type]
+
+
+def test_a_companions_points_lie_on_the_models_path(monkeypatch) -> None:
+    paths = few_paths(monkeypatch)
     paths.grow(3)
     points = paths.points[0]
     assert points.shape == (5, 3, 16, 2, 4, 4)
     told = torch.ones(3, 2), torch.zeros(3, 2)
-    torch.testing.assert_close(points[-1], sample(Teacher().transformer, points[0], *told))
+    torch.testing.assert_close(points[-1], sample(paths.teacher.transformer, points[0], *told))
     here, velocity, level, given, ids = paths.draw(8)
     assert given.shape == (8, 20, 2, 4, 4) and (ids == 1).all()
     for i, at in enumerate(level.tolist()):
@@ -191,6 +201,19 @@ def test_a_companions_points_lie_on_the_models_path(monkeypatch) -> None:
         there = here[i] - (noise_levels(4)[step] - noise_levels(4)[step + 1]) * velocity[i]
         assert (points[step] - here[i]).abs().amax((1, 2, 3, 4)).min() == 0
         assert (points[step + 1] - there).abs().amax((1, 2, 3, 4)).min() < 1e-5
+
+
+def test_a_companions_own_points_are_led_back(monkeypatch) -> None:
+    """After two steps of the student the teacher goes on, to which its two last steps lead."""
+    paths, told = few_paths(monkeypatch), (torch.ones(3, 2), torch.zeros(3, 2))
+    paths.grow(3, own=2)
+    (points,) = paths.points
+    assert points.shape == (3, 3, 16, 2, 4, 4)
+    paths.grow(3)
+    rest = path(paths.teacher.transformer, points[0], *told, steps=distil.TEACHER, done=10)
+    torch.testing.assert_close(points[-1], list(rest)[-1])
+    levels = [round(float(at), 4) for at in paths.draw(400)[2].unique()]
+    assert levels == sorted(round(known, 4) for known in noise_levels(4)[:-1])
 
 
 def test_noised_latents() -> None:

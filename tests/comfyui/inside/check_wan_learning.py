@@ -55,6 +55,37 @@ def wan_learns_as_the_library() -> dict:
 
 
 @whole
+def wan_learns_in_moved_weights() -> dict:
+    """Weights made in inference mode and moved to a GPU since then, as the host does it: gradients, and inversion,
+    against those before. Outside of that mode no layer takes such weights as they are."""
+    patcher, _ = models()
+    clip, text = draw(1, 16, FRAMES, *SIZE, seed=3), draw(1, 5, TEXT, seed=4)
+    inversion, found = pack("motion_lib.diffusion.inversion"), []
+    for moved in (False, True):
+        config = comfy.supported_models.WAN21_T2V(dict(CONFIG))
+        config.set_inference_dtype(torch.float32, None)
+        with torch.inference_mode():
+            model = config.get_model({}, "", device="cpu")
+            model.diffusion_model.load_state_dict(patcher.model.diffusion_model.state_dict())
+        for weight in model.diffusion_model.parameters() if moved else ():
+            weight.data = weight.data.clone()
+        other = comfy.model_patcher.ModelPatcher(model, clip.device, clip.device)
+        kind = pack("nodes.host.kinds").kind_of(other)
+        conditioning = kind.conditioning(told(text), clip, clip.device)
+        with kind.ready_to_invert(clip) as (denoiser, _):
+            found.append(inversion.invert(denoiser, clip, conditioning, steps=2, refinements=0))
+        if moved:
+            for weight in model.diffusion_model.parameters():
+                weight.data = weight.data.clone()
+        found.append(gradients(other, clip, text))
+    return {
+        "noise": largest(found[0], found[2]),
+        "gradient": largest(found[1], found[3]),
+        "size": float(found[1].abs().max()),
+    }
+
+
+@whole
 def wan_learns_from_several_clips() -> dict:
     """One motion of three clips with a text each, as Draw Stand-ins gives them, against the library; and what is said
     where their numbers differ."""

@@ -3,12 +3,14 @@
 The model itself samples with guidance in many steps; from each of 4 points of such a path the companion learns the
 straight way to the next (progressive distillation, Salimans and Ho 2022, arXiv 2202.00512, with the guidance distilled
 as in Meng et al. 2023, arXiv 2210.03142), as a low-rank change of the blocks' matrices (Hu et al. 2021, arXiv
-2106.09685).
+2106.09685). Half of the paths begin where the companion's own first steps lead, because errors add up over steps, and
+what is only ever shown the model's own points never learns to mend them (DAgger, Ross et al. 2011, arXiv 1011.0686).
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -25,10 +27,11 @@ from .store import LatentStore
 from .transformer import SHORT_EVERY
 
 FILE = "wan_companion.pt"
-RANK = 12
+RANK = 24
 STEPS = 4
 TEACHER = 20  # steps of the model's own sampling, a multiple of STEPS
 GUIDANCE = 4.0
+OWN_AFTER = 100  # steps of training, from which on the companion's own points are learned from
 
 
 class Companion(nn.Module):
@@ -68,37 +71,62 @@ def _adding(change: nn.Module):
 
 
 class Paths:
-    """Points `[STEPS + 1, n, 16, f, h, w]` that the teacher passes at the companion's levels, with what it was given
-    (`[n, 20, f, h, w]`) and told (token ids); `grow` adds some."""
+    """Points of paths of the teacher at the companion's levels, with what it was given (`[n, 20, f, h, w]`) and told
+    (token ids); `grow` adds some.
 
-    def __init__(self, teacher: transformer.TextToVideo, store: LatentStore, frames: int, generator: torch.Generator):
-        self.teacher, self.store, self.frames, self.generator = teacher, store, frames, generator
-        self.points, self.given, self.ids = [], [], []
+    points: of each part `[STEPS + 1 - k, n, 16, f, h, w]`, where k are the steps that the student took before the
+    teacher went on.
+    """
+
+    def __init__(
+        self,
+        teacher: transformer.TextToVideo,
+        student: transformer.TextToVideo,
+        store: LatentStore,
+        frames: int,
+        generator: torch.Generator,
+    ):
+        self.teacher, self.student, self.store = teacher, student, store
+        self.frames, self.generator = frames, generator
+        self.points: list[Tensor] = []
+        self.given: list[Tensor] = []
+        self.ids: list[Tensor] = []
 
     @torch.no_grad()
-    def grow(self, count: int) -> None:
+    def grow(self, count: int, own: int = 0) -> None:
+        """own: steps of the student to begin with, fewer than STEPS."""
         self.store.renew()
         _, given, ids = self.store.draw(count, self.frames, self.generator)
         shape = (count, LATENT_CHANNELS, self.frames, LATENT_SIDE, LATENT_SIDE)
         noise = torch.randn(shape, generator=self.generator, device=given.device)
-        encoder, model = self.teacher.text_encoder, self.teacher.transformer
+        encoder, each = self.teacher.text_encoder, TEACHER // STEPS
         with torch.autocast(given.device.type, torch.bfloat16, enabled=given.is_cuda):
             text, empty = encoder(ids)[0], encoder(self.store.empty.expand(count, -1))[0]
-            passed = [noise, *path(model, noise, text, empty, given, steps=TEACHER, guidance=GUIDANCE)]
-        self.points.append(torch.stack(passed[:: TEACHER // STEPS]).to(self.store.dtype))
+            begun = path(self.student.transformer, noise, text, empty, given, steps=STEPS, guidance=1.0)
+            *_, start = noise, *islice(begun, own)
+            how = {"steps": TEACHER, "guidance": GUIDANCE, "done": own * each}
+            passed = [start, *path(self.teacher.transformer, start, text, empty, given, **how)]
+        self.points.append(torch.stack(passed[::each]).to(self.store.dtype))
         self.given.append(given.to(self.store.dtype))
         self.ids.append(ids)
 
     def draw(self, count: int) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Point, target velocity, level `[count]`, given and ids; every batch is of one part drawn at random."""
+        """Point, target velocity, level `[count]`, given and ids: as many of every step, those of each step from one
+        part drawn at random."""
         device, levels = self.ids[0].device, noise_levels(STEPS)
-        part = int(torch.randint(len(self.ids), (1,), generator=self.generator, device=device))
-        pick = torch.randint(len(self.ids[part]), (count,), generator=self.generator, device=device)
-        step = torch.randint(STEPS, (count,), generator=self.generator, device=device)
-        level = torch.tensor(levels, device=device)
-        here, there = (self.points[part][step + i, pick].float() for i in (0, 1))
-        apart = (level[step] - level[step + 1])[:, None, None, None, None]
-        return here, (here - there) / apart, level[step], self.given[part][pick].float(), self.ids[part][pick]
+        rows = []
+        for step in range(STEPS):
+            parts = [i for i, points in enumerate(self.points) if len(points) > STEPS - step]
+            part = parts[int(torch.randint(len(parts), (1,), generator=self.generator, device=device))]
+            some = count // STEPS + (step < count % STEPS)
+            pick = torch.randint(len(self.ids[part]), (some,), generator=self.generator, device=device)
+            at = step - (STEPS + 1 - len(self.points[part]))
+            here, there = (self.points[part][at + i, pick].float() for i in (0, 1))
+            level = torch.full((some,), levels[step], device=device)
+            target = (here - there) / (levels[step] - levels[step + 1])
+            rows.append((here, target, level, self.given[part][pick].float(), self.ids[part][pick]))
+        here, target, level, given, ids = map(torch.cat, zip(*rows, strict=True))
+        return here, target, level, given, ids
 
 
 def train(
@@ -130,7 +158,7 @@ def train(
         for block in (*teacher.transformer.blocks, *student.transformer.blocks):
             block.compile()
     sizes = LATENT_FRAMES, SHORT_LATENT_FRAMES
-    paths = {n: Paths(teacher, store, n, generator) for n in sizes}
+    paths = {n: Paths(teacher, student, store, n, generator) for n in sizes}
     for _ in range(8):
         paths[LATENT_FRAMES].grow(grow)
         paths[SHORT_LATENT_FRAMES].grow(grow)
@@ -139,7 +167,9 @@ def train(
     while run.going:
         length = SHORT_LATENT_FRAMES if run.step % SHORT_EVERY == SHORT_EVERY - 1 else LATENT_FRAMES
         if run.step % 25 == 24:
-            paths[sizes[(run.step // 25) % 2]].grow(grow)
+            turn = run.step // 25
+            own = 1 + turn // 4 % (STEPS - 1) if turn // 2 % 2 and run.step > OWN_AFTER else 0
+            paths[sizes[turn % 2]].grow(grow, own)
         seen, target, level, given, ids = paths[length].draw(batch * LATENT_FRAMES // length)
         gradient.zero()
         with torch.autocast(device, torch.bfloat16, enabled=device == "cuda", cache_enabled=False):

@@ -28,12 +28,14 @@ def path(
     steps: int = 20,
     guidance: float = 4.0,
     shift: float = SHIFT,
+    done: int = 0,
 ) -> Iterator[Tensor]:
-    """Latents `[b, 16, f, h, w]` after every step from `noise`; `text` and `empty` `[b, tokens, width]`; `given`
+    """Latents `[b, 16, f, h, w]` after every step from `noise`, or from latents with which `done` of the steps are
+    done; `text` and `empty` `[b, tokens, width]`; `given`
     `[b, 20, f, h, w]`, mask and latents of a given first frame, zeros without one."""
     given = torch.zeros_like(noise[:, :1]).repeat(1, 20, 1, 1, 1) if given is None else given
     levels, latents = noise_levels(steps, shift), noise
-    for level, lower in pairwise(levels):
+    for level, lower in pairwise(levels[done:]):
         seen = torch.cat([latents, given], dim=1)
         at = torch.full((len(noise),), level, device=noise.device)
         velocity = model(seen, at, text).float()
