@@ -10,8 +10,8 @@ from torch import nn
 
 
 def may_record() -> bool:
-    """Whether the allocator is one beside which recording was measured: PyTorch's own, DynamicVRAM on and off.
-    cudaMallocAsync, which ComfyUI turns on for most cards, has not been tried; the log says so once."""
+    """Whether the allocator is PyTorch's own, DynamicVRAM on or off. Of memory that cudaMallocAsync gives during a
+    recording, which ComfyUI turns on for most cards, Triton cannot tell that it is the GPU's; the log says so once."""
     if torch.cuda.get_allocator_backend() == "native":
         return True
     _say_once(
